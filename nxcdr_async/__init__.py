@@ -1,0 +1,71 @@
+"""Every call detail record of the NXLink / NXCloud call center, read concurrently and proven complete.
+
+>>> async def main():
+...     async with CdrSession(Region.HK, Credentials("AK…", "secret")) as cdr:
+...         async for call in cdr.calls(start, end, direction=Direction.INBOUND, answered=True):
+...             print(call.call_id, call.start_time, call.queue_wait, call.total_customer_price)
+"""
+
+from nxcdr_async._version import __version__
+from nxcdr_async.convert import make_converter
+from nxcdr_async.credentials import Credentials, FlashApp
+from nxcdr_async.errors import (
+    AuthenticationError,
+    CertificateError,
+    ClockSkewError,
+    ConfigurationError,
+    GatewayError,
+    IncompleteError,
+    InvalidRequestError,
+    MalformedReplyError,
+    NxcdrError,
+    RecordError,
+    SaturatedSecondError,
+    ServerError,
+    ThrottledError,
+    TimedOutError,
+    TransportError,
+)
+from nxcdr_async.hangup import Hangup, HangupCategory, HangupParty, explain_hangup
+from nxcdr_async.pages import Paginator
+from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
+from nxcdr_async.regions import Region
+from nxcdr_async.session import CdrSession
+from nxcdr_async.signing import sign
+from nxcdr_async.stats import PaginatorStats, SessionStats
+
+__all__ = [
+    "AuthenticationError",
+    "CallRecord",
+    "CdrSession",
+    "CertificateError",
+    "ClockSkewError",
+    "ConfigurationError",
+    "Credentials",
+    "DidCallRecord",
+    "Direction",
+    "FlashApp",
+    "FlashCallRecord",
+    "GatewayError",
+    "Hangup",
+    "HangupCategory",
+    "HangupParty",
+    "IncompleteError",
+    "InvalidRequestError",
+    "MalformedReplyError",
+    "NxcdrError",
+    "Paginator",
+    "PaginatorStats",
+    "RecordError",
+    "Region",
+    "SaturatedSecondError",
+    "ServerError",
+    "SessionStats",
+    "ThrottledError",
+    "TimedOutError",
+    "TransportError",
+    "__version__",
+    "explain_hangup",
+    "make_converter",
+    "sign",
+]

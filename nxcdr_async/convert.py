@@ -1,0 +1,220 @@
+"""Rows of a reply to records and back: one cattrs converter, open to hooks of the user's own. Pure."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from decimal import Decimal, InvalidOperation
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import attrs
+from cattrs import AttributeValidationNote, ClassValidationError, Converter
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from nxcdr_async.errors import RecordError
+from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord, vendor_fields
+
+RecordT = TypeVar("RecordT")
+
+UTC_PLUS_8 = timezone(timedelta(hours=8))
+"""The zone in which the vendor's local times are read unless told otherwise."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_EPOCH_TIMES = frozenset({CallRecord})
+_LOCAL_TIMES = frozenset({DidCallRecord, FlashCallRecord})
+_RECORD_CLASSES = _EPOCH_TIMES | _LOCAL_TIMES
+_TRUTH = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
+_WIDEST_EXPONENT = 40
+
+
+def make_converter(naive_zone: tzinfo = UTC_PLUS_8) -> Converter:
+    """Return a converter between the vendor's rows and the record classes; add hooks to it as to any of cattrs.
+
+    Args:
+        naive_zone: the zone of times the vendor sends without an offset (DID and flash calls).
+
+    >>> converter = make_converter()
+    >>> row = {"callId": "63b0", "startTime": 1690442492841, "totalCustomerPrice": "0.20280000"}
+    >>> converter.structure(row, CallRecord).total_customer_price
+    Decimal('0.20280000')
+    """
+    converter = Converter()
+    converter.register_structure_hook(str, _text)
+    converter.register_structure_hook(int, _whole_number)
+    converter.register_structure_hook(bool, _truth)
+    converter.register_structure_hook(Decimal, _money)
+    converter.register_structure_hook(datetime, lambda value, _: _instant(value, naive_zone))
+    converter.register_structure_hook(Direction, lambda value, _: Direction(_whole_number(value, int)))
+    converter.register_structure_hook_factory(_is_optional_scalar, _optional_scalar_hook)
+    converter.register_structure_hook_factory(_is_record_class, _record_structure_hook)
+    converter.register_unstructure_hook(Decimal, str)
+    converter.register_unstructure_hook(Direction, int)
+    converter.register_unstructure_hook_factory(
+        _is_record_class,
+        lambda cls, conv: _record_unstructure_hook(cls, conv, naive_zone),
+    )
+    return converter
+
+
+def structure_row(converter: Converter, row: Any, record_class: type[RecordT]) -> RecordT:
+    """Structure one row.
+
+    Raises:
+        RecordError: with the row, its id and the path of the first fault.
+    """
+    try:
+        return converter.structure(row, record_class)
+    except ClassValidationError as invalid:
+        path, reason = _first_fault(invalid, record_class)
+    except Exception as fault:  # noqa: BLE001 - a hook of the user's own may raise anything; it is the row's fault here
+        path, reason = "", str(fault) if isinstance(fault, TypeError | ValueError) else repr(fault)
+    raise RecordError(reason, row=row, path=path)
+
+
+def to_local(moment: datetime, naive_zone: tzinfo) -> str:
+    """Write an aware datetime as the vendor's local `yyyy-MM-dd HH:mm:ss` (with a fraction only where there is one)."""
+    return moment.astimezone(naive_zone).replace(tzinfo=None).isoformat(sep=" ")
+
+
+def _first_fault(invalid: ClassValidationError, record_class: type[Any]) -> tuple[str, str]:
+    keys = {attribute.name: key for key, attribute in vendor_fields(record_class).items()}
+    with_notes, without = invalid.group_exceptions()
+    fault: Exception
+    fault, note = with_notes[0] if with_notes else (without[0], None)
+    path = keys.get(note.name, note.name) if isinstance(note, AttributeValidationNote) else ""
+    if isinstance(fault, KeyError):
+        missing = str(fault.args[0])
+        return keys.get(missing, missing), "is missing"
+    return path, str(fault)
+
+
+def _is_record_class(cls: Any) -> bool:
+    return cls in _RECORD_CLASSES if isinstance(cls, type) else False
+
+
+def _record_structure_hook(cls: type[Any], converter: Converter) -> Callable[[Any, Any], Any]:
+    attributes = vendor_fields(cls)
+    renames: dict[str, Any] = {attribute.name: override(rename=key) for key, attribute in attributes.items()}
+    structure_known = make_dict_structure_fn(cls, converter, extra=override(omit=True), **renames)
+    known = frozenset(attributes)
+
+    def structure(row: Any, _: Any) -> Any:
+        if not isinstance(row, Mapping):
+            raise TypeError(f"is {_kind(row)}, not an object")
+        record = structure_known(row, cls)
+        unknown = row.keys() - known
+        return attrs.evolve(record, extra={key: row[key] for key in row if key in unknown}) if unknown else record
+
+    return structure
+
+
+def _record_unstructure_hook(cls: type[Any], converter: Converter, naive_zone: tzinfo) -> Callable[[Any], Any]:
+    def write_time(moment: datetime | None) -> int | str | None:
+        if moment is None:
+            return None
+        return (moment - _EPOCH) // _MILLISECOND if cls in _EPOCH_TIMES else to_local(moment, naive_zone)
+
+    overrides: dict[str, Any] = {
+        attribute.name: override(rename=key, unstruct_hook=write_time)
+        if attribute.type in (datetime, datetime | None)
+        else override(rename=key)
+        for key, attribute in vendor_fields(cls).items()
+    }
+    unstructure_known = make_dict_unstructure_fn(cls, converter, extra=override(omit=True), **overrides)
+
+    def unstructure(record: Any) -> dict[str, Any]:
+        return {**unstructure_known(record), **record.extra}
+
+    return unstructure
+
+
+def _is_optional_scalar(cls: Any) -> bool:
+    if get_origin(cls) not in (UnionType, Union):
+        return False
+    members = [member for member in get_args(cls) if member is not type(None)]
+    return len(members) == 1 and len(get_args(cls)) > 1 and members[0] in _SCALARS
+
+
+def _optional_scalar_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    scalar = next(member for member in get_args(cls) if member is not type(None))
+    structure = converter.get_structure_hook(scalar)
+    # The vendor writes "" wherever it has no value, and 0 for a time that never came.
+    nothing: tuple[Any, ...] = ("", 0, "0") if scalar is datetime else ("",)
+
+    def structure_optional(value: Any, _: Any) -> Any:
+        return None if value is None or value in nothing else structure(value, scalar)
+
+    return structure_optional
+
+
+_SCALARS = (str, int, bool, Decimal, datetime, Direction)
+
+
+def _text(value: Any, _: Any) -> str:
+    if isinstance(value, str):
+        if not value:
+            raise ValueError("is empty")
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise TypeError(f"is {_kind(value)}, not text")
+
+
+def _whole_number(value: Any, _: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str | Decimal | float):
+        number = _exact(value)
+        if number == number.to_integral_value():
+            return int(number)
+    raise ValueError(f"is {_kind(value)}, not a whole number")
+
+
+def _truth(value: Any, _: Any) -> bool:
+    found = _TRUTH.get(value) if isinstance(value, str | int) else None
+    if found is None:
+        raise ValueError(f"is {_kind(value)}, neither true nor false")
+    return found
+
+
+def _money(value: Any, _: Any) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | str | Decimal | float):
+        raise TypeError(f"is {_kind(value)}, not a number")
+    return _exact(value)
+
+
+def _exact(value: Decimal | str | float) -> Decimal:
+    """Read a finite number of sane size. A float is read by its shortest text, which is what was written."""
+    try:
+        number = value if isinstance(value, Decimal) else Decimal(str(value).strip())
+    except InvalidOperation:
+        raise ValueError(f"is {_kind(value)}, not a number") from None
+    if not number.is_finite() or abs(number.adjusted()) > _WIDEST_EXPONENT:
+        raise ValueError("is a number out of any sensible range")
+    return number
+
+
+def _instant(value: Any, naive_zone: tzinfo) -> datetime:
+    """Read epoch milliseconds, or a local time that gets the session's zone."""
+    if isinstance(value, str) and not value.isdigit():
+        try:
+            moment = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise ValueError(f"is {_kind(value)}, not a time") from None
+        return (moment if moment.tzinfo else moment.replace(tzinfo=naive_zone)).astimezone(UTC)
+    milliseconds = _whole_number(value, int)
+    if milliseconds == 0:
+        raise ValueError("is 0, not a time")
+    try:
+        return _EPOCH + milliseconds * _MILLISECOND
+    except OverflowError:
+        raise ValueError("is a time out of any sensible range") from None
+
+
+def _kind(value: Any) -> str:
+    """Name a wrong value shortly: its kind, and the value itself where that is short."""
+    kinds = {type(None): "null", bool: "true or false", dict: "an object", list: "an array"}
+    if type(value) in kinds:
+        return kinds[type(value)]
+    shown = repr(value)
+    return shown if len(shown) <= 40 else f"{shown[:37]}…"  # noqa: PLR2004 - as much as helps in a message

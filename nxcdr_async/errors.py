@@ -1,0 +1,168 @@
+"""Every error a caller can meet.
+
+    NxcdrError
+    ├── ConfigurationError        the call was wrong before anything was sent
+    ├── TransportError            no whole reply arrived
+    │   ├── CertificateError      the TLS certificate was not accepted
+    │   └── TimedOutError         not within the session's timeout
+    ├── GatewayError              the gateway replied and refused
+    │   ├── AuthenticationError   key, secret, rights
+    │   │   └── ClockSkewError    the timestamp is outside the gateway's 60 seconds
+    │   ├── InvalidRequestError   a parameter, the address, a redirect
+    │   ├── ThrottledError        too many requests
+    │   └── ServerError           the gateway's own fault
+    ├── MalformedReplyError       a reply that is not what the vendor documents
+    ├── RecordError               one row of a reply cannot be a record
+    ├── IncompleteError           the gateway's answers contradict each other
+    └── SaturatedSecondError      a second holds more calls than the flash list can tell
+
+Errors of the gateway and the line carry no address with a query, no header and no secret.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+
+class NxcdrError(Exception):
+    """Base of every error this package raises.
+
+    Attributes:
+        complete_until: when a paginator raised the error, the time (UTC) before which it is known that every
+            record has been handed out, so a caller can go on from there; else None.
+    """
+
+    complete_until: datetime | None = None
+
+
+class ConfigurationError(NxcdrError):
+    """The call cannot work as it stands; the message says how to mend it. Nothing was sent."""
+
+
+class TransportError(NxcdrError):
+    """No whole reply arrived: no connection, a broken one, a certificate refused, or a timeout."""
+
+
+class CertificateError(TransportError):
+    """The gateway's TLS certificate was not accepted; asking again would not change that."""
+
+
+class TimedOutError(TransportError):
+    """No whole reply within the session's timeout."""
+
+
+class GatewayError(NxcdrError):
+    """The gateway replied and refused.
+
+    Attributes:
+        code: the vendor's result code, None when the reply had none (an HTML page, say).
+        message: the vendor's own explanation, in whatever language it chose.
+        request_id: the vendor's id of the request, to be quoted to its support; None when absent.
+        http_status: status of the HTTP reply.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int | None = None,
+        request_id: str | None = None,
+        http_status: int | None = None,
+        hint: str = "",
+    ) -> None:
+        self.code = code
+        self.message = message
+        self.request_id = request_id
+        self.http_status = http_status
+        self.hint = hint
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        facts = [
+            f"{name} {value}"
+            for name, value in (("code", self.code), ("HTTP", self.http_status), ("request", self.request_id))
+            if value is not None
+        ]
+        where = f" ({', '.join(facts)})" if facts else ""
+        mend = f" — {self.hint}" if self.hint else ""
+        return f"{self.message}{where}{mend}"
+
+
+class AuthenticationError(GatewayError):
+    """The key, the secret, the signature or the rights of the key were refused (codes 1001, 1003, 1005)."""
+
+
+class ClockSkewError(AuthenticationError):
+    """The timestamp was refused (code 1004) even after it was set by the gateway's own clock."""
+
+
+class InvalidRequestError(GatewayError):
+    """A parameter was refused (1002, 41000), or the address is not that of a gateway (404, a redirect)."""
+
+
+class ThrottledError(GatewayError):
+    """The gateway asked us to slow down (HTTP 429, flash codes 3 and 6).
+
+    Attributes:
+        retry_after: seconds the gateway asked for, None when it did not say.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **facts: Any) -> None:
+        self.retry_after = retry_after
+        super().__init__(message, **facts)
+
+
+class ServerError(GatewayError):
+    """The gateway failed (codes 88, 99, -1, or HTTP 5xx); the same request may succeed later.
+
+    Attributes:
+        retry_after: seconds the gateway asked for (503), None when it did not say.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **facts: Any) -> None:
+        self.retry_after = retry_after
+        super().__init__(message, **facts)
+
+
+class MalformedReplyError(NxcdrError):
+    """A reply that is not what the vendor documents: HTML, a broken body, a missing part, far too long."""
+
+
+class RecordError(NxcdrError):
+    """One row of a reply cannot be a record.
+
+    Attributes:
+        row: the row as it was decoded from JSON.
+        path: where in the row the fault is: the vendor's key, or "" for the row as a whole.
+        record_id: the row's own id as text, None when it has none.
+    """
+
+    def __init__(self, message: str, *, row: Any, path: str) -> None:
+        self.row = row
+        self.path = path
+        self.record_id = _record_id(row)
+        where = f"row {self.record_id!r}" if self.record_id is not None else "a row without an id"
+        super().__init__(f"{where}{f', {path}' if path else ''}: {message}")
+
+
+class IncompleteError(NxcdrError):
+    """The gateway's answers contradict each other, so that it cannot be shown that no call is missing."""
+
+
+class SaturatedSecondError(NxcdrError):
+    """One second holds as many calls as the flash list can answer with, so there may be more it never shows.
+
+    Attributes:
+        second: the second (UTC) that is full.
+    """
+
+    def __init__(self, message: str, *, second: datetime) -> None:
+        self.second = second
+        super().__init__(message)
+
+
+def _record_id(row: Any) -> str | None:
+    if not isinstance(row, Mapping):
+        return None
+    found = row.get("callId", row.get("id"))
+    return None if found is None or found == "" else str(found)

@@ -1,0 +1,104 @@
+"""Reading an API that answers with the first rows of a range, without pages and without a total: the flash-call list."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
+from typing import Generic, TypeVar
+
+from attrs import define
+
+from nxcdr_async.convert import to_local
+from nxcdr_async.errors import NxcdrError, SaturatedSecondError
+from nxcdr_async.pages.source import Ask, Piece, Rows, RowStructurer, Split, piece_of, span_of
+from nxcdr_async.stats import PaginatorStats
+from nxcdr_async.windows import Window, WindowPlan
+from nxcdr_async.wire import Page
+
+RecordT = TypeVar("RecordT")
+
+
+@define
+class CappedList(Generic[RecordT]):
+    """Reads an API that answers with the first rows of a range, and has neither pages nor a total.
+
+    A range is split until its answer is not full. Where even one second is full, narrower bounds are tried, and then
+    `SaturatedSecondError` says so.
+
+    Attributes:
+        plan: cuts the range into windows.
+        ask: asks for the rows between two times.
+        zone: the vendor's zone, for the times of a request.
+        rows: turns rows into records.
+        moment: the time of a record.
+        cap: the rows of a full answer.
+    """
+
+    plan: WindowPlan
+    ask: Ask
+    zone: tzinfo
+    rows: RowStructurer[RecordT]
+    moment: Callable[[RecordT], datetime]
+    cap: int
+    stats: PaginatorStats
+
+    def next(self, *, readers: int) -> Piece | None:
+        """Cut the next window."""
+        window = self.plan.next(readers=readers)
+        return None if window is None else piece_of(window)
+
+    async def read(self, piece: Piece) -> Rows[RecordT] | Split:
+        """Read a window with one question, or find that it must be split."""
+        window = piece.window
+        records: list[RecordT] = []
+        try:
+            page = await self._ask(window, *window.bounds)
+            records.extend(self.rows.records(page.rows))
+            starts = [self.moment(record).timestamp() for record in records]
+            if len(page.rows) < self.cap:
+                self.stats.windows += 1
+                self.plan.density.learn(window, starts)
+                return Rows(records)
+            if window.seconds > 1:
+                self.stats.splits += 1
+                rows = max(self.plan.estimate(window, starts), 2.0 * self.cap)
+                return Split([piece_of(part) for part in self.plan.split(window, starts, rows)])
+            return Rows(await self._read_second(window, records))
+        except Exception as error:  # noqa: BLE001 - handed on with the records before it, and raised by the paginator
+            return Rows(records, error)
+
+    async def _read_second(self, window: Window, seen: list[RecordT]) -> list[RecordT]:
+        """Read one second by the narrowest bounds that hold all that is known of it.
+
+        Which of them do depends on whether the gateway counts the ends of a range in, which no document says.
+        """
+        second = window.start
+        known = self._of_second(seen, second)
+        for bounds in ((second, second + 1), (second - 1, second), (second, second)):
+            page = await self._ask(window, *bounds)
+            found = list(self.rows.records(page.rows))
+            held = self._of_second(found, second)
+            if len(page.rows) < self.cap and held and all(record in held for record in known):
+                self.stats.windows += 1
+                return found
+            known += [record for record in held if record not in known]
+        moment = datetime.fromtimestamp(second, UTC)
+        raise SaturatedSecondError(
+            f"the second {moment.isoformat()} holds {self.cap} flash calls or more, as many as the list can answer "
+            "with: ask the vendor for the rest of that second, and read on from the next one",
+            second=moment,
+        )
+
+    def _of_second(self, records: list[RecordT], second: int) -> list[RecordT]:
+        return [record for record in records if int(self.moment(record).timestamp()) == second]
+
+    async def _ask(self, window: Window, start: int, end: int) -> Page:
+        self.stats.pages += 1
+        parameters = {
+            "start": to_local(datetime.fromtimestamp(start, UTC), self.zone),
+            "end": to_local(datetime.fromtimestamp(end, UTC), self.zone),
+        }
+        try:
+            page = await self.ask(parameters)
+            return await self.ask(parameters) if page.is_vague else page
+        except NxcdrError as error:
+            error.add_note(f"while reading {span_of(window)}")
+            raise

@@ -1,0 +1,163 @@
+"""Reading an API that tells with each page how many rows a day has: did/cdr."""
+
+import math
+from collections.abc import Callable, Hashable, Mapping
+from datetime import date, datetime, timedelta, tzinfo
+from typing import Any, Generic, TypeVar
+
+import anyio
+from attrs import define, field
+
+from nxcdr_async.errors import IncompleteError, NxcdrError
+from nxcdr_async.pages.source import MOST_PAGES, Ask, Piece, Rows, RowStructurer, Split
+from nxcdr_async.stats import PaginatorStats
+from nxcdr_async.windows import Window
+from nxcdr_async.wire import Page
+
+RecordT = TypeVar("RecordT")
+
+MOST_PASSES = 3
+"""How often the pages of a day are read before their contradiction is an error."""
+
+
+@define
+class CountedPages(Generic[RecordT]):
+    """Reads an API that tells after its first page how many rows a day has: days and their pages side by side.
+
+    A day is proven when every page tells the same total, that many rows came, and no id came twice. If rows arrived
+    meanwhile, the day is read again with its pages in ascending order.
+
+    Attributes:
+        first_day: the first day, in the vendor's zone.
+        last_day: the last day, inclusive.
+        zone: the vendor's zone.
+        ask: asks for one page.
+        parameters: of the request for a page of a day.
+        rows: turns rows into records.
+        row_key: the id of a raw row, None without one.
+        page_size: the rows of a full page.
+    """
+
+    first_day: date
+    last_day: date
+    zone: tzinfo
+    ask: Ask
+    parameters: Callable[[date, int], Mapping[str, Any]]
+    rows: RowStructurer[RecordT]
+    row_key: Callable[[Any], Hashable]
+    page_size: int
+    stats: PaginatorStats
+    _days: int = field(default=0, init=False)
+
+    def next(self, *, readers: int) -> Piece | None:  # noqa: ARG002 - a day is a day, however many are read at once
+        """Take the next day."""
+        day = self.first_day + timedelta(days=self._days)
+        if day > self.last_day:
+            return None
+        self._days += 1
+        start = datetime(day.year, day.month, day.day, tzinfo=self.zone)
+        end = start + timedelta(days=1)
+        return Piece(start, end, Window(int(start.timestamp()), int(end.timestamp())))
+
+    async def read(self, piece: Piece) -> Rows[RecordT] | Split:
+        """Read the pages of a day."""
+        day = piece.start.date()
+        pages: dict[int, Page] = {}
+        try:
+            await self._fan_out(day, pages)
+            is_proven = self._agrees(pages)
+            for _ in range(MOST_PASSES):
+                if is_proven:
+                    self.stats.windows += 1
+                    return self._rows(pages)
+                pages.clear()
+                await self._read_in_order(day, pages)
+                is_proven = self._covers(pages)
+        except Exception as error:  # noqa: BLE001 - handed on with the records before it, and raised by the paginator
+            return self._rows(pages, error)
+        told, came = pages[1].total_rows, sum(len(page.rows) for page in pages.values())
+        return self._rows(pages, IncompleteError(f"{day}: the gateway tells of {told} rows but gave {came}"))
+
+    async def _fan_out(self, day: date, pages: dict[int, Page]) -> None:
+        """Ask for the first page and then for all others at once; the error of the lowest failing page is raised."""
+        pages[1] = await self._ask(day, 1)
+        failures: dict[int, Exception] = {}
+
+        async def fetch(number: int) -> None:
+            try:
+                pages[number] = await self._ask(day, number)
+            except Exception as error:  # noqa: BLE001 - raised below, bare
+                failures[number] = error
+
+        async with anyio.create_task_group() as fetchers:
+            for number in range(2, self._page_count(pages[1]) + 1):
+                fetchers.start_soon(fetch, number)
+        if failures:
+            first = min(failures)
+            for number in [number for number in pages if number > first]:
+                del pages[number]
+            raise failures[first]
+
+    async def _read_in_order(self, day: date, pages: dict[int, Page]) -> None:
+        for number in range(1, MOST_PAGES + 1):
+            page = await self._ask(day, number)
+            if number > 1 and page.rows and page.rows == pages[number - 1].rows:
+                return
+            pages[number] = page
+            if self._is_last(page, number):
+                return
+
+    async def _ask(self, day: date, number: int) -> Page:
+        self.stats.pages += 1
+        parameters = self.parameters(day, number)
+        try:
+            page = await self.ask(parameters)
+            return await self.ask(parameters) if page.is_vague else page
+        except NxcdrError as error:
+            error.add_note(f"while reading page {number} of {day}")
+            raise
+
+    def _page_count(self, page: Page) -> int:
+        """Return how many pages a day has; a gateway may make its pages smaller than asked for."""
+        told = max(page.total_pages or 1, math.ceil((page.total_rows or 0) / self.page_size))
+        return min(MOST_PAGES, told)
+
+    def _is_last(self, page: Page, number: int) -> bool:
+        if page.total_rows is None:
+            return len(page.rows) < self.page_size
+        return not page.rows or number >= self._page_count(page)
+
+    def _agrees(self, pages: dict[int, Page]) -> bool:
+        """Tell whether all pages tell of the same number of rows, and just so many came, all different."""
+        totals = {page.total_rows for page in pages.values()}
+        distinct, came = self._count(pages)
+        if totals == {None}:
+            return distinct == came and self._is_last(pages[max(pages)], max(pages))
+        return len(totals) == 1 and distinct == came == next(iter(totals))
+
+    def _covers(self, pages: dict[int, Page]) -> bool:
+        """Tell whether pages read in ascending order hold at least the rows there were at their start.
+
+        Rows that arrived meanwhile repeat others, which the sequencer leaves out by id; rows without an id cannot be
+        told apart, so they need a day that stands still.
+        """
+        told = pages[1].total_rows
+        distinct, came = self._count(pages)
+        has_ids = all(self.row_key(row) is not None for page in pages.values() for row in page.rows)
+        if told is None or not has_ids:
+            return self._agrees(pages)
+        return self._is_last(pages[max(pages)], max(pages)) and told <= distinct <= came
+
+    def _count(self, pages: dict[int, Page]) -> tuple[int, int]:
+        keys = [self.row_key(row) for page in pages.values() for row in page.rows]
+        known = [key for key in keys if key is not None]
+        return len(set(known)) + len(keys) - len(known), len(keys)
+
+    def _rows(self, pages: dict[int, Page], error: Exception | None = None) -> Rows[RecordT]:
+        records: list[RecordT] = []
+        try:
+            for number in sorted(pages):
+                records.extend(self.rows.records(pages[number].rows))
+        except Exception as bad:  # noqa: BLE001 - a bad row, or an error of the user's callback, handed on likewise
+            return Rows(records, error or bad)
+        return Rows(records, error)

@@ -1,0 +1,154 @@
+"""The Paginator: records of a range as an async iterator that is safe to leave in any way."""
+
+import asyncio
+import warnings
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+import anyio
+
+from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.pages.pump import Mailbox, Pump
+from nxcdr_async.stats import PaginatorStats
+
+RecordT = TypeVar("RecordT")
+
+
+class Paginator(Generic[RecordT]):
+    """The records of a range: sorted by start time and id, each once, read concurrently while you iterate.
+
+    Nothing is asked before the first record is wanted, and it can be read once. It is left cleanly by `async with`:
+
+    >>> async def answered(cdr, start, end):
+    ...     async with cdr.calls(start, end, answered=True) as calls:
+    ...         async for call in calls:
+    ...             return call  # leaving the block ends every request that is still under way
+
+    A bare `async for` that runs to its end needs no `async with`. One that is left early is stopped when the paginator is
+    dropped, with a ResourceWarning, because nothing can wait for its requests to end then.
+
+    An error is raised after the records before it, with `complete_until` telling up to where they are complete.
+    """
+
+    def __init__(
+        self,
+        pump: Callable[[Mailbox[RecordT]], Pump[RecordT]],
+        stats: PaginatorStats,
+        on_start: Callable[["asyncio.Task[None]"], None],
+    ) -> None:
+        self._make_pump = pump
+        self._stats = stats
+        self._on_start = on_start
+        self._pump: Pump[RecordT] | None = None
+        self._mailbox: Mailbox[RecordT] = Mailbox()
+        self._task: asyncio.Task[None] | None = None
+        self._batch: Iterator[RecordT] = iter(())
+        self._closed = False
+        self._ended = False
+
+    @property
+    def stats(self) -> PaginatorStats:
+        """What was counted so far; see `PaginatorStats`."""
+        return self._stats
+
+    def pages(self) -> "RecordPages[RecordT]":
+        """Return an async iterator over lists of records, as they come: never empty, of no fixed length."""
+        self._check_not_ended()
+        return RecordPages(self)
+
+    async def collect(self) -> list[RecordT]:
+        """Read everything that is left into one list. Use it for ranges that fit into memory."""
+        records: list[RecordT] = []
+        async with self:
+            async for page in self.pages():
+                records += page
+        return records
+
+    async def aclose(self) -> None:
+        """Stop, and wait until no request is under way. Closing twice does no harm."""
+        self._closed = True
+        task = self._task
+        if task is None or task.done():
+            return
+        task.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([task])
+
+    def __aiter__(self) -> Self:
+        self._check_not_ended()
+        return self
+
+    async def __anext__(self) -> RecordT:
+        while True:
+            for record in self._batch:
+                return record
+            self._batch = iter(await self._next_batch())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        task = getattr(self, "_task", None)
+        if task is None or task.done() or self._closed:
+            return
+        loop = task.get_loop()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(task.cancel)
+        warnings.warn(
+            "a Paginator was dropped before its end: use `async with` around an `async for` that may be left early",
+            ResourceWarning,
+            source=self,
+            stacklevel=2,
+        )
+
+    def _check_not_ended(self) -> None:
+        if self._ended:
+            raise ConfigurationError("a Paginator can be read once: ask the session for a new one")
+
+    async def _rest_of_page(self) -> list[RecordT]:
+        return list(self._batch) or await self._next_batch()
+
+    async def _next_batch(self) -> list[RecordT]:
+        if self._closed:
+            raise ConfigurationError("the paginator is closed: ask the session for a new one")
+        pump = self._started()
+        batch = await self._mailbox.take()
+        if batch is not None:
+            return batch
+        if pump.error is not None:
+            raise pump.error
+        if not pump.finished:
+            raise ConfigurationError("the session was closed before its paginator was read to the end")
+        self._ended = True
+        raise StopAsyncIteration
+
+    def _started(self) -> Pump[RecordT]:
+        if self._pump is None:
+            self._pump = self._make_pump(self._mailbox)
+            # The one unstructured task of the package. The pump knows nothing of the paginator, so that a paginator
+            # nobody holds any more is dropped at once, and its task with it.
+            self._task = asyncio.create_task(self._pump.run(), name="nxcdr_async paginator")
+            self._on_start(self._task)
+        return self._pump
+
+
+class RecordPages(Generic[RecordT]):
+    """The lists of a paginator's records; made by `Paginator.pages()`."""
+
+    def __init__(self, paginator: Paginator[RecordT]) -> None:
+        self._paginator = paginator
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[RecordT]:
+        return await self._paginator._rest_of_page()  # noqa: SLF001 - two halves of one thing

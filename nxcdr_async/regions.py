@@ -1,0 +1,85 @@
+"""The vendor's regions and the addresses of their gateways."""
+
+import ipaddress
+from enum import Enum
+from typing import Self
+from urllib.parse import urlsplit
+
+from nxcdr_async.errors import ConfigurationError
+
+SHARED_GATEWAY = "https://api2.nxcloud.com"
+"""The older gateway: serves every customer, and is the only home of DID and flash calls."""
+
+
+class Region(Enum):
+    """A service region of the vendor. An account lives in one region; its website is the one you log in to.
+
+    >>> Region.AMER.gateway
+    'https://chl-api.nxlink.ai'
+    """
+
+    HK = ("hk", "https://api-hk.nxlink.ai", "https://app.nxlink.ai")
+    AMER = ("amer", "https://chl-api.nxlink.ai", "https://chl-nxlink.nxcloud.com")
+    IDN = ("idn", "https://api-idn.nxlink.ai", "https://idn.nxlink.ai")
+    LEGACY = ("legacy", SHARED_GATEWAY, None)
+
+    def __init__(self, code: str, gateway: str, website: str | None) -> None:
+        self.code = code
+        self.gateway = gateway
+        """Base URL of the call-center APIs."""
+        self.website = website
+        """Where people of this region log in; None for the older gateway."""
+
+    @property
+    def shared_gateway(self) -> str:
+        """Base URL of the DID and flash-call APIs, the same for every region."""
+        return SHARED_GATEWAY
+
+    @classmethod
+    def named(cls, name: "str | Region") -> Self:
+        """Find a region by its name in any case ("HK", "idn").
+
+        Raises:
+            ConfigurationError: there is no such region.
+        """
+        if isinstance(name, cls):
+            return name
+        found = cls.__members__.get(str(name).strip().upper())
+        if found is None:
+            known = ", ".join(cls.__members__)
+            raise ConfigurationError(
+                f"unknown region {name!r}: use one of {known}, or give the base URL of another gateway as gateway=…",
+            )
+        return found
+
+
+def checked_gateway(url: str) -> str:
+    """Return a base URL without its trailing slash, once it is one that secrets may be sent to.
+
+    Raises:
+        ConfigurationError: not a URL, not https (http is for loopback only), or with a user, query or fragment.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        host, _ = parts.hostname, parts.port
+    except (ValueError, AttributeError):
+        raise ConfigurationError("gateway is not a URL: write it like https://api-hk.nxlink.ai") from None
+    if parts.scheme not in {"http", "https"} or not host:
+        raise ConfigurationError("gateway must be a base URL such as https://api-hk.nxlink.ai")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise ConfigurationError(
+            "gateway must be a bare base URL: leave out the user, password, query and fragment; "
+            "secrets go into Credentials and FlashApp",
+        )
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ConfigurationError(f"gateway {host!r} must be https: plain http is allowed to loopback only")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,101 @@
+"""When to ask again, and how long to wait first. Every number of it stands here. Pure: chance and time are arguments."""
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from attrs import define
+
+from nxcdr_async.errors import (
+    CertificateError,
+    MalformedReplyError,
+    NxcdrError,
+    ServerError,
+    ThrottledError,
+    TimedOutError,
+    TransportError,
+)
+
+MOST_ATTEMPTS = 12
+"""Attempts of one request, the first included, at a gateway that has answered before."""
+
+MOST_ATTEMPTS_UNHEARD = 3
+"""Attempts at a gateway that never answered: most likely the address is wrong, and the user should hear of it soon."""
+
+FIRST_DELAY = 0.25
+"""Seconds, the ceiling of the first wait; each further ceiling is twice the last."""
+
+LONGEST_DELAY = 20.0
+"""Seconds, the highest ceiling of a wait."""
+
+LONGEST_RETRY_AFTER = 300.0
+"""Seconds; a gateway that asks for a longer pause gets an error handed to the user instead of a silent sleep."""
+
+BUDGET_RESERVE = 40.0
+"""Retries a session may make before any request has succeeded."""
+
+BUDGET_PER_REPLY = 0.5
+"""Retries earned by each good reply: in a lasting storm of failures the load grows by half at most."""
+
+
+@define
+class RetryBudget:
+    """The retries a whole session has left, so that a storm of failures does not multiply the load."""
+
+    left: float = BUDGET_RESERVE
+
+    def earn(self) -> None:
+        """Count a good reply."""
+        self.left = min(BUDGET_RESERVE, self.left + BUDGET_PER_REPLY)
+
+    def spend(self) -> bool:
+        """Take one retry out of the budget; False when there is none left, so that the longest wait is due."""
+        if self.left < 1:
+            return False
+        self.left -= 1
+        return True
+
+
+def is_worth_retrying(error: NxcdrError) -> bool:
+    """Tell whether the same request may succeed later: broken lines, broken bodies, 429, 5xx, 88, 99.
+
+    Refusals of a key, a signature or a parameter never are, nor a pause longer than we would sleep through.
+    """
+    if isinstance(error, CertificateError):
+        return False
+    if isinstance(error, ThrottledError | ServerError):
+        return error.retry_after is None or error.retry_after <= LONGEST_RETRY_AFTER
+    return isinstance(error, TransportError | MalformedReplyError)
+
+
+def is_congestion(error: NxcdrError) -> bool:
+    """Tell whether an error says that we ask for too much at once: 429, 503, 99, or a timeout."""
+    if isinstance(error, ServerError):
+        return error.http_status == 503 or error.code == 99  # noqa: PLR2004 - codes of HTTP and the vendor
+    return isinstance(error, ThrottledError | TimedOutError)
+
+
+def delay_before(attempt: int, *, chance: float, within_budget: bool = True) -> float:
+    """Return the seconds to wait before an attempt (2 is the first retry): full jitter under a doubling ceiling.
+
+    Args:
+        attempt: the number of the attempt to come.
+        chance: a random number in [0, 1).
+        within_budget: whether the session's budget had a retry left; without, the longest ceiling applies at once.
+    """
+    ceiling = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (attempt - 2)) if within_budget else LONGEST_DELAY
+    return ceiling * chance
+
+
+def read_retry_after(value: str | None, *, now: float) -> float | None:
+    """Read a `Retry-After` header, in seconds or as a date (against `now`, the gateway's time, epoch seconds)."""
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (aware - datetime.fromtimestamp(now, UTC)).total_seconds())

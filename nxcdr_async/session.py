@@ -1,0 +1,380 @@
+"""The door: one method for each API of the vendor, and everything a session opens and closes."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import date, datetime, tzinfo
+from functools import partial
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+import aiohttp
+import anyio
+from cattrs import Converter
+
+from nxcdr_async.convert import UTC_PLUS_8, make_converter, structure_row
+from nxcdr_async.credentials import Credentials, FlashApp
+from nxcdr_async.errors import ConfigurationError, RecordError
+from nxcdr_async.limiter import Limiter
+from nxcdr_async.pages import (
+    CappedList,
+    CountedPages,
+    Mailbox,
+    Paginator,
+    Pump,
+    RowStructurer,
+    Sequencer,
+    Source,
+    WindowedPages,
+)
+from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
+from nxcdr_async.regions import Region, checked_gateway
+from nxcdr_async.stats import PaginatorStats, SessionStats
+from nxcdr_async.transport import Transport
+from nxcdr_async.windows import WindowPlan, window_of
+from nxcdr_async.wire import (
+    CALLS,
+    DID,
+    FLASH,
+    ORDER,
+    CallQuery,
+    DidQuery,
+    Endpoint,
+    Page,
+    checked_days,
+    order_parameters,
+)
+
+RecordT = TypeVar("RecordT")
+
+OnBadRow = Literal["raise", "skip"]
+
+ROWS_A_WINDOW = 1_000
+"""Calls a window should hold at most: at 100 a page, the short page at its end is about a twentieth of its requests."""
+
+FEWEST_ROWS_A_WINDOW = 200
+"""Calls below which a narrower window would waste more requests than it saves time."""
+
+ROWS_A_LIST = 60
+"""Flash calls a window should hold: safely under the hundred its answer is cut off at."""
+
+
+class CdrSession:
+    """An open door to the gateways of one region; share one session in a whole app.
+
+    >>> async def main():
+    ...     async with CdrSession(Region.HK, Credentials("AK…", "secret")) as cdr:
+    ...         async for call in cdr.calls(start, end, direction=Direction.INBOUND):
+    ...             print(call.call_id, call.start_time, call.queue_wait)
+
+    It may be opened in one task and closed in another, but belongs to one event loop. It adapts to what the gateway bears,
+    tries again what may succeed, signs each attempt afresh and follows the gateway's clock.
+
+    Args:
+        region: where the account lives; a `Region` or its name.
+        credentials: the key pair for call-center and DID records.
+        flash_app: the key pair for flash calls.
+        gateway: one base URL for every API instead of the region's: a new region, a proxy, an emulator. Https, but for
+            loopback.
+        concurrency: None adapts the number of requests in flight; a number is a fixed ceiling.
+        rate: requests a second at most; None for no such bound.
+        timeout: seconds one attempt of one request may take.
+        naive_zone: the zone of the local times and days of DID and flash calls.
+        http: an `aiohttp.ClientSession` of yours to send with, for a proxy or special TLS; never closed here.
+
+    Raises:
+        ConfigurationError: an argument cannot work; the message says how to mend it.
+    """
+
+    def __init__(
+        self,
+        region: Region | str = Region.HK,
+        credentials: Credentials | None = None,
+        *,
+        flash_app: FlashApp | None = None,
+        gateway: str | None = None,
+        concurrency: int | None = None,
+        rate: float | None = None,
+        timeout: float = 30.0,
+        naive_zone: tzinfo = UTC_PLUS_8,
+        http: aiohttp.ClientSession | None = None,
+    ) -> None:
+        self.region = Region.named(region)
+        self.naive_zone = _checked(naive_zone, tzinfo, "naive_zone", "a tzinfo such as ZoneInfo('Asia/Shanghai')")
+        self.converter: Converter = make_converter(self.naive_zone)
+        """Turns rows into records; register cattrs hooks of your own on it before the first request."""
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+            raise ConfigurationError(f"timeout is {timeout!r}: give the seconds of one attempt as a number above 0")
+        own = None if gateway is None else checked_gateway(gateway)
+        self._limiter = Limiter(concurrency=concurrency, rate=rate)
+        self._transport = Transport(
+            gateways={"region": own or self.region.gateway, "shared": own or self.region.shared_gateway},
+            limiter=self._limiter,
+            credentials=_checked(credentials, Credentials | None, "credentials", "Credentials(access_key, secret)"),
+            flash_app=_checked(flash_app, FlashApp | None, "flash_app", "FlashApp(appkey, secretkey)"),
+            timeout=timeout,
+            http=_checked(http, aiohttp.ClientSession | None, "http", "an aiohttp.ClientSession"),
+        )
+        self._pumps: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Self:
+        """Make a session from the environment; arguments given here win.
+
+        Reads NXCDR_REGION, NXCDR_GATEWAY, NXCDR_ACCESS_KEY, NXCDR_ACCESS_SECRET, NXCDR_FLASH_APPKEY and
+        NXCDR_FLASH_SECRETKEY.
+
+        Raises:
+            ConfigurationError: half a key pair, or a value that cannot work.
+        """
+        found: dict[str, Any] = {}
+        if region := os.environ.get("NXCDR_REGION"):
+            found["region"] = region
+        if gateway := os.environ.get("NXCDR_GATEWAY"):
+            found["gateway"] = gateway
+        if pair := _pair_from_env("NXCDR_ACCESS_KEY", "NXCDR_ACCESS_SECRET"):
+            found["credentials"] = Credentials(*pair)
+        if pair := _pair_from_env("NXCDR_FLASH_APPKEY", "NXCDR_FLASH_SECRETKEY"):
+            found["flash_app"] = FlashApp(*pair)
+        return cls(**{**found, **overrides})
+
+    @property
+    def stats(self) -> SessionStats:
+        """Counts of the whole session at this moment."""
+        return self._transport.stats
+
+    def calls(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        direction: Direction | None = None,
+        answered: bool | None = None,
+        agent: str | None = None,
+        caller: str | None = None,
+        callee: str | None = None,
+        call_id: str | None = None,
+        order_id: str | None = None,
+        on_bad_row: OnBadRow = "raise",
+        bad_row_callback: Callable[[RecordError], object] | None = None,
+    ) -> Paginator[CallRecord]:
+        """Read the calls of a range (cdr/page).
+
+        No document says which ends of a range count, nor by which time it is filtered. So a call that a gateway gives for
+        the second before `start` is handed out too, rather than one lost.
+
+        Args:
+            start: aware; the first moment of the range.
+            end: aware; the moment the range ends before.
+            direction: only calls of this direction.
+            answered: only answered calls, or only those that were not.
+            agent: only calls of the agent with this account.
+            caller: only calls from this number.
+            callee: only calls to this number.
+            call_id: only the call with this id.
+            order_id: only calls of this order.
+            on_bad_row: "raise" stops at a row that cannot be a record; "skip" counts it in `stats.bad_rows` and goes on.
+            bad_row_callback: gets the RecordError of each row that was skipped.
+
+        Raises:
+            ConfigurationError: a naive time, an end before the start, a filter of the wrong kind, no credentials.
+        """
+        query = CallQuery(
+            direction=direction,
+            answered=answered,
+            agent=agent,
+            caller=caller,
+            callee=callee,
+            call_id=call_id,
+            order_id=order_id,
+        )
+        window = window_of(start, end)
+        self._transport.need_credentials()
+
+        def source(stats: PaginatorStats, rows: RowStructurer[CallRecord]) -> Source[CallRecord]:
+            return WindowedPages(
+                plan=WindowPlan(window, most_rows=ROWS_A_WINDOW, fewest_rows=FEWEST_ROWS_A_WINDOW),
+                ask=self._asker(CALLS),
+                parameters=partial(query.page, size=CALLS.page_size),
+                rows=rows,
+                moment=CALLS.moment,
+                row_key=CALLS.row_key,
+                page_size=CALLS.page_size,
+                stats=stats,
+            )
+
+        return self._paginator(CALLS, source, on_bad_row, bad_row_callback)
+
+    async def calls_by_order(self, order_id: str, *, tenant_id: int) -> list[CallRecord]:
+        """Read the calls of one order of yours (cdr/queryByOrderId), sorted by start time.
+
+        Args:
+            order_id: the id you gave when you started the calls.
+            tenant_id: the number of the team, from the vendor's console.
+
+        Raises:
+            NxcdrError: see `errors`.
+        """
+        parameters = order_parameters(order_id, tenant_id)
+        self._transport.need_credentials()
+        page = await self._transport.ask(ORDER, parameters)
+        calls = {call.call_id: call for call in map(self._structurer(ORDER), page.rows)}
+        return sorted(calls.values(), key=lambda call: (call.start_time, call.call_id))
+
+    def did_calls(
+        self,
+        first_day: date,
+        last_day: date | None = None,
+        *,
+        did_number: str | None = None,
+        call_number: str | None = None,
+        direction: Direction | None = None,
+        on_bad_row: OnBadRow = "raise",
+        bad_row_callback: Callable[[RecordError], object] | None = None,
+    ) -> Paginator[DidCallRecord]:
+        """Read the calls over DID numbers of whole days (did/cdr).
+
+        Args:
+            first_day: the first day, in the session's `naive_zone`.
+            last_day: the last day, inclusive; None for the first day alone.
+            did_number: only calls over this number.
+            call_number: only calls with this number at the other end.
+            direction: only inbound or only outbound calls.
+            on_bad_row: as for `calls`.
+            bad_row_callback: as for `calls`.
+
+        Raises:
+            ConfigurationError: not dates, a last day before the first, a wrong filter, no credentials.
+        """
+        query = DidQuery(did_number=did_number, call_number=call_number, direction=direction)
+        first, last = checked_days(first_day, last_day)
+        self._transport.need_credentials()
+
+        def source(stats: PaginatorStats, rows: RowStructurer[DidCallRecord]) -> Source[DidCallRecord]:
+            return CountedPages(
+                first_day=first,
+                last_day=last,
+                zone=self.naive_zone,
+                ask=self._asker(DID),
+                parameters=partial(query.page, size=DID.page_size),
+                rows=rows,
+                row_key=DID.row_key,
+                page_size=DID.page_size,
+                stats=stats,
+            )
+
+        return self._paginator(DID, source, on_bad_row, bad_row_callback)
+
+    def flash_calls(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        on_bad_row: OnBadRow = "raise",
+        bad_row_callback: Callable[[RecordError], object] | None = None,
+    ) -> Paginator[FlashCallRecord]:
+        """Read the flash calls of a range (otp/call/list).
+
+        The vendor's list has no pages, stops at a hundred rows and knows whole seconds only. Where one second holds more
+        than it can answer with, `SaturatedSecondError` names that second.
+
+        Args:
+            start: aware; the first moment of the range.
+            end: aware; the moment the range ends before.
+            on_bad_row: as for `calls`.
+            bad_row_callback: as for `calls`.
+
+        Raises:
+            ConfigurationError: a naive time, an end before the start, no flash-call application.
+        """
+        window = window_of(start, end)
+        self._transport.need_flash_app()
+
+        def source(stats: PaginatorStats, rows: RowStructurer[FlashCallRecord]) -> Source[FlashCallRecord]:
+            return CappedList(
+                plan=WindowPlan(window, most_rows=ROWS_A_LIST, fewest_rows=ROWS_A_LIST),
+                ask=self._asker(FLASH),
+                zone=self.naive_zone,
+                rows=rows,
+                moment=FLASH.moment,
+                cap=FLASH.page_size,
+                stats=stats,
+            )
+
+        return self._paginator(FLASH, source, on_bad_row, bad_row_callback)
+
+    async def aclose(self) -> None:
+        """Stop every paginator and close what this session opened. Closing twice does no harm."""
+        pumps = list(self._pumps)
+        for pump in pumps:
+            pump.cancel()
+        with anyio.CancelScope(shield=True):
+            if pumps:
+                await asyncio.wait(pumps)
+            await self._transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<CdrSession {self.region.name} {self._transport.gateways['region']}>"
+
+    def _asker(self, endpoint: Endpoint[Any]) -> Callable[[Mapping[str, Any]], Awaitable[Page]]:
+        return partial(self._transport.ask, endpoint)
+
+    def _structurer(self, endpoint: Endpoint[RecordT]) -> Callable[[Any], RecordT]:
+        return partial(structure_row, self.converter, record_class=endpoint.record_class)
+
+    def _paginator(
+        self,
+        endpoint: Endpoint[RecordT],
+        source: Callable[[PaginatorStats, RowStructurer[RecordT]], Source[RecordT]],
+        on_bad_row: OnBadRow,
+        bad_row_callback: Callable[[RecordError], object] | None,
+    ) -> Paginator[RecordT]:
+        if on_bad_row not in {"raise", "skip"}:
+            raise ConfigurationError(f"on_bad_row is {on_bad_row!r}: give 'raise' or 'skip'")
+        if bad_row_callback is not None and on_bad_row == "raise":
+            raise ConfigurationError("bad_row_callback gets the rows that are skipped: give on_bad_row='skip' with it")
+        stats = PaginatorStats()
+        take = None if on_bad_row == "raise" else bad_row_callback or _ignore
+        rows = RowStructurer(self._structurer(endpoint), take, stats)
+        limiter = self._limiter
+
+        def pump(mailbox: Mailbox[RecordT]) -> Pump[RecordT]:
+            sequencer = Sequencer(endpoint.moment, endpoint.identity)
+            return Pump(source(stats, rows), sequencer, mailbox, width=lambda: limiter.limit, stats=stats)
+
+        return Paginator(pump, stats, self._own)
+
+    def _own(self, pump: "asyncio.Task[None]") -> None:
+        self._pumps.add(pump)
+        pump.add_done_callback(self._pumps.discard)
+
+
+def _ignore(_bad: RecordError) -> None:
+    """Take a skipped row, which has been counted already."""
+
+
+def _checked(value: Any, kind: Any, name: str, wanted: str) -> Any:
+    if not isinstance(value, kind):
+        raise ConfigurationError(f"{name} is of type {type(value).__name__}: give {wanted}")
+    return value
+
+
+def _pair_from_env(first: str, second: str) -> tuple[str, str] | None:
+    pair = os.environ.get(first, ""), os.environ.get(second, "")
+    if all(pair):
+        return pair
+    if any(pair):
+        missing = second if pair[0] else first
+        raise ConfigurationError(f"{missing} is not set, though its other half is: set both")
+    return None

@@ -1,0 +1,51 @@
+"""What a session and a paginator count while they work."""
+
+from attrs import define
+
+
+@define(frozen=True)
+class SessionStats:
+    """A session's counts at one moment.
+
+    Attributes:
+        requests: requests sent, retries included.
+        retries: requests sent again after a fault.
+        throttled: replies that asked for less (429, flash codes 3 and 6).
+        clock_refusals: replies that refused a timestamp (1004).
+        in_flight: requests under way now.
+        peak_in_flight: the most that were under way at once.
+        limit: the most that may be under way now.
+        clock_skew: seconds the gateway's clock is ahead of ours; None before the first reply.
+    """
+
+    requests: int
+    retries: int
+    throttled: int
+    clock_refusals: int
+    in_flight: int
+    peak_in_flight: int
+    limit: int
+    clock_skew: float | None
+
+
+@define
+class PaginatorStats:
+    """A paginator's counts, up to date while it runs.
+
+    Attributes:
+        pages: replies with rows that were read.
+        windows: parts of the range that were read to their end.
+        splits: parts that turned out too full and were cut further.
+        records: records handed out.
+        duplicates: rows left out because their call was there already.
+        bad_rows: rows skipped because they could not be a record (`on_bad_row="skip"`).
+        out_of_order: records handed out after a later one, if the gateway filters by another time than the start.
+    """
+
+    pages: int = 0
+    windows: int = 0
+    splits: int = 0
+    records: int = 0
+    duplicates: int = 0
+    bad_rows: int = 0
+    out_of_order: int = 0

@@ -1,0 +1,88 @@
+"""Faults made on purpose: scripted ones first, then by chance."""
+
+from random import Random
+from threading import Lock
+from typing import Any
+
+from attrs import define, evolve
+
+from nxcdr_async.testing.replies import RefusedError, Reply, Style, refusal, web_page
+from nxcdr_async.testing.switches import EndpointName, FaultKind, Switches
+
+
+@define
+class ScriptedFault:
+    """A fault to come.
+
+    Attributes:
+        kind: what goes wrong.
+        times: how many times it still will.
+        endpoint: only there; None for any.
+        page: only for requests of that page; None for any.
+    """
+
+    kind: FaultKind
+    times: int
+    endpoint: EndpointName | None
+    page: int | None
+
+    def concerns(self, endpoint: str, parameters: dict[str, Any]) -> bool:
+        """Return whether a request is one this fault waits for."""
+        at_endpoint = self.endpoint is None or self.endpoint == endpoint
+        return at_endpoint and (self.page is None or parameters.get("page") == self.page)
+
+
+class FaultPlan:
+    """Decides which request meets which fault."""
+
+    def __init__(self, switches: Switches, seed: int) -> None:
+        self._switches = switches
+        self._chance = Random(seed)  # noqa: S311 - faults have to be repeatable, not secret
+        self._scripted: list[ScriptedFault] = []
+        self._lock = Lock()
+
+    def script(self, fault: ScriptedFault) -> None:
+        """Plan a fault."""
+        with self._lock:
+            self._scripted.append(fault)
+
+    def next_fault(self, endpoint: str, parameters: dict[str, Any]) -> FaultKind | None:
+        """Return the fault a request meets; None when it is answered properly."""
+        with self._lock:
+            for fault in self._scripted:
+                if fault.concerns(endpoint, parameters):
+                    fault.times -= 1
+                    if fault.times <= 0:
+                        self._scripted.remove(fault)
+                    return fault.kind
+        if not self._switches.faults or self._chance.random() >= self._switches.fault_rate:
+            return None
+        return self._chance.choice(self._switches.faults)
+
+
+_BARE: dict[FaultKind, Reply] = {
+    "429": web_page(429, "429 Too Many Requests"),
+    "429-retry-after": web_page(429, "429 Too Many Requests", {"Retry-After": "1"}),
+    "502": web_page(502, "502 Bad Gateway"),
+    "503": web_page(503, "503 Service Temporarily Unavailable"),
+    "empty": Reply(),
+    "html": web_page(200, "系统维护中"),
+}
+
+
+def refused_by(kind: FaultKind, style: Style) -> Reply | None:
+    """Return the reply of a fault that needs no genuine one; None when it does."""
+    if kind in _BARE:
+        return _BARE[kind]
+    if kind in {"88", "99", "1004"}:
+        return refusal(style, RefusedError(int(kind)))
+    return None
+
+
+def spoiled(kind: FaultKind, genuine: Reply) -> Reply:
+    """Return a genuine reply as a fault leaves it."""
+    if kind == "truncated":
+        return evolve(genuine, body=genuine.body[: len(genuine.body) // 2])
+    if kind == "wrong-content-type":
+        return evolve(genuine, content_type="text/html;charset=UTF-8")
+    return genuine

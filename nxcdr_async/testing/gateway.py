@@ -1,0 +1,258 @@
+"""The emulator as a whole: a real HTTP server on loopback that a test or a demo starts, asks, and stops."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from threading import Event, Thread
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from nxcdr_async.credentials import Credentials, FlashApp
+from nxcdr_async.testing.clock import GatewayClock
+from nxcdr_async.testing.faults import FaultPlan, ScriptedFault
+from nxcdr_async.testing.history import FIRST_DAY, CallHistory
+from nxcdr_async.testing.log import GatewayLog
+from nxcdr_async.testing.security import Doorkeeper
+from nxcdr_async.testing.server import GatewayServer
+from nxcdr_async.testing.switches import EndpointName, FaultKind, Switches
+from nxcdr_async.testing.timeline import RowId
+
+_TENANT_ID = 144
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Gateway:
+    """An emulator of the vendor's gateway: all five APIs, signed and paged like the real ones.
+
+    As a context manager it serves from a thread with an event loop of its own, so it works beside any test style:
+
+        with Gateway(calls=500) as gateway:
+            session = CdrSession(gateway=gateway.url, credentials=gateway.credentials)
+
+    Inside an asyncio program, `async with gateway.serving():` serves from the running loop instead.
+
+    Args:
+        calls: call-center calls in total.
+        days: days of history; calls fill whole UTC days, DID and flash calls the same dates in UTC+8.
+        first_day: the first of them.
+        seed: tells histories, and the chance in faults and latencies, apart.
+        agents: how many agents there are; by default 12 to 40, by the number of calls.
+        did_calls: DID calls in total, a fifth of `calls` by default.
+        flash_calls: flash calls in total, a tenth of `calls` by default.
+        switches: how it behaves; may be changed at any time.
+        host: loopback address to listen on.
+        port: port to listen on; 0 takes a free one.
+
+    Attributes:
+        credentials: the key pair with all rights.
+        credentials_without_rights: a valid pair that may read nothing (code 1005).
+        flash_app: the application that may read flash calls.
+        tenant_id: the tenant whose orders can be asked for.
+        clock: its own clock: `clock.move(seconds)`, `clock.now()`.
+        log: what it has seen.
+        history: what it knows.
+    """
+
+    def __init__(
+        self,
+        calls: int = 1_000,
+        *,
+        days: int = 1,
+        first_day: date = FIRST_DAY,
+        seed: int = 1,
+        agents: int | None = None,
+        did_calls: int | None = None,
+        flash_calls: int | None = None,
+        switches: Switches | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        self.credentials = Credentials("emulatorKey01", "emulator-secret-of-no-value")
+        self.credentials_without_rights = Credentials("emulatorKey02", "another-secret-of-no-value")
+        self.flash_app = FlashApp("emulatorApp01", "emulator-app-secret-of-no-value")
+        self.tenant_id = _TENANT_ID
+        self._switches = switches or Switches()
+        self.clock = GatewayClock()
+        self.log = GatewayLog()
+        self.history = CallHistory(
+            calls,
+            first_day=first_day,
+            days=days,
+            seed=seed,
+            agents=agents,
+            did_calls=did_calls,
+            flash_calls=flash_calls,
+        )
+        self._seed = seed
+        self._faults = FaultPlan(self.switches, seed)
+        self._host, self._port = host, port
+        self._bound_port: int | None = None
+        self._thread: Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+
+    @property
+    def url(self) -> str:
+        """Base URL, to be given to a session as `gateway`.
+
+        Raises:
+            RuntimeError: the emulator is not running.
+        """
+        if self._bound_port is None:
+            raise RuntimeError("the gateway emulator is not running: use it in a with statement")
+        return f"http://{self._host}:{self._bound_port}"
+
+    @property
+    def switches(self) -> Switches:
+        """How it behaves: set its attributes at any time, each request reads them anew."""
+        return self._switches
+
+    @property
+    def first_call(self) -> datetime:
+        """When the first call of the seeded history starts, in UTC; the start of its first day when it is empty."""
+        arrivals = self.history.call_timeline.arrivals
+        return _moment(arrivals.start_ms(0) if arrivals.total else arrivals.first_ms)
+
+    @property
+    def last_call(self) -> datetime:
+        """When the last call of the seeded history starts, in UTC; the end of its last day when it is empty."""
+        arrivals = self.history.call_timeline.arrivals
+        return _moment(arrivals.start_ms(arrivals.total - 1) if arrivals.total else arrivals.end_ms)
+
+    @property
+    def added_ids(self) -> list[RowId]:
+        """Ids of everything added to the seeded history, calls first, then DID and flash calls."""
+        return self.history.added_ids
+
+    def call_ids(self, start: datetime | None = None, end: datetime | None = None) -> list[str]:
+        """Return the `callId` of each call that starts in [start, end), added ones included, earliest first."""
+        return self.history.call_ids(start, end)
+
+    def did_ids(self, start: datetime | None = None, end: datetime | None = None) -> list[int]:
+        """Return the `id` of each DID call that starts in [start, end), added ones included, earliest first."""
+        return self.history.did_ids(start, end)
+
+    def flash_ids(self, start: datetime | None = None, end: datetime | None = None) -> list[int]:
+        """Return the `id` of each flash call made in [start, end), added ones included, earliest first."""
+        return self.history.flash_ids(start, end)
+
+    def add_call(self, **vendor_fields: Any) -> str:
+        """Add a call at any time, from any thread; returns its `callId`. See `CallHistory.add_call`."""
+        return self.history.add_call(**vendor_fields)
+
+    def add_did_call(self, **vendor_fields: Any) -> int:
+        """Add a DID call at any time, from any thread; returns its `id`. See `CallHistory.add_did_call`."""
+        return self.history.add_did_call(**vendor_fields)
+
+    def add_flash_call(self, **vendor_fields: Any) -> int:
+        """Add a flash call at any time, from any thread; returns its `id`. See `CallHistory.add_flash_call`."""
+        return self.history.add_flash_call(**vendor_fields)
+
+    def fail_next(
+        self, kind: FaultKind, times: int = 1, *, endpoint: EndpointName | None = None, page: int | None = None
+    ) -> None:
+        """Make the next requests meet a fault, before any chance in the switches.
+
+        Args:
+            kind: what goes wrong, see `FaultKind`.
+            times: for how many requests.
+            endpoint: only "calls", "order", "did" or "flash"; any by default.
+            page: only requests of that page.
+        """
+        self._faults.script(ScriptedFault(kind, times, endpoint, page))
+
+    def announcement(self) -> dict[str, Any]:
+        """Return what somebody who wants to use the emulator has to know; times are ISO 8601 in UTC."""
+        return {
+            "gateway": self.url,
+            "access_key": self.credentials.access_key,
+            "access_secret": self.credentials.access_secret,
+            "flash_appkey": self.flash_app.appkey,
+            "flash_secretkey": self.flash_app.secretkey,
+            "tenant_id": self.tenant_id,
+            "calls": self.history.call_timeline.arrivals.total,
+            "first_call": self.first_call.isoformat(),
+            "last_call": self.last_call.isoformat(),
+        }
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Self]:
+        """Serve from the running event loop until the block ends."""
+        server = GatewayServer(
+            history=self.history,
+            switches=self.switches,
+            clock=self.clock,
+            log=self.log,
+            doorkeeper=Doorkeeper(self.credentials, self.credentials_without_rights, self.flash_app),
+            faults=self._faults,
+            tenant_id=self.tenant_id,
+            seed=self._seed,
+        )
+        # A client that gives up ends its handler, so that what hangs is counted only while somebody waits.
+        runner = web.AppRunner(server.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.05)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+            self._bound_port = runner.addresses[0][1]
+            yield self
+        finally:
+            self._bound_port = None
+            server.close()
+            await runner.cleanup()
+
+    def start(self) -> None:
+        """Serve from a thread of its own; returns once requests are accepted.
+
+        Raises:
+            RuntimeError: it is running already.
+            OSError: the port is taken.
+        """
+        if self._thread is not None:
+            raise RuntimeError("the gateway emulator is running already")
+        started, failures = Event(), list[BaseException]()
+        self._thread = Thread(target=self._run, args=(started, failures), name="nxcdr-gateway", daemon=True)
+        self._thread.start()
+        started.wait()
+        if failures:
+            self._thread.join()
+            self._thread = None
+            raise failures[0]
+
+    def stop(self) -> None:
+        """Stop serving, break what is still open, and wait until the thread is gone."""
+        if self._thread is None:
+            return
+        if self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+        self._thread = self._loop = self._stop = None
+
+    def _run(self, started: Event, failures: list[BaseException]) -> None:
+        try:
+            asyncio.run(self._serve_until_stopped(started))
+        except BaseException as failure:  # noqa: BLE001 - handed to the thread that waits in start()
+            failures.append(failure)
+        finally:
+            started.set()
+
+    async def _serve_until_stopped(self, started: Event) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        async with self.serving():
+            started.set()
+            await self._stop.wait()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _moment(epoch_ms: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=epoch_ms)

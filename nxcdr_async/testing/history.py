@@ -1,0 +1,225 @@
+"""The seeded history an emulator answers from: calls of the call center, DID calls and flash calls."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import count
+from typing import Any
+
+from nxcdr_async.testing.arrivals import Arrivals
+from nxcdr_async.testing.call_rows import CallRows, Row
+from nxcdr_async.testing.other_rows import LOCAL_ZONE, DidRows, FlashRows
+from nxcdr_async.testing.timeline import RowId, Timeline
+
+FIRST_DAY = date(2026, 1, 1)
+"""The day a history starts unless told otherwise."""
+
+_FEWEST_AGENTS, _MOST_AGENTS, _CALLS_PER_AGENT_A_DAY = 12, 40, 60
+
+
+class CallHistory:
+    """A history with exactly as many rows as asked for, the same for the same arguments on every machine.
+
+    Nothing but one number a minute is kept; each row is computed when it is asked for. Call-center calls fill
+    whole UTC days; DID and flash calls fill the days of the same dates in the vendor's local time, UTC+8.
+
+    Args:
+        calls: call-center calls in total.
+        first_day: the first day.
+        days: how many days.
+        seed: tells histories apart.
+        agents: how many agents there are; by default 12 to 40, by the number of calls.
+        did_calls: DID calls in total, a fifth of `calls` by default.
+        flash_calls: flash calls in total, a tenth of `calls` by default.
+    """
+
+    def __init__(
+        self,
+        calls: int = 1_000,
+        *,
+        first_day: date = FIRST_DAY,
+        days: int = 1,
+        seed: int = 1,
+        agents: int | None = None,
+        did_calls: int | None = None,
+        flash_calls: int | None = None,
+    ) -> None:
+        if days < 1:
+            raise ValueError("days must be at least 1")
+        self.first_day = first_day
+        self.days = days
+        busy = calls // days // _CALLS_PER_AGENT_A_DAY
+        agents = agents or min(_MOST_AGENTS, max(_FEWEST_AGENTS, busy))
+        utc_ms = _ms(datetime.combine(first_day, time(), UTC))
+        local_ms = _ms(datetime.combine(first_day, time(), LOCAL_ZONE))
+
+        call_rows = CallRows(Arrivals(calls, first_ms=utc_ms, days=days, seed=f"{seed} calls"), agents=agents)
+        did_rows = DidRows(
+            Arrivals(calls // 5 if did_calls is None else did_calls, first_ms=local_ms, days=days, seed=f"{seed} did")
+        )
+        flash_total = calls // 10 if flash_calls is None else flash_calls
+        flash_rows = FlashRows(Arrivals(flash_total, first_ms=local_ms, days=days, seed=f"{seed} flash"))
+        self.call_rows = call_rows
+        self.call_timeline = Timeline(call_rows.arrivals, call_rows.row, call_rows.call_id)
+        self.did_timeline = Timeline(did_rows.arrivals, did_rows.row, did_rows.did_id)
+        self.flash_timeline = Timeline(flash_rows.arrivals, flash_rows.row, flash_rows.flash_id)
+        self._numbers = count(1)
+
+    @property
+    def agents(self) -> tuple[tuple[str, str], ...]:
+        """Accounts and nicknames of the agents."""
+        return self.call_rows.agents
+
+    @property
+    def last_day(self) -> date:
+        """The last day of the history."""
+        return self.first_day + timedelta(days=self.days - 1)
+
+    def calls(self, start: datetime | None = None, end: datetime | None = None) -> Iterator[Row]:
+        """Iterate over raw rows of cdr/page that start in [start, end), aware datetimes, earliest first."""
+        return self.call_timeline.rows(_ms_or_none(start), _ms_or_none(end))
+
+    def did_calls(self, start: datetime | None = None, end: datetime | None = None) -> Iterator[Row]:
+        """Iterate over raw rows of did/cdr that start in [start, end), aware datetimes, earliest first."""
+        return self.did_timeline.rows(_ms_or_none(start), _ms_or_none(end))
+
+    def flash_calls(self, start: datetime | None = None, end: datetime | None = None) -> Iterator[Row]:
+        """Iterate over raw rows of the flash list made in [start, end), aware datetimes, earliest first."""
+        return self.flash_timeline.rows(_ms_or_none(start), _ms_or_none(end))
+
+    def call_ids(self, start: datetime | None = None, end: datetime | None = None) -> list[str]:
+        """Return the `callId` of each call that starts in [start, end), earliest first, without computing rows."""
+        return [str(row_id) for row_id in self.call_timeline.ids(_ms_or_none(start), _ms_or_none(end))]
+
+    def did_ids(self, start: datetime | None = None, end: datetime | None = None) -> list[int]:
+        """Return the `id` of each DID call that starts in [start, end), earliest first."""
+        return [int(row_id) for row_id in self.did_timeline.ids(_ms_or_none(start), _ms_or_none(end))]
+
+    def flash_ids(self, start: datetime | None = None, end: datetime | None = None) -> list[int]:
+        """Return the `id` of each flash call made in [start, end), earliest first."""
+        return [int(row_id) for row_id in self.flash_timeline.ids(_ms_or_none(start), _ms_or_none(end))]
+
+    @property
+    def added_ids(self) -> list[RowId]:
+        """Ids of everything that was added to the history, calls first, then DID and flash calls."""
+        timelines = (self.call_timeline, self.did_timeline, self.flash_timeline)
+        return [added.row_id for timeline in timelines for added in timeline.added()]
+
+    def add_call(self, **vendor_fields: Any) -> str:
+        """Add a call-center call; what is not given is filled in from a call like any other.
+
+        Args:
+            **vendor_fields: the vendor's keys. `startTime` is epoch milliseconds; it moves the other times along.
+
+        Returns:
+            the call's `callId`.
+        """
+        number = next(self._numbers)
+        row = self._model_call(number, vendor_fields)
+        row.update(vendor_fields)
+        end = row.get("endTime") or row["startTime"]
+        self.call_timeline.add(row, row_id=row["callId"], start_ms=row["startTime"], end_ms=end)
+        return str(row["callId"])
+
+    def add_did_call(self, **vendor_fields: Any) -> int:
+        """Add a DID call; `startTime` and `endTime` are the vendor's local text (UTC+8). Returns its `id`."""
+        row = {**_DID_MODEL, "id": 900_000_000 + next(self._numbers), "startTime": self._noon_text()}
+        row |= {"endTime": vendor_fields.get("startTime", row["startTime"])} | vendor_fields
+        start_ms, end_ms = _local_ms(row["startTime"]), _local_ms(row["endTime"])
+        self.did_timeline.add(row, row_id=row["id"], start_ms=start_ms, end_ms=end_ms)
+        return int(row["id"])
+
+    def add_flash_call(self, **vendor_fields: Any) -> int:
+        """Add a flash call; `gmtCreate` is the vendor's local text (UTC+8). Returns its `id`."""
+        row = {**_FLASH_MODEL, "id": 900_000_000 + next(self._numbers), "gmtCreate": self._noon_text()} | vendor_fields
+        start_ms = _local_ms(row["gmtCreate"])
+        self.flash_timeline.add(row, row_id=row["id"], start_ms=start_ms, end_ms=start_ms)
+        return int(row["id"])
+
+    def _model_call(self, number: int, given: Row) -> Row:
+        noon = self.call_rows.arrivals.first_ms + 43_200_000
+        row = dict(_CALL_MODEL, callId=f"{0xADDED << 16:09x}63616c6c{number:08x}")
+        shift = given.get("startTime", noon) - row["startTime"]
+        return row | {key: row[key] + shift for key in _TIME_KEYS}
+
+    def _noon_text(self) -> str:
+        return f"{self.first_day.isoformat()} 12:00:00"
+
+
+_TIME_KEYS = ("startTime", "ringTime", "inQueueTime", "outQueueTime", "answerTime", "endTime")
+
+_CALL_MODEL: Row = {
+    "agentName": "NX094450006938",
+    "agentNickName": "示例坐席",
+    "answered": True,
+    "answerTime": 7_000,
+    "callDuration": 5,
+    "callee": "85235757568",
+    "caller": "85238531117",
+    "direction": 0,
+    "dtmfKeys": None,
+    "endTime": 11_124,
+    "hangupBy": 1,
+    "hangupCode": 1001,
+    "callStatus": "正常结束",
+    "hangupReason": "坐席挂断",
+    "inQueueTime": 744,
+    "leaveMsgUrl": None,
+    "orderId": "",
+    "other": None,
+    "intent": None,
+    "outQueueTime": 7_000,
+    "queueDuration": 6,
+    "recordUrl": "https://media.example.com/record/added.mp3",
+    "ringDuration": 7,
+    "ringTime": 0,
+    "startTime": 704,
+    "taskId": "",
+    "totalCustomerPrice": 0,
+}
+
+_DID_MODEL: Row = {
+    "number": "66820000001",
+    "callDuration": 0,
+    "endReason": "-7",
+    "feeDurationMinute": 0,
+    "feeType": 0,
+    "callType": 0,
+    "callerIp": "127.0.0.1",
+    "endReasonName": "Caller Hang-up",
+    "callNumber": "123456789",
+    "calleeIp": "127.0.0.1",
+    "callPrice": 0,
+    "endDirection": 0,
+    "countryName": "Thailand",
+    "callPriceUnit": 0,
+}
+
+_FLASH_MODEL: Row = {
+    "customerId": 1,
+    "appId": 1,
+    "msisdn": "182182182",
+    "callingNumber": "2150928925",
+    "token": "8925",
+    "requestId": "3097f48a0c6e465586e9f7cc5a922b90",
+    "ip": None,
+    "price": 0,
+    "gmtModified": None,
+    "callStartAt": None,
+    "callEndAt": None,
+    "callbackAt": None,
+    "callStatus": 0,
+}
+
+
+def _ms(moment: datetime) -> int:
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone means nothing here: use an aware datetime")
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def _ms_or_none(moment: datetime | None) -> int | None:
+    return None if moment is None else _ms(moment)
+
+
+def _local_ms(text: str) -> int:
+    return _ms(datetime.fromisoformat(text).replace(tzinfo=LOCAL_ZONE))

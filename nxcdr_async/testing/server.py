@@ -1,0 +1,237 @@
+"""The HTTP side of the emulator: routes, throttling, and how replies and faults leave."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+from random import Random
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from attrs import define
+
+from nxcdr_async.testing.clock import GatewayClock
+from nxcdr_async.testing.faults import FaultPlan, refused_by, spoiled
+from nxcdr_async.testing.history import CallHistory
+from nxcdr_async.testing.log import GatewayLog, SeenRequest, without_secrets
+from nxcdr_async.testing.parameters import CallQuestion, DidQuestion, FlashQuestion, order_of_tenant
+from nxcdr_async.testing.queries import Catalog
+from nxcdr_async.testing.replies import RefusedError, Reply, Style, answer, refusal, web_page
+from nxcdr_async.testing.security import Doorkeeper
+from nxcdr_async.testing.switches import EndpointName, FaultKind, Switches
+
+_NOTHING_FOUND: dict[str, Any] = {"list": [], "null": None, "object": {}}
+
+
+@define(frozen=True)
+class Endpoint:
+    """One API.
+
+    Attributes:
+        name: its short name.
+        path: where it is.
+        style: how its replies are written.
+        biz_type: the `bizType` header; "" where the key pair goes in the query instead.
+        action: the `action` header.
+    """
+
+    name: EndpointName
+    path: str
+    style: Style
+    biz_type: str = ""
+    action: str = ""
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether requests are signed POSTs."""
+        return bool(self.biz_type)
+
+
+ENDPOINTS = (
+    Endpoint("calls", "/saas/cc/openapi/cdr/page", "call center", "8", "cc"),
+    Endpoint("order", "/saas/cc/openapi/cdr/queryByOrderId", "call center", "8", "cc"),
+    Endpoint("did", "/api/did/cdr", "did", "4", "cdr"),
+    Endpoint("flash", "/otp/call/list", "flash"),
+)
+"""The vendor's APIs; the regional gateways and the older one share the paths."""
+
+
+class GatewayServer:
+    """Answers the requests of one emulator. Everything here runs on the emulator's own event loop."""
+
+    def __init__(
+        self,
+        *,
+        history: CallHistory,
+        switches: Switches,
+        clock: GatewayClock,
+        log: GatewayLog,
+        doorkeeper: Doorkeeper,
+        faults: FaultPlan,
+        tenant_id: int,
+        seed: int,
+    ) -> None:
+        self._history = history
+        self._switches = switches
+        self._clock = clock
+        self._log = log
+        self._doorkeeper = doorkeeper
+        self._faults = faults
+        self._catalog = Catalog(history, switches, clock.now_ms)
+        self._chance = Random(seed)  # noqa: S311 - latencies and late calls have to be repeatable, not secret
+        self._latest: deque[float] = deque()
+        self._closing = asyncio.Event()
+        self._answers: dict[EndpointName, Callable[[dict[str, Any]], Any]] = {
+            "calls": self._call_page,
+            "order": lambda parameters: self._catalog.calls_of_order(order_of_tenant(parameters, tenant_id)),
+            "did": lambda parameters: self._catalog.did_calls(DidQuestion.from_parameters(parameters)),
+            "flash": lambda parameters: self._catalog.flash_calls(FlashQuestion.from_parameters(parameters)),
+        }
+
+    def application(self) -> web.Application:
+        """Return the aiohttp application."""
+        application = web.Application()
+        for endpoint in ENDPOINTS:
+            method = "POST" if endpoint.is_signed else "GET"
+            application.router.add_route(method, endpoint.path, self._handler(endpoint))
+        application.on_response_prepare.append(self._date_it)
+        return application
+
+    def close(self) -> None:
+        """Let go of the requests that are kept hanging."""
+        self._closing.set()
+
+    async def _date_it(self, _request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatdate(self._clock.now(), usegmt=True)
+
+    def _handler(self, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            body = await request.read()
+            parameters = _parameters(request, body)
+            ts = request.headers.get("ts", "")
+            seen = SeenRequest(
+                endpoint.name,
+                int(ts) if ts.isascii() and ts.isdigit() else None,
+                self._clock.now(),
+                without_secrets(parameters),
+            )
+            with self._log.request(seen):
+                return await self._respond(endpoint, request, body, parameters, seen)
+
+        return handle
+
+    async def _respond(
+        self, endpoint: Endpoint, request: web.Request, body: bytes, parameters: dict[str, Any], seen: SeenRequest
+    ) -> web.StreamResponse:
+        fault: FaultKind | None = None
+        reply = self._turned_away()
+        if reply is None:
+            fault = seen.fault = self._faults.next_fault(endpoint.name, parameters)
+            reply = refused_by(fault, endpoint.style) if fault else None
+        if reply is None:
+            reply = self._genuine(endpoint, request, body, parameters)
+        await self._take_time()
+        if fault == "hang":
+            return await self._hang(request)
+        if fault:
+            reply = spoiled(fault, reply)
+        seen.status, seen.code = reply.status, reply.code
+        return await _sent(reply, fault, request)
+
+    def _turned_away(self) -> Reply | None:
+        """Answer without looking at the request: a redirect, or too many requests."""
+        switches = self._switches
+        if switches.redirect_to is not None:
+            return Reply(status=302, headers={"Location": switches.redirect_to})
+        crowded = switches.max_in_flight is not None and self._log.in_flight > switches.max_in_flight
+        if not crowded and not self._too_fast():
+            return None
+        wait = {} if switches.retry_after is None else {"Retry-After": str(switches.retry_after)}
+        return web_page(429, "429 Too Many Requests", wait)
+
+    def _too_fast(self) -> bool:
+        limit = self._switches.max_per_second
+        if limit is None:
+            return False
+        now = asyncio.get_running_loop().time()
+        # A limit below one a second is one request in as many seconds as it takes.
+        span, allowed = (1.0, int(limit)) if limit >= 1 else (1 / limit, 1)
+        while self._latest and self._latest[0] <= now - span:
+            self._latest.popleft()
+        if len(self._latest) >= allowed:
+            return True
+        self._latest.append(now)
+        return False
+
+    def _genuine(self, endpoint: Endpoint, request: web.Request, body: bytes, parameters: dict[str, Any]) -> Reply:
+        try:
+            if endpoint.is_signed:
+                self._doorkeeper.check_signed(
+                    request.headers,
+                    body,
+                    biz_type=endpoint.biz_type,
+                    action=endpoint.action,
+                    now_ms=self._clock.now_ms(),
+                )
+            else:
+                self._doorkeeper.check_flash(parameters)
+            return answer(endpoint.style, self._answers[endpoint.name](parameters))
+        except RefusedError as refused:
+            return refusal(endpoint.style, refused)
+
+    def _call_page(self, parameters: dict[str, Any]) -> Any:
+        question = CallQuestion.from_parameters(parameters)
+        rows = self._catalog.calls(question)
+        self._let_calls_arrive(*self._catalog.call_bounds(question))
+        return rows or _NOTHING_FOUND[self._switches.empty_as]
+
+    def _let_calls_arrive(self, from_ms: int, until_ms: int) -> None:
+        if until_ms <= from_ms:
+            return
+        for _ in range(self._switches.arrivals_per_page):
+            self._history.add_call(startTime=self._chance.randrange(from_ms, until_ms))
+
+    async def _take_time(self) -> None:
+        latency = self._chance.uniform(*self._switches.latency)
+        if latency > 0:
+            await asyncio.sleep(latency)
+
+    async def _hang(self, request: web.Request) -> web.StreamResponse:
+        await self._closing.wait()
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()
+
+
+def _parameters(request: web.Request, body: bytes) -> dict[str, Any]:
+    """Return what was asked for; nothing when the body is no JSON object."""
+    if request.method == "GET":
+        return dict(request.query)
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return {}
+
+
+async def _sent(reply: Reply, fault: FaultKind | None, request: web.Request) -> web.StreamResponse:
+    headers = {"Content-Type": reply.content_type, **reply.headers}
+    if fault == "reset":
+        return await _broken_off(reply, headers, request)
+    response = web.Response(body=reply.body, status=reply.status, headers=headers)
+    if fault == "gzip":
+        response.enable_compression(web.ContentCoding.gzip)
+    if fault == "chunked":
+        response.enable_chunked_encoding()
+    return response
+
+
+async def _broken_off(reply: Reply, headers: dict[str, str], request: web.Request) -> web.StreamResponse:
+    """Send half of what was announced, then break the connection."""
+    response = web.StreamResponse(status=reply.status, headers=headers)
+    response.content_length = len(reply.body)
+    await response.prepare(request)
+    await response.write(reply.body[: len(reply.body) // 2])
+    if request.transport is not None:
+        request.transport.abort()
+    return response

@@ -1,0 +1,102 @@
+"""What can be switched on a running emulator, and the faults it can be told to make."""
+
+from typing import Any, Literal, get_args
+
+from attrs import define, field, setters, validators
+
+FaultKind = Literal[
+    "429",
+    "429-retry-after",
+    "503",
+    "502",
+    "88",
+    "99",
+    "1004",
+    "empty",
+    "truncated",
+    "reset",
+    "html",
+    "hang",
+    "wrong-content-type",
+    "gzip",
+    "chunked",
+]
+"""Ways a reply can go wrong, or just be unusual.
+
+"429", "502" and "503" are a proxy's HTML page, "429-retry-after" adds `Retry-After: 1`; "88", "99" and "1004" are HTTP
+200 with that code; "empty" is HTTP 200 without a body, "truncated" stops in the middle of the JSON, "reset" breaks the
+connection there, "html" is HTTP 200 with a web page, "hang" never answers. "wrong-content-type", "gzip" and "chunked"
+carry the genuine reply, unusually packed.
+"""
+
+FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
+"""All of them."""
+
+Order = Literal["ascending", "descending", "shuffled"]
+EndpointName = Literal["calls", "order", "did", "flash"]
+
+_checked = setters.validate
+
+
+@define
+class Switches:
+    """How the emulator behaves where the vendor's documents are silent, and how badly. Read anew for each request.
+
+    Attributes:
+        latency: seconds each reply takes, drawn evenly between the two; (0, 0) answers at once.
+        max_in_flight: more requests than this at once are refused with HTTP 429; None for no limit.
+        max_per_second: more requests than this in a second are refused with HTTP 429; None for no limit.
+        retry_after: seconds named in the `Retry-After` header of those refusals; None leaves the header out.
+        fault_rate: share of the requests (0 to 1) that meet one of `faults`.
+        faults: the kinds of faults to choose from.
+        order: order of cdr/page and did/cdr: by start time, or none ("shuffled"), but the same on every page.
+        start_inclusive: whether a row at exactly `startTime` belongs to the range.
+        end_inclusive: whether a row at exactly `endTime` belongs to the range.
+        compare_whole_seconds: whether a row's milliseconds are dropped before it is compared with the range.
+        filter_by: which time of a call the range of cdr/page is about, its "start" or its "end".
+        publish_delay: seconds after its end before a call shows up, by the emulator's clock; None shows everything.
+        repeat_last_page: whether a page beyond the last answers the last page again instead of nothing.
+        ignore_page: whether the page number is ignored, so that each page is page 1.
+        ignore_range: whether the range of cdr/page is ignored.
+        page_overlap: rows at the head of each further page of cdr/page that already stood at the end of the one before.
+        arrivals_per_page: new calls that turn up at random times inside the range after each reply of cdr/page.
+        empty_as: how cdr/page writes "no rows": as a "list" ([]), "null" or "object" ({}).
+        redirect_to: URL every request is redirected to (302); None for none.
+        extra_keys: keys merged into each row.
+    """
+
+    latency: tuple[float, float] = (0.0, 0.0)
+    max_in_flight: int | None = None
+    max_per_second: float | None = None
+    retry_after: int | None = None
+    fault_rate: float = 0.0
+    faults: list[FaultKind] = field(
+        factory=lambda: ["429", "503", "99"],
+        validator=validators.deep_iterable(validators.in_(FAULT_KINDS)),
+        on_setattr=_checked,
+    )
+    order: Order = field(default="ascending", validator=validators.in_(get_args(Order)), on_setattr=_checked)
+    start_inclusive: bool = True
+    end_inclusive: bool = True
+    compare_whole_seconds: bool = False
+    filter_by: Literal["start", "end"] = field(
+        default="start", validator=validators.in_(("start", "end")), on_setattr=_checked
+    )
+    publish_delay: float | None = None
+    repeat_last_page: bool = False
+    ignore_page: bool = False
+    ignore_range: bool = False
+    page_overlap: int = 0
+    arrivals_per_page: int = 0
+    empty_as: Literal["list", "null", "object"] = field(
+        default="list", validator=validators.in_(("list", "null", "object")), on_setattr=_checked
+    )
+    redirect_to: str | None = None
+    extra_keys: dict[str, Any] = field(factory=dict)
+
+    def bounds_ms(self, start: int, end: int) -> tuple[int, int]:
+        """Return the half-open range of epoch milliseconds that a range of epoch seconds means."""
+        moment = 1000 if self.compare_whole_seconds else 1
+        first = start * 1000 if self.start_inclusive else start * 1000 + moment
+        last = end * 1000 + moment if self.end_inclusive else end * 1000
+        return first, last

@@ -1,0 +1,25 @@
+"""The wire: the table of the vendor's APIs, questions to bytes, and bytes to rows or an error. No I/O, no clock."""
+
+from nxcdr_async.wire.endpoints import CALLS, DID, ENDPOINTS, FLASH, ORDER, Endpoint
+from nxcdr_async.wire.queries import CallQuery, DidQuery, checked_days, order_parameters
+from nxcdr_async.wire.replies import Page, Reply, read_page
+from nxcdr_async.wire.requests import Request, flash_request, signed_request
+
+__all__ = [
+    "CALLS",
+    "DID",
+    "ENDPOINTS",
+    "FLASH",
+    "ORDER",
+    "CallQuery",
+    "DidQuery",
+    "Endpoint",
+    "Page",
+    "Reply",
+    "Request",
+    "checked_days",
+    "flash_request",
+    "order_parameters",
+    "read_page",
+    "signed_request",
+]

@@ -1,0 +1,114 @@
+"""What can be asked for: filters in the user's terms to parameters in the vendor's. Pure."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+from attrs import define
+
+from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.records import Direction
+from nxcdr_async.windows import Window
+
+
+@define(frozen=True, kw_only=True)
+class CallQuery:
+    """Filters of cdr/page; None leaves one out."""
+
+    direction: Direction | None = None
+    answered: bool | None = None
+    agent: str | None = None
+    caller: str | None = None
+    callee: str | None = None
+    call_id: str | None = None
+    order_id: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        _check_direction(self.direction, {Direction.INBOUND, Direction.OUTBOUND, Direction.AICC})
+        if self.answered is not None and not isinstance(self.answered, bool):
+            raise ConfigurationError(f"answered is {self.answered!r}: give True, False or None")
+        for name in ("agent", "caller", "callee", "call_id", "order_id"):
+            _check_text(name, getattr(self, name))
+
+    def page(self, window: Window, number: int, size: int) -> Mapping[str, Any]:
+        """Return the parameters of one page. A request counts directions and answers one higher than a reply."""
+        start, end = window.bounds
+        filters = {
+            "direction": None if self.direction is None else self.direction + 1,
+            "answered": None if self.answered is None else 1 + self.answered,
+            "name": self.agent,
+            "caller": self.caller,
+            "callee": self.callee,
+            "callId": self.call_id,
+            "orderId": self.order_id,
+        }
+        return {"startTime": start, "endTime": end, **_given(filters), "size": size, "page": number}
+
+
+@define(frozen=True, kw_only=True)
+class DidQuery:
+    """Filters of did/cdr; None leaves one out."""
+
+    did_number: str | None = None
+    call_number: str | None = None
+    direction: Direction | None = None
+
+    def __attrs_post_init__(self) -> None:
+        _check_direction(self.direction, {Direction.INBOUND, Direction.OUTBOUND})
+        _check_text("did_number", self.did_number)
+        _check_text("call_number", self.call_number)
+
+    def page(self, day: date, number: int, size: int) -> Mapping[str, Any]:
+        """Return the parameters of one page."""
+        filters = {
+            "didNumber": self.did_number,
+            "callNumber": self.call_number,
+            "type": None if self.direction is None else int(self.direction),
+        }
+        return {"date": day.isoformat(), **_given(filters), "pageSize": size, "page": number}
+
+
+def order_parameters(order_id: str, tenant_id: int) -> Mapping[str, Any]:
+    """Return the parameters of cdr/queryByOrderId.
+
+    Raises:
+        ConfigurationError: no order id, or a tenant id that is no whole number.
+    """
+    if order_id is None:
+        raise ConfigurationError("order_id is None: give the id of the order whose calls you want")
+    _check_text("order_id", order_id)
+    if not isinstance(tenant_id, int) or isinstance(tenant_id, bool):
+        raise ConfigurationError(f"tenant_id is {tenant_id!r}: give the team's whole number from the vendor's console")
+    return {"tenantId": tenant_id, "orderId": order_id}
+
+
+def checked_days(first_day: date, last_day: date | None) -> tuple[date, date]:
+    """Return the first and last day of a range of whole days, both inclusive.
+
+    Raises:
+        ConfigurationError: not dates, or in the wrong order.
+    """
+    last = first_day if last_day is None else last_day
+    for name, day in (("first_day", first_day), ("last_day", last)):
+        if not isinstance(day, date) or isinstance(day, datetime):
+            raise ConfigurationError(f"{name} must be a datetime.date, as the gateway keeps DID calls by its local day")
+    if last < first_day:
+        raise ConfigurationError(f"last_day ({last}) must not be before first_day ({first_day})")
+    return first_day, last
+
+
+def _given(filters: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in filters.items() if value is not None}
+
+
+def _check_text(name: str, value: str | None) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f"{name} is {value!r}: give it as text, or None to leave it out")
+
+
+def _check_direction(direction: Direction | None, allowed: set[Direction]) -> None:
+    if direction is not None and (not isinstance(direction, Direction) or direction not in allowed):
+        names = ", ".join(f"Direction.{known.name}" for known in sorted(allowed))
+        raise ConfigurationError(f"direction is {direction!r}: give one of {names}, or None")

@@ -1,0 +1,219 @@
+"""Replies of the gateways: bytes to rows, or the error they stand for. Pure."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from attrs import define, field
+
+from nxcdr_async.errors import (
+    AuthenticationError,
+    ClockSkewError,
+    GatewayError,
+    InvalidRequestError,
+    MalformedReplyError,
+    NxcdrError,
+    ServerError,
+    ThrottledError,
+)
+from nxcdr_async.retry import read_retry_after
+
+LONGEST_MESSAGE = 300
+"""Characters of a vendor's message that go into an error."""
+
+_decoder = msgspec.json.Decoder(float_hook=Decimal)
+
+
+@define(frozen=True)
+class Reply:
+    """An HTTP reply, read to its end.
+
+    Attributes:
+        status: the HTTP status.
+        headers: header names in lower case.
+        body: the decoded body.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@define(frozen=True)
+class Page:
+    """The rows of one reply.
+
+    Attributes:
+        rows: as decoded from JSON, numbers with a fraction as Decimal.
+        is_vague: True when the reply said success but `data` was null, absent or {}: perhaps no rows, perhaps a fault.
+        total_rows: how many rows there are in all, where the vendor tells.
+        total_pages: how many pages, where the vendor tells.
+    """
+
+    rows: list[Any]
+    is_vague: bool = False
+    total_rows: int | None = None
+    total_pages: int | None = None
+
+
+def read_page(
+    reply: Reply,
+    *,
+    rows_at: tuple[str, ...],
+    flash_codes: bool,
+    now: float,
+    secrets: tuple[str, ...],
+) -> Page:
+    """Return the rows of a reply.
+
+    Args:
+        reply: the reply.
+        rows_at: the keys that lead to the rows.
+        flash_codes: whether result codes mean what the flash-call page says.
+        now: the gateway's time, epoch seconds, to read a `Retry-After` date against.
+        secrets: never let into an error, even if the gateway sends them back.
+
+    Raises:
+        GatewayError: the gateway refused; the subclass and the code say why.
+        MalformedReplyError: the reply is not what the vendor documents.
+    """
+    envelope = _decode(reply)
+    if envelope is None:
+        raise _without_envelope(reply, now)
+    code = _read_code(envelope)
+    if reply.status >= 400 or code:  # noqa: PLR2004 - HTTP's first error status
+        raise _refusal(reply, envelope, code, flash_codes=flash_codes, now=now, secrets=secrets)
+    if code is None:
+        raise MalformedReplyError("the reply has no result code; is this address a gateway of the vendor?")
+    return _rows(envelope, rows_at)
+
+
+def _decode(reply: Reply) -> Mapping[str, Any] | None:
+    try:
+        envelope = _decoder.decode(reply.body)
+    except (ValueError, RecursionError):  # msgspec.DecodeError is a ValueError, as is UnicodeDecodeError
+        return None
+    return envelope if isinstance(envelope, dict) else None
+
+
+def _read_code(envelope: Mapping[str, Any]) -> int | None:
+    code = envelope.get("code")
+    if isinstance(code, bool) or not isinstance(code, int | str):
+        return None
+    try:
+        return int(code)
+    except ValueError:
+        return None
+
+
+def _rows(envelope: Mapping[str, Any], rows_at: tuple[str, ...]) -> Page:
+    found: Any = envelope
+    holder: Mapping[str, Any] = envelope
+    for key in rows_at:
+        if found is None:
+            break
+        if not isinstance(found, dict):
+            raise MalformedReplyError(f"the reply holds {type(found).__name__} where an object with {key!r} belongs")
+        holder, found = found, found.get(key)
+    total_rows, total_pages = _count(holder, "totalRow"), _count(holder, "totalPage")
+    if found is None or found == {}:
+        return Page([], is_vague=total_rows != 0, total_rows=total_rows, total_pages=total_pages)
+    if not isinstance(found, list):
+        raise MalformedReplyError(f"the reply holds {type(found).__name__} where a list of rows belongs")
+    return Page(found, total_rows=total_rows, total_pages=total_pages)
+
+
+def _count(holder: Mapping[str, Any], key: str) -> int | None:
+    value = holder.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _without_envelope(reply: Reply, now: float) -> NxcdrError:
+    if reply.status >= 300:  # noqa: PLR2004 - HTTP's first status that is no success
+        return _by_status(reply, f"HTTP {reply.status} without a readable answer", {"http_status": reply.status}, now)
+    if not reply.body.strip():
+        return MalformedReplyError("the reply is empty")
+    if reply.body.lstrip()[:1] == b"<":
+        return MalformedReplyError(
+            "the reply is a web page, not JSON: a proxy, a maintenance page, or an address that is no gateway",
+        )
+    return MalformedReplyError("the reply is not a JSON object; it may have been cut off on the way")
+
+
+def _refusal(
+    reply: Reply,
+    envelope: Mapping[str, Any],
+    code: int | None,
+    *,
+    flash_codes: bool,
+    now: float,
+    secrets: tuple[str, ...],
+) -> GatewayError:
+    told = envelope.get("msg") or envelope.get("message") or envelope.get("info")
+    request_id = envelope.get("reqId") or envelope.get("requestId")
+    message = _clean(told, secrets) if isinstance(told, str) and told else "the gateway refused without a reason"
+    facts: dict[str, Any] = {
+        "code": code,
+        "request_id": _clean(str(request_id), secrets) if request_id else None,
+        "http_status": reply.status,
+    }
+    if not code or reply.status == 429:  # noqa: PLR2004 - HTTP: too many requests
+        return _by_status(reply, message, facts, now)
+    kind, hint = (_FLASH_CODES if flash_codes else _CODES).get(code, (GatewayError, "a code nobody has documented"))
+    if issubclass(kind, ThrottledError | ServerError):
+        return kind(message, retry_after=_retry_after(reply, now), hint=hint, **facts)
+    return kind(message, hint=hint, **facts)
+
+
+def _by_status(reply: Reply, message: str, facts: dict[str, Any], now: float) -> GatewayError:
+    status = reply.status
+    if status == 429:  # noqa: PLR2004 - HTTP: too many requests
+        return ThrottledError(message, retry_after=_retry_after(reply, now), hint=_SLOWER, **facts)
+    if status >= 500:  # noqa: PLR2004 - HTTP's first status of a server's own fault
+        return ServerError(message, retry_after=_retry_after(reply, now), **facts)
+    if status in {401, 403}:
+        return AuthenticationError(message, hint="something in front of the gateway refuses you", **facts)
+    if status < 400:  # noqa: PLR2004 - HTTP's redirects
+        return InvalidRequestError(
+            message, hint="a redirect is never followed: give the final address as gateway", **facts
+        )
+    return InvalidRequestError(message, hint="is this the base URL of a gateway of the vendor?", **facts)
+
+
+def _retry_after(reply: Reply, now: float) -> float | None:
+    return read_retry_after(reply.headers.get("retry-after"), now=now)
+
+
+def _clean(text: str, secrets: tuple[str, ...]) -> str:
+    """Make a vendor's text fit for an error: one line, no control characters, no secret, not endless."""
+    for secret in secrets:
+        text = text.replace(secret, "…")
+    printable = "".join(char if char.isprintable() else " " for char in text).strip()
+    return printable if len(printable) <= LONGEST_MESSAGE else f"{printable[:LONGEST_MESSAGE]}…"
+
+
+_SLOWER = "ask for less at once: lower concurrency, or set rate"
+
+_CODES: dict[int, tuple[type[GatewayError], str]] = {
+    88: (ServerError, "the vendor's support can look it up by the request id"),
+    99: (ServerError, "the vendor's support can look it up by the request id"),
+    -1: (ServerError, "the vendor's support can look it up by the request id"),
+    1001: (AuthenticationError, "a header got lost on the way: a proxy may drop it"),
+    1002: (InvalidRequestError, "check the filters and the range"),
+    1003: (AuthenticationError, "check the access secret, and that no proxy changes the body"),
+    1004: (ClockSkewError, "set this machine's clock, or tell the vendor that its gateway's is wrong"),
+    1005: (AuthenticationError, "the access key is unknown in this region or has no right to this API: check both"),
+    41000: (InvalidRequestError, "check the filters and the range"),
+}
+_FLASH_CODES: dict[int, tuple[type[GatewayError], str]] = {
+    **_CODES,
+    1: (AuthenticationError, "check appkey and secretkey of the flash-call application"),
+    2: (AuthenticationError, "the flash-call application is disabled: enable it in the vendor's console"),
+    3: (ThrottledError, _SLOWER),
+    4: (GatewayError, "the account's balance does not suffice"),
+    5: (InvalidRequestError, "a number was refused"),
+    6: (ThrottledError, _SLOWER),
+    7: (InvalidRequestError, "the gateway could not read the times of the range"),
+    8: (GatewayError, "the country is not available to this application"),
+}

@@ -1,0 +1,177 @@
+import re
+import time
+import tracemalloc
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from nxcdr_async.hangup import HANGUPS
+from nxcdr_async.testing import CallHistory
+from nxcdr_async.testing.call_rows import LONGEST_CALL_MS
+
+
+@pytest.fixture(scope="module")
+def month() -> CallHistory:
+    return CallHistory(60_000, days=30)
+
+
+@pytest.fixture(scope="module")
+def rows(month: CallHistory) -> list[dict]:
+    return list(month.calls())
+
+
+@pytest.mark.parametrize(("calls", "days"), [(0, 1), (1, 1), (7, 3), (500, 1), (12_345, 40)])
+def test_a_history_has_exactly_as_many_calls_as_asked_for(calls: int, days: int) -> None:
+    history = CallHistory(calls, days=days, did_calls=calls // 2, flash_calls=calls // 3)
+    assert len(set(history.call_ids())) == calls
+    assert len(set(history.did_ids())) == calls // 2
+    assert len(set(history.flash_ids())) == calls // 3
+
+
+def test_did_and_flash_calls_are_a_fifth_and_a_tenth_by_default() -> None:
+    history = CallHistory(1_000)
+    assert (len(history.did_ids()), len(history.flash_ids())) == (200, 100)
+
+
+def test_the_same_seed_gives_the_same_rows_and_another_seed_does_not() -> None:
+    assert list(CallHistory(400, seed=7).calls()) == list(CallHistory(400, seed=7).calls())
+    assert not set(CallHistory(400, seed=7).call_ids()) & set(CallHistory(400, seed=8).call_ids())
+
+
+def test_a_row_does_not_depend_on_what_was_read_before() -> None:
+    whole, part = CallHistory(400), CallHistory(400)
+    assert list(whole.calls())[250] == part.call_timeline.row(250)
+
+
+def test_calls_fill_whole_utc_days_in_order_of_time(month: CallHistory, rows: list[dict]) -> None:
+    starts = [row["startTime"] for row in rows]
+    first = datetime(2026, 1, 1, tzinfo=UTC)
+    assert starts == sorted(starts)
+    assert starts[0] >= first.timestamp() * 1000
+    assert starts[-1] < (first + timedelta(days=30)).timestamp() * 1000
+    assert month.last_day == date(2026, 1, 30)
+
+
+def test_a_part_of_the_history_is_what_starts_in_it(month: CallHistory, rows: list[dict]) -> None:
+    noon = datetime(2026, 1, 14, 4, tzinfo=UTC)
+    first, last = (int(moment.timestamp() * 1000) for moment in (noon, noon + timedelta(minutes=20)))
+    expected = [row["callId"] for row in rows if first <= row["startTime"] < last]
+    assert month.call_ids(noon, noon + timedelta(minutes=20)) == expected
+    assert len(expected) > 10
+
+
+def test_a_naive_time_is_refused(month: CallHistory) -> None:
+    with pytest.raises(ValueError, match="aware"):
+        month.call_ids(datetime(2026, 1, 1))  # noqa: DTZ001 - that is the point
+
+
+def test_working_hours_are_busier_than_nights_and_weekends(rows: list[dict]) -> None:
+    local = [datetime.fromtimestamp(row["startTime"] / 1000, UTC) + timedelta(hours=8) for row in rows]
+    hours = Counter(moment.hour for moment in local if moment.weekday() < 5)
+    days = Counter(moment.weekday() for moment in local)
+    assert hours[10] > 1.3 * hours[12] > 10 * hours[3]
+    assert days[1] > 2 * days[5]
+
+
+def test_a_busy_center_misses_more_calls(rows: list[dict]) -> None:
+    answered: dict[bool, list[bool]] = {True: [], False: []}
+    for row in rows:
+        hour = (row["startTime"] // 3_600_000 + 8) % 24
+        if hour in {10, 22}:
+            answered[hour == 10].append(row["answered"])
+    peak, evening = (sum(found) / len(found) for found in (answered[True], answered[False]))
+    assert 0.5 < peak < evening < 0.99
+
+
+def test_every_published_hangup_code_occurs(rows: list[dict]) -> None:
+    assert {row["hangupCode"] for row in rows if "hangupCode" in row} == set(HANGUPS)
+
+
+def test_every_direction_and_only_known_agents_occur(month: CallHistory, rows: list[dict]) -> None:
+    assert {row["direction"] for row in rows} == {0, 1, 2}
+    accounts = {row.get("agentName") for row in rows} - {None}
+    assert accounts == {account for account, _ in month.agents}
+    assert 12 <= len(accounts) <= 40
+    assert any("@" in account for account in accounts)
+
+
+def test_calls_end_after_they_start_and_some_last_hours(rows: list[dict]) -> None:
+    lengths = [row["endTime"] - row["startTime"] for row in rows]
+    assert min(lengths) >= 0
+    assert 2 * 3_600_000 < max(lengths) <= LONGEST_CALL_MS
+
+
+def test_the_vendors_odd_values_occur_but_are_rare(rows: list[dict]) -> None:
+    odd = {
+        "an id with slash and at sign": [row for row in rows if "/" in row["callId"] and "@" in row["callId"]],
+        "a callee that is an address": [row for row in rows if re.fullmatch(r"NX\w+@[\d.]+:5060", row["callee"])],
+        "keys missing": [row for row in rows if "agentName" not in row or "hangupCode" not in row],
+        "newer keys": [row for row in rows if {"lineIp", "mediaIp", "termSipCode", "hangupCause", "mos"} <= set(row)],
+        "rings long before the start": [
+            row for row in rows if row.get("ringTime", row["startTime"]) + 1000 < row["startTime"]
+        ],
+        "price as text": [row for row in rows if isinstance(row["totalCustomerPrice"], str)],
+        "price 0E-8": [row for row in rows if str(row["totalCustomerPrice"]) == "0E-8"],
+        "price 0.20280000": [row for row in rows if str(row["totalCustomerPrice"]) == "0.20280000"],
+        "answer time null": [row for row in rows if row["answerTime"] is None],
+    }
+    shares = {name: len(found) / len(rows) for name, found in odd.items()}
+    assert all(0 < share < 0.1 for share in shares.values()), shares
+
+
+def test_the_queue_is_counted_in_seconds_or_in_milliseconds(rows: list[dict]) -> None:
+    queued = [row for row in rows if row.get("queueDuration") and row.get("outQueueTime")]
+    waits = [(row["queueDuration"], row["outQueueTime"] - row["inQueueTime"]) for row in queued]
+    assert any(counted == wait for counted, wait in waits)
+    assert any(counted == -(-wait // 1000) for counted, wait in waits)
+
+
+def test_robot_calls_carry_a_task_of_19_digits_and_no_other_call_does(rows: list[dict]) -> None:
+    with_task = [row for row in rows if row.get("taskId")]
+    assert {row["direction"] for row in with_task} == {2}
+    assert {len(row["taskId"]) for row in with_task} == {19}
+
+
+def test_money_is_exact(rows: list[dict]) -> None:
+    assert not any(isinstance(row["totalCustomerPrice"], float) for row in rows)
+    prices = {str(row["totalCustomerPrice"]) for row in rows if isinstance(row["totalCustomerPrice"], Decimal)}
+    assert {"0.035", "0.20280000", "0E-8"} <= prices
+
+
+def test_did_rows_tell_local_time_and_some_lack_their_number(month: CallHistory) -> None:
+    rows = list(month.did_calls())
+    assert rows[0]["startTime"].startswith("2026-01-01 ")
+    assert rows[-1]["startTime"].startswith("2026-01-30 ")
+    assert {"number" in row for row in rows} == {True, False}
+    assert all(isinstance(row["id"], int) for row in rows)
+
+
+def test_flash_rows_tell_local_time_and_some_numbers_begin_with_a_space(month: CallHistory) -> None:
+    rows = list(month.flash_calls())
+    assert rows[0]["gmtCreate"].startswith("2026-01-01 ")
+    assert {row["msisdn"].startswith(" ") for row in rows} == {True, False}
+
+
+def test_an_added_call_moves_its_times_along_and_takes_its_place() -> None:
+    history = CallHistory(50)
+    third = history.call_timeline.row(2)
+    added = history.add_call(startTime=third["startTime"] + 1, caller="4444")
+    row = list(history.calls())[3]
+    assert (row["callId"], row["caller"]) == (added, "4444")
+    assert row["endTime"] - row["startTime"] == 10_420
+    assert history.added_ids == [added]
+
+
+def test_a_year_of_a_hundred_thousand_calls_a_day_is_ready_at_once_and_small() -> None:
+    before = time.process_time()
+    year = CallHistory(36_500_000, days=365, did_calls=0, flash_calls=0)
+    assert year.call_timeline.row(36_499_999)["startTime"] < datetime(2027, 1, 1, tzinfo=UTC).timestamp() * 1000
+    assert time.process_time() - before < 5
+    tracemalloc.start()
+    try:
+        CallHistory(36_500_000, days=365, did_calls=0, flash_calls=0)
+        assert tracemalloc.get_traced_memory()[1] < 40_000_000
+    finally:
+        tracemalloc.stop()
