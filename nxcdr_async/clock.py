@@ -4,6 +4,7 @@ A reply's `Date` header says which second the gateway was in at some moment betw
 bounds the difference of the two clocks from both sides, and the bounds of several replies narrow each other.
 """
 
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from attrs import define
@@ -87,6 +88,8 @@ class GatewayClock:
 
 def _epoch(date: str) -> float | None:
     try:
-        return parsedate_to_datetime(date).timestamp()
+        moment = parsedate_to_datetime(date)
+        # One without a zone, or with -0000, comes back naive; by HTTP every Date is UTC.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

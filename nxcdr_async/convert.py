@@ -82,10 +82,9 @@ def _first_fault(invalid: ClassValidationError, record_class: type[Any]) -> tupl
     fault: Exception
     fault, note = with_notes[0] if with_notes else (without[0], None)
     path = keys.get(note.name, note.name) if isinstance(note, AttributeValidationNote) else ""
-    if isinstance(fault, KeyError):
-        missing = str(fault.args[0])
-        return keys.get(missing, missing), "is missing"
-    return path, str(fault)
+    if isinstance(fault, KeyError) and fault.args == (path,):
+        return path, "is missing"
+    return path, str(fault) or type(fault).__name__
 
 
 def _is_record_class(cls: Any) -> bool:

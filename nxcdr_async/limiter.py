@@ -107,14 +107,15 @@ class Limiter:
         self._hold_until = max(self._hold_until, self._now() + seconds)
 
     async def _wait_for_start(self) -> None:
-        while (wait := self._hold_until - self._now()) > 0:
-            await self._sleep(wait)
-        if not self._interval:
-            return
-        start = max(self._now(), self._next_start)
-        self._next_start = start + self._interval
-        while (wait := start - self._now()) > 0:
-            await self._sleep(wait)
+        while True:
+            start = max(self._now(), self._hold_until)
+            if self._interval:
+                start = max(start, self._next_start)
+                self._next_start = start + self._interval
+            while (wait := start - self._now()) > 0:
+                await self._sleep(wait)
+            if self._hold_until <= self._now():  # no pause was asked for meanwhile
+                return
 
     def _set(self, limit: float) -> None:
         self._limit = min(float(self.ceiling), max(1.0, limit))

@@ -1,7 +1,7 @@
 """The records the vendor's APIs answer with.
 
-An attribute is the vendor's key in snake_case (`agentNickName` → `agent_nick_name`). Times are aware, in UTC; money is an
-exact `Decimal`; what the vendor writes as 0 or "" to mean "none" is None. Keys nobody knows yet are kept in `extra`.
+An attribute is the vendor's key in snake_case (`agentNickName` → `agent_nick_name`). Times are aware, in UTC; money is
+an exact `Decimal`; what the vendor writes as 0 or "" to mean "none" is None. Keys nobody knows yet are kept in `extra`.
 """
 
 from datetime import datetime, timedelta
@@ -33,10 +33,6 @@ class Direction(IntEnum):
         unknown._name_ = f"UNKNOWN_{value}"
         unknown._value_ = value
         return unknown
-
-
-def _extra() -> Any:
-    return field(factory=dict, hash=False)
 
 
 @define(frozen=True, kw_only=True)
@@ -91,7 +87,7 @@ class CallRecord:
     hangup_cause: str | None = None
     mos: Decimal | None = None
     """Mean opinion score of the audio, 1 to 5."""
-    extra: dict[str, Any] = _extra()
+    extra: dict[str, Any] = field(factory=dict, hash=False)
 
     @property
     def queue_wait(self) -> timedelta | None:
@@ -142,7 +138,7 @@ class DidCallRecord:
     end_reason_name: str | None = None
     caller_ip: str | None = None
     callee_ip: str | None = None
-    extra: dict[str, Any] = _extra()
+    extra: dict[str, Any] = field(factory=dict, hash=False)
 
 
 @define(frozen=True, kw_only=True)
@@ -167,7 +163,7 @@ class FlashCallRecord:
     ip: str | None = None
     price: Decimal | None = None
     call_status: int | None = None
-    extra: dict[str, Any] = _extra()
+    extra: dict[str, Any] = field(factory=dict, hash=False)
 
 
 def vendor_key(attribute: str) -> str:

@@ -1,4 +1,4 @@
-"""When to ask again, and how long to wait first. Every number of it stands here. Pure: chance and time are arguments."""
+"""When to ask again, and how long to wait first; all numbers of it. Pure: chance and time are arguments."""
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime

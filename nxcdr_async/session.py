@@ -67,8 +67,8 @@ class CdrSession:
     ...         async for call in cdr.calls(start, end, direction=Direction.INBOUND):
     ...             print(call.call_id, call.start_time, call.queue_wait)
 
-    It may be opened in one task and closed in another, but belongs to one event loop. It adapts to what the gateway bears,
-    tries again what may succeed, signs each attempt afresh and follows the gateway's clock.
+    It may be opened in one task and closed in another, but belongs to one event loop. It adapts to what the gateway
+    bears, tries again what may succeed, signs each attempt afresh and follows the gateway's clock.
 
     Args:
         region: where the account lives; a `Region` or its name.
@@ -160,8 +160,8 @@ class CdrSession:
     ) -> Paginator[CallRecord]:
         """Read the calls of a range (cdr/page).
 
-        No document says which ends of a range count, nor by which time it is filtered. So a call that a gateway gives for
-        the second before `start` is handed out too, rather than one lost.
+        No document says which ends of a range count, nor by which time it is filtered. So a call that a gateway gives
+        for the second before `start` is handed out too, rather than one lost.
 
         Args:
             start: aware; the first moment of the range.
@@ -173,7 +173,7 @@ class CdrSession:
             callee: only calls to this number.
             call_id: only the call with this id.
             order_id: only calls of this order.
-            on_bad_row: "raise" stops at a row that cannot be a record; "skip" counts it in `stats.bad_rows` and goes on.
+            on_bad_row: "raise" stops at a row that cannot be a record; "skip" counts it in `stats.bad_rows`.
             bad_row_callback: gets the RecordError of each row that was skipped.
 
         Raises:
@@ -275,8 +275,8 @@ class CdrSession:
     ) -> Paginator[FlashCallRecord]:
         """Read the flash calls of a range (otp/call/list).
 
-        The vendor's list has no pages, stops at a hundred rows and knows whole seconds only. Where one second holds more
-        than it can answer with, `SaturatedSecondError` names that second.
+        The vendor's list has no pages, stops at a hundred rows and knows whole seconds only. Where one second holds
+        more than it can answer with, `SaturatedSecondError` names that second.
 
         Args:
             start: aware; the first moment of the range.
@@ -350,7 +350,7 @@ class CdrSession:
         limiter = self._limiter
 
         def pump(mailbox: Mailbox[RecordT]) -> Pump[RecordT]:
-            sequencer = Sequencer(endpoint.moment, endpoint.identity)
+            sequencer = Sequencer(endpoint.moment, endpoint.identity, endpoint.finish)
             return Pump(source(stats, rows), sequencer, mailbox, width=lambda: limiter.limit, stats=stats)
 
         return Paginator(pump, stats, self._own)

@@ -127,6 +127,9 @@ class WindowPlan:
         left = Window(start, self.whole.end)
         target = min(self.most_rows, max(self.fewest_rows, self.density.mean * left.seconds / (2 * readers)))
         self._frontier = self._cut(left, target)
+        if left == self.whole:
+            # It was split, so the same window again would only be split again, whatever the density says.
+            self._frontier = min(self._frontier, start + left.seconds // 2)
         return Window(start, self._frontier)
 
     def is_too_full(self, window: Window, starts: list[float]) -> bool:

@@ -1,17 +1,16 @@
-"""Reading an API that answers with the first rows of a range, without pages and without a total: the flash-call list."""
+"""Reading an API that answers with the first rows of a range, without pages or a total: the flash-call list."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from typing import Generic, TypeVar
 
-from attrs import define
+from attrs import define, field
 
 from nxcdr_async.convert import to_local
 from nxcdr_async.errors import NxcdrError, SaturatedSecondError
 from nxcdr_async.pages.source import Ask, Piece, Rows, RowStructurer, Split, piece_of, span_of
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window, WindowPlan
-from nxcdr_async.wire import Page
 
 RecordT = TypeVar("RecordT")
 
@@ -39,6 +38,8 @@ class CappedList(Generic[RecordT]):
     moment: Callable[[RecordT], datetime]
     cap: int
     stats: PaginatorStats
+    _start_counts: bool = field(default=False, init=False)
+    _end_counts: bool = field(default=False, init=False)
 
     def next(self, *, readers: int) -> Piece | None:
         """Cut the next window."""
@@ -50,10 +51,9 @@ class CappedList(Generic[RecordT]):
         window = piece.window
         records: list[RecordT] = []
         try:
-            page = await self._ask(window, *window.bounds)
-            records.extend(self.rows.records(page.rows))
+            is_full = await self._ask(window, window.bounds, records)
             starts = [self.moment(record).timestamp() for record in records]
-            if len(page.rows) < self.cap:
+            if not is_full:
                 self.stats.windows += 1
                 self.plan.density.learn(window, starts)
                 return Rows(records)
@@ -66,17 +66,20 @@ class CappedList(Generic[RecordT]):
             return Rows(records, error)
 
     async def _read_second(self, window: Window, seen: list[RecordT]) -> list[RecordT]:
-        """Read one second by the narrowest bounds that hold all that is known of it.
+        """Read one second by narrower bounds, as its neighbours may have filled the answer.
 
-        Which of them do depends on whether the gateway counts the ends of a range in, which no document says.
+        Which bounds hold the whole second depends on whether the ends of a range count, which no document says. It is
+        known once a call at an end was given; else an answer must at least hold every call seen of that second.
         """
         second = window.start
         known = self._of_second(seen, second)
-        for bounds in ((second, second + 1), (second - 1, second), (second, second)):
-            page = await self._ask(window, *bounds)
-            found = list(self.rows.records(page.rows))
+        for start, end in ((second, second + 1), (second - 1, second), (second, second)):
+            found: list[RecordT] = []
+            is_full = await self._ask(window, (start, end), found)
             held = self._of_second(found, second)
-            if len(page.rows) < self.cap and held and all(record in held for record in known):
+            holds_second = (start < second or self._start_counts) and (end > second or self._end_counts)
+            is_likely = bool(held) and all(record in held for record in known)
+            if not is_full and (holds_second or is_likely):
                 self.stats.windows += 1
                 return found
             known += [record for record in held if record not in known]
@@ -90,15 +93,21 @@ class CappedList(Generic[RecordT]):
     def _of_second(self, records: list[RecordT], second: int) -> list[RecordT]:
         return [record for record in records if int(self.moment(record).timestamp()) == second]
 
-    async def _ask(self, window: Window, start: int, end: int) -> Page:
+    async def _ask(self, window: Window, bounds: tuple[int, int], records: list[RecordT]) -> bool:
+        """Add what the list has between two seconds to `records`; tell whether the answer was full."""
         self.stats.pages += 1
+        start, end = bounds
         parameters = {
             "start": to_local(datetime.fromtimestamp(start, UTC), self.zone),
             "end": to_local(datetime.fromtimestamp(end, UTC), self.zone),
         }
         try:
             page = await self.ask(parameters)
-            return await self.ask(parameters) if page.is_vague else page
+            page = await self.ask(parameters) if page.is_vague else page
         except NxcdrError as error:
             error.add_note(f"while reading {span_of(window)}")
             raise
+        records.extend(self.rows.records(page.rows))
+        self._start_counts = self._start_counts or bool(self._of_second(records, start))
+        self._end_counts = self._end_counts or bool(self._of_second(records, end))
+        return len(page.rows) >= self.cap

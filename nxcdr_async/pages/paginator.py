@@ -25,8 +25,8 @@ class Paginator(Generic[RecordT]):
     ...         async for call in calls:
     ...             return call  # leaving the block ends every request that is still under way
 
-    A bare `async for` that runs to its end needs no `async with`. One that is left early is stopped when the paginator is
-    dropped, with a ResourceWarning, because nothing can wait for its requests to end then.
+    A bare `async for` that runs to its end needs no `async with`. One that is left early is stopped when the paginator
+    is dropped, with a ResourceWarning, because nothing can wait for its requests to end then.
 
     An error is raised after the records before it, with `complete_until` telling up to where they are complete.
     """

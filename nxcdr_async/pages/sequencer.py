@@ -11,7 +11,8 @@ OVERLAP = timedelta(seconds=1)
 """Neighbouring windows share this much, so nothing newer than it before the next window's start is final."""
 
 LONGEST_LAG = timedelta(hours=1)
-"""How far calls are held back for a gateway whose windows give calls that started before them."""
+"""How far records are held back while a gateway may filter by their end, so that later windows may still give some
+that started earlier."""
 
 WINDOWS_REMEMBERED = 4
 """A call can stand in two windows, in three where they are one second wide."""
@@ -20,34 +21,49 @@ WINDOWS_REMEMBERED = 4
 class Sequencer(Generic[RecordT]):
     """Takes windows in order of time and releases their records sorted by time and id, without duplicates.
 
-    A gateway may filter by another time than that of the record's start; then a window holds records from before it.
-    How long before is learned, and that long records are held back, up to `LONGEST_LAG`.
+    No document says whether a range is about the start of calls or their end. A call that ends after its window shows
+    that it is the start; until one does, or once a call starts before its window, records are held back for
+    `LONGEST_LAG`, so that the order holds either way.
 
     Attributes:
         duplicates: records left out because they were there already.
         out_of_order: records released although a later one had gone out before.
     """
 
-    def __init__(self, moment: Callable[[RecordT], datetime], identity: Callable[[RecordT], Hashable | None]) -> None:
+    def __init__(
+        self,
+        moment: Callable[[RecordT], datetime],
+        identity: Callable[[RecordT], Hashable | None],
+        finish: Callable[[RecordT], datetime | None] | None = None,
+    ) -> None:
         self.duplicates = 0
         self.out_of_order = 0
         self._moment = moment
         self._identity = identity
+        self._finish = finish
+        self._is_by_start = finish is None
+        self._has_strays = False
         self._held: list[RecordT] = []
         self._seen: deque[set[Hashable]] = deque(maxlen=WINDOWS_REMEMBERED)
-        self._lag = timedelta(0)
         self._released_until = datetime.min.replace(tzinfo=UTC)
 
     def push(self, records: list[RecordT], *, start: datetime, end: datetime) -> list[RecordT]:
         """Take the records of the window [start, end) and return those that are final."""
         self._held += self._fresh(records)
-        earliest = min(map(self._moment, records), default=start)
-        self._lag = min(LONGEST_LAG, max(self._lag, start - OVERLAP - earliest))
-        return self._release(before=end - OVERLAP - self._lag)
+        self._learn_filter(records, start, end)
+        lag = timedelta(0) if self._is_by_start and not self._has_strays else LONGEST_LAG
+        return self._release(before=end - OVERLAP - lag)
 
     def flush(self) -> list[RecordT]:
         """Return what was held back: no window follows."""
         return self._release(before=datetime.max.replace(tzinfo=UTC))
+
+    def _learn_filter(self, records: list[RecordT], start: datetime, end: datetime) -> None:
+        self._has_strays = self._has_strays or any(self._moment(record) < start - OVERLAP for record in records)
+        if self._finish is None or self._is_by_start:
+            return
+        finishes = (self._finish(record) for record in records)
+        self._is_by_start = any(finish is not None and finish > end + OVERLAP for finish in finishes)
 
     def _fresh(self, records: list[RecordT]) -> list[RecordT]:
         """Leave out what this window or one of the last ones gave already; records without an id always count."""

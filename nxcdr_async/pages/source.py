@@ -94,4 +94,4 @@ def piece_of(window: Window) -> Piece:
 def span_of(window: Window) -> str:
     """Return a window in words, for errors."""
     start, end = (datetime.fromtimestamp(edge, UTC).isoformat() for edge in (window.start, window.end))
-    return f"{start} – {end}"
+    return f"{start} to {end}"

@@ -130,8 +130,8 @@ class WindowedPages(Generic[RecordT]):
             return Rows(
                 reading.records,
                 IncompleteError(
-                    f"page {number} of {span_of(window)} repeats rows of earlier pages, so what follows cannot be read; "
-                    "does the gateway, or something in front of it, ignore the page number?",
+                    f"page {number} of {span_of(window)} repeats rows of earlier pages, so what follows cannot be "
+                    "read: the gateway, or something in front of it, ignores the page number",
                 ),
             )
         self.stats.splits += 1

@@ -8,6 +8,7 @@ import struct
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from functools import cached_property
 from hashlib import blake2b
 from itertools import accumulate
 from operator import mul
@@ -61,10 +62,18 @@ class Arrivals:
         self.end_ms = first_ms + self.minutes * MINUTE_MS
         self._salt = blake2b(seed.encode(), digest_size=16).digest()
         self._week_offset = (first_ms // MINUTE_MS + LOCAL_MINUTES + _EPOCH_WEEKDAY * DAY_MINUTES) % WEEK_MINUTES
+
+    @cached_property
+    def _before(self) -> "array[int]":
+        """How many arrivals are earlier than each minute, and than the end.
+
+        Computed when it is first needed: whoever only asks for calls does not wait for DID and flash calls.
+        """
         weights = array("Q", accumulate(self._weights()))
+        before = array("Q", [0])
         # Differences of one floored running total always sum to the total itself.
-        self._before = array("Q", [0])
-        self._before.extend(total * weight // weights[-1] for weight in weights)
+        before.extend(self.total * weight // weights[-1] for weight in weights)
+        return before
 
     def _weights(self) -> Iterator[int]:
         for hour in range(self.minutes // 60):

@@ -4,10 +4,10 @@ from random import Random
 from threading import Lock
 from typing import Any
 
-from attrs import define, evolve
+from attrs import define, evolve, field, validators
 
 from nxcdr_async.testing.replies import RefusedError, Reply, Style, refusal, web_page
-from nxcdr_async.testing.switches import EndpointName, FaultKind, Switches
+from nxcdr_async.testing.switches import FAULT_KINDS, EndpointName, FaultKind, Switches
 
 
 @define
@@ -21,7 +21,7 @@ class ScriptedFault:
         page: only for requests of that page; None for any.
     """
 
-    kind: FaultKind
+    kind: FaultKind = field(validator=validators.in_(FAULT_KINDS))
     times: int
     endpoint: EndpointName | None
     page: int | None

@@ -21,6 +21,7 @@ from nxcdr_async.testing.switches import EndpointName, FaultKind, Switches
 from nxcdr_async.testing.timeline import RowId
 
 _TENANT_ID = 144
+_TURNS_TO_ARRIVE = 5
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -194,13 +195,16 @@ class Gateway:
         # A client that gives up ends its handler, so that what hangs is counted only while somebody waits.
         runner = web.AppRunner(server.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.05)
         await runner.setup()
+        site = web.TCPSite(runner, self._host, self._port)
         try:
-            await web.TCPSite(runner, self._host, self._port).start()
+            await site.start()
             self._bound_port = runner.addresses[0][1]
             yield self
+            await site.stop()
         finally:
             self._bound_port = None
             server.close()
+            await _let_accepted_connections_arrive()
             await runner.cleanup()
 
     def start(self) -> None:
@@ -252,6 +256,12 @@ class Gateway:
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+async def _let_accepted_connections_arrive() -> None:
+    """Give connections accepted a moment ago the few turns of the loop until aiohttp knows them, or it never closes them."""
+    for _ in range(_TURNS_TO_ARRIVE):
+        await asyncio.sleep(0)
 
 
 def _moment(epoch_ms: int) -> datetime:

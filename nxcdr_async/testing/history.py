@@ -108,7 +108,8 @@ class CallHistory:
         """Add a call-center call; what is not given is filled in from a call like any other.
 
         Args:
-            **vendor_fields: the vendor's keys. `startTime` is epoch milliseconds; it moves the other times along.
+            **vendor_fields: the vendor's keys. `startTime` is epoch milliseconds, by default noon UTC of the first
+                day; it moves the other times along.
 
         Returns:
             the call's `callId`.
@@ -121,7 +122,11 @@ class CallHistory:
         return str(row["callId"])
 
     def add_did_call(self, **vendor_fields: Any) -> int:
-        """Add a DID call; `startTime` and `endTime` are the vendor's local text (UTC+8). Returns its `id`."""
+        """Add a DID call, by default at noon of the first day; returns its `id`.
+
+        Args:
+            **vendor_fields: the vendor's keys. `startTime` and `endTime` are its local text, UTC+8.
+        """
         row = {**_DID_MODEL, "id": 900_000_000 + next(self._numbers), "startTime": self._noon_text()}
         row |= {"endTime": vendor_fields.get("startTime", row["startTime"])} | vendor_fields
         start_ms, end_ms = _local_ms(row["startTime"]), _local_ms(row["endTime"])
@@ -129,7 +134,11 @@ class CallHistory:
         return int(row["id"])
 
     def add_flash_call(self, **vendor_fields: Any) -> int:
-        """Add a flash call; `gmtCreate` is the vendor's local text (UTC+8). Returns its `id`."""
+        """Add a flash call, by default at noon of the first day; returns its `id`.
+
+        Args:
+            **vendor_fields: the vendor's keys. `gmtCreate` is its local text, UTC+8.
+        """
         row = {**_FLASH_MODEL, "id": 900_000_000 + next(self._numbers), "gmtCreate": self._noon_text()} | vendor_fields
         start_ms = _local_ms(row["gmtCreate"])
         self.flash_timeline.add(row, row_id=row["id"], start_ms=start_ms, end_ms=start_ms)

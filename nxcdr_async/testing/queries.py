@@ -55,9 +55,12 @@ class Catalog:
     def calls_of_order(self, order_id: str) -> list[Row]:
         """Return the calls of one order."""
         timeline = self._history.call_timeline
-        history = map(timeline.row, self._history.call_rows.ranks_of_order(order_id))
-        added = (dict(one.row) for one in timeline.added())
-        found = [row for row in chain(history, added) if order_id and row.get("orderId") == order_id]
+        ranks: Sequence[int] = self._history.call_rows.ranks_of_order(order_id)
+        added = timeline.added()
+        if self._switches.publish_delay is not None:
+            ranks, added = self._published(ranks, added, self._switches.publish_delay)
+        rows = chain(map(timeline.row, ranks), (dict(one.row) for one in added))
+        found = [row for row in rows if row.get("orderId") == order_id]
         return self._with_extra_keys(found)
 
     def did_calls(self, question: DidQuestion) -> dict[str, Any]:

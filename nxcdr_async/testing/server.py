@@ -124,23 +124,24 @@ class GatewayServer:
     async def _respond(
         self, endpoint: Endpoint, request: web.Request, body: bytes, parameters: dict[str, Any], seen: SeenRequest
     ) -> web.StreamResponse:
-        fault: FaultKind | None = None
-        reply = self._turned_away()
-        if reply is None:
-            fault = seen.fault = self._faults.next_fault(endpoint.name, parameters)
-            reply = refused_by(fault, endpoint.style) if fault else None
-        if reply is None:
-            reply = self._genuine(endpoint, request, body, parameters)
-        await self._take_time()
+        turned_away = self._turned_away()
+        if turned_away is not None:
+            seen.status = turned_away.status
+            return await _sent(turned_away, None, request)
+        fault = seen.fault = self._faults.next_fault(endpoint.name, parameters)
         if fault == "hang":
             return await self._hang(request)
+        reply = refused_by(fault, endpoint.style) if fault else None
+        if reply is None:
+            reply = self._genuine(endpoint, request, body, parameters)
         if fault:
             reply = spoiled(fault, reply)
+        await self._take_time()
         seen.status, seen.code = reply.status, reply.code
         return await _sent(reply, fault, request)
 
     def _turned_away(self) -> Reply | None:
-        """Answer without looking at the request: a redirect, or too many requests."""
+        """Answer at once and without looking at the request: a redirect, or too many requests."""
         switches = self._switches
         if switches.redirect_to is not None:
             return Reply(status=302, headers={"Location": switches.redirect_to})

@@ -54,7 +54,8 @@ class Switches:
         end_inclusive: whether a row at exactly `endTime` belongs to the range.
         compare_whole_seconds: whether a row's milliseconds are dropped before it is compared with the range.
         filter_by: which time of a call the range of cdr/page is about, its "start" or its "end".
-        publish_delay: seconds after its end before a call shows up, by the emulator's clock; None shows everything.
+        publish_delay: seconds after its end before a call of the call center shows up, by the emulator's clock; None
+            shows everything at once, even calls in its future.
         repeat_last_page: whether a page beyond the last answers the last page again instead of nothing.
         ignore_page: whether the page number is ignored, so that each page is page 1.
         ignore_range: whether the range of cdr/page is ignored.

@@ -28,6 +28,7 @@ class Endpoint(Generic[RecordT]):
         rows_at: the keys that lead to the rows of a reply.
         record_class: what a row becomes.
         moment: the time records are sorted by.
+        finish: the other time a range may be about; None where the vendor says that it is `moment`.
         identity: the id by which a record is known, None where the vendor left it out.
         id_key: the vendor's key of that id.
         flash_codes: whether result codes mean what the flash-call page says instead of the common ones.
@@ -42,6 +43,7 @@ class Endpoint(Generic[RecordT]):
     rows_at: tuple[str, ...]
     record_class: type[RecordT]
     moment: Callable[[RecordT], datetime]
+    finish: Callable[[RecordT], datetime | None] | None
     identity: Callable[[RecordT], Hashable | None]
     id_key: str
     flash_codes: bool = False
@@ -49,11 +51,15 @@ class Endpoint(Generic[RecordT]):
     def row_key(self, row: Any) -> str | int | None:
         """Return the id of a row that is not a record yet, None if it has none."""
         found = row.get(self.id_key) if isinstance(row, dict) else None
-        return found if isinstance(found, str | int) else None
+        return found if isinstance(found, str | int) and found != "" else None
 
 
 def _call_start(call: CallRecord) -> datetime:
     return call.start_time
+
+
+def _call_end(call: CallRecord) -> datetime | None:
+    return call.end_time
 
 
 def _call_id(call: CallRecord) -> str:
@@ -70,6 +76,7 @@ CALLS = Endpoint(
     rows_at=("data",),
     record_class=CallRecord,
     moment=_call_start,
+    finish=_call_end,
     identity=_call_id,
     id_key="callId",
 )
@@ -83,6 +90,7 @@ ORDER = Endpoint(
     rows_at=("data",),
     record_class=CallRecord,
     moment=_call_start,
+    finish=_call_end,
     identity=_call_id,
     id_key="callId",
 )
@@ -96,6 +104,7 @@ DID = Endpoint(
     rows_at=("data", "list"),
     record_class=DidCallRecord,
     moment=lambda call: call.start_time,
+    finish=lambda call: call.end_time,
     identity=lambda call: call.id,
     id_key="id",
 )
@@ -109,6 +118,7 @@ FLASH = Endpoint(
     rows_at=("cdrs",),
     record_class=FlashCallRecord,
     moment=lambda call: call.gmt_create,
+    finish=None,
     identity=lambda call: call.id,
     id_key="id",
     flash_codes=True,

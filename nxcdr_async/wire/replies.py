@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from attrs import define, field
@@ -82,7 +83,7 @@ def read_page(
     if envelope is None:
         raise _without_envelope(reply, now)
     code = _read_code(envelope)
-    if reply.status >= 400 or code:  # noqa: PLR2004 - HTTP's first error status
+    if reply.status >= 300 or code:  # noqa: PLR2004 - HTTP's first status that is no success
         raise _refusal(reply, envelope, code, flash_codes=flash_codes, now=now, secrets=secrets)
     if code is None:
         raise MalformedReplyError("the reply has no result code; is this address a gateway of the vendor?")
@@ -92,7 +93,8 @@ def read_page(
 def _decode(reply: Reply) -> Mapping[str, Any] | None:
     try:
         envelope = _decoder.decode(reply.body)
-    except (ValueError, RecursionError):  # msgspec.DecodeError is a ValueError, as is UnicodeDecodeError
+    except (ValueError, RecursionError, ArithmeticError):
+        # msgspec's and Unicode's errors are ValueErrors; a number no Decimal can hold is an ArithmeticError.
         return None
     return envelope if isinstance(envelope, dict) else None
 
@@ -158,9 +160,10 @@ def _refusal(
         "request_id": _clean(str(request_id), secrets) if request_id else None,
         "http_status": reply.status,
     }
-    if not code or reply.status == 429:  # noqa: PLR2004 - HTTP: too many requests
+    known = (_FLASH_CODES if flash_codes else _CODES).get(code or 0)
+    if not code or reply.status == 429 or (known is None and reply.status >= 300):  # noqa: PLR2004 - statuses of HTTP
         return _by_status(reply, message, facts, now)
-    kind, hint = (_FLASH_CODES if flash_codes else _CODES).get(code, (GatewayError, "a code nobody has documented"))
+    kind, hint = known or (GatewayError, "a code nobody has documented")
     if issubclass(kind, ThrottledError | ServerError):
         return kind(message, retry_after=_retry_after(reply, now), hint=hint, **facts)
     return kind(message, hint=hint, **facts)
@@ -187,8 +190,9 @@ def _retry_after(reply: Reply, now: float) -> float | None:
 
 def _clean(text: str, secrets: tuple[str, ...]) -> str:
     """Make a vendor's text fit for an error: one line, no control characters, no secret, not endless."""
-    for secret in secrets:
-        text = text.replace(secret, "…")
+    for secret in sorted(secrets, key=len, reverse=True):
+        # The flash list has its secret in the query, so it may come back the way it is written there.
+        text = text.replace(secret, "…").replace(quote(secret, safe=""), "…")
     printable = "".join(char if char.isprintable() else " " for char in text).strip()
     return printable if len(printable) <= LONGEST_MESSAGE else f"{printable[:LONGEST_MESSAGE]}…"
 

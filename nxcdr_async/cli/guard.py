@@ -1,0 +1,81 @@
+"""What every command has around it: logging, signals, and an exit code instead of a traceback."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+import typer
+
+from nxcdr_async.cli.output import ReaderGoneError, say, say_error
+from nxcdr_async.errors import ConfigurationError, NxcdrError, SaturatedSecondError
+
+DONE, FAILED, WRONG_USAGE, KNOWN_GAPS, STOPPED = 0, 1, 2, 3, 130
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO}
+
+Parameters = ParamSpec("Parameters")
+
+
+def guarded(command: Callable[Parameters, int]) -> Callable[Parameters, None]:
+    """Wrap a command, which returns its exit code, so that whatever happens in it ends in a clear line and a code."""
+
+    @wraps(command)
+    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        try:
+            _prepare()
+            code = command(*args, **kwargs)
+        except NxcdrError as error:
+            say_error(error)
+            code = exit_code(error)
+        except ReaderGoneError:
+            code = _without_reader()
+        except (KeyboardInterrupt, typer.Abort):
+            say("stopped")
+            code = STOPPED
+        except Exception as error:
+            if _log_level() == logging.DEBUG:
+                raise
+            say(
+                f"error: an unexpected {type(error).__name__}: please report it, with what NXCDR_LOG=debug says "
+                "(look it over for private data first)"
+            )
+            code = FAILED
+        raise SystemExit(code)
+
+    return run
+
+
+def exit_code(error: NxcdrError) -> int:
+    """Return the exit code an error stands for."""
+    if isinstance(error, ConfigurationError):
+        return WRONG_USAGE
+    return KNOWN_GAPS if isinstance(error, SaturatedSecondError) else FAILED
+
+
+def _prepare() -> None:
+    # What `kill` sends ends a command as Ctrl-C does: with everything closed and cleaned up.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: signal.raise_signal(signal.SIGINT))
+    level = _log_level()
+    if level is not None:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+        logger = logging.getLogger("nxcdr_async")
+        logger.addHandler(handler)
+        logger.setLevel(level)
+
+
+def _log_level() -> int | None:
+    wanted = os.environ.get("NXCDR_LOG", "").lower()
+    if wanted and wanted not in _LEVELS:
+        raise ConfigurationError(f"NXCDR_LOG is {wanted!r}: set it to debug or info, or not at all")
+    return _LEVELS.get(wanted)
+
+
+def _without_reader() -> int:
+    """Point stdout to nowhere, so that nothing complains when it is flushed at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return DONE

@@ -1,0 +1,138 @@
+"""The options commands have in common, and what their values mean."""
+
+import os
+import sys
+from datetime import UTC, date, datetime, tzinfo
+from typing import Annotated, Any, Literal, NamedTuple
+
+import typer
+
+from nxcdr_async.errors import ConfigurationError
+
+RegionOption = Annotated[
+    str | None,
+    typer.Option("--region", metavar="NAME", help="hk (the default), amer, idn or legacy; else NXCDR_REGION."),
+]
+GatewayOption = Annotated[
+    str | None,
+    typer.Option("--gateway", metavar="URL", help="Base URL instead of the region's own; else NXCDR_GATEWAY."),
+]
+ConcurrencyOption = Annotated[
+    int | None,
+    typer.Option("--concurrency", metavar="N", min=1, help="Most requests at once; adapts by itself if not given."),
+]
+RateOption = Annotated[
+    float | None,
+    typer.Option("--rate", metavar="N", help="Most requests a second; no bound if not given."),
+]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option("--timeout", metavar="SECONDS", help="How long one request may take; 30 if not given."),
+]
+ZoneOption = Annotated[
+    str,
+    typer.Option("--tz", metavar="ZONE", help="Zone of times written without an offset: Asia/Hong_Kong, +08:00."),
+]
+StartOption = Annotated[
+    str,
+    typer.Option("--start", metavar="TIME", help="First moment, ISO 8601: 2026-01-01 or 2026-01-01T08:30+08:00."),
+]
+EndOption = Annotated[
+    str,
+    typer.Option("--end", metavar="TIME", help="The moment the range ends before, ISO 8601; a date means midnight."),
+]
+SkipOption = Annotated[
+    bool,
+    typer.Option("--skip-bad-rows", help="Leave out rows that cannot be read instead of stopping; ends with code 3."),
+]
+
+Secrets = Literal["credentials", "flash app"]
+
+_ASKED: dict[Secrets, tuple[tuple[str, str], tuple[str, str]]] = {
+    "credentials": (("NXCDR_ACCESS_KEY", "access key"), ("NXCDR_ACCESS_SECRET", "access secret")),
+    "flash app": (("NXCDR_FLASH_APPKEY", "flash-call appkey"), ("NXCDR_FLASH_SECRETKEY", "flash-call secretkey")),
+}
+
+
+class Connection(NamedTuple):
+    """How to reach a gateway: what the common options say; None leaves it to the environment, then to the default."""
+
+    region: str | None
+    gateway: str | None
+    concurrency: int | None
+    rate: float | None
+    timeout: float | None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what was given, as arguments of `CdrSession.from_env`."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+    def arguments_with(self, secrets: Secrets) -> dict[str, Any]:
+        """Return what was given, with secrets the environment lacks asked for at the terminal.
+
+        Raises:
+            ConfigurationError: they are missing, and nobody can be asked.
+        """
+        (key_variable, key_words), (secret_variable, secret_words) = _ASKED[secrets]
+        if os.environ.get(key_variable) or os.environ.get(secret_variable):
+            return self.arguments()
+        if not sys.stdin.isatty():
+            raise ConfigurationError(f"no {secrets}: set {key_variable} and {secret_variable} in the environment")
+        key = typer.prompt(key_words, err=True)
+        secret = typer.prompt(secret_words, hide_input=True, err=True)
+        return {**self.arguments(), **_pair(secrets, key, secret)}
+
+
+def parse_moment(option: str, text: str, zone: str) -> datetime:
+    """Read a time, in a zone if it has no offset of its own.
+
+    Raises:
+        ConfigurationError: it is not ISO 8601, or there is no such zone.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment if moment.tzinfo else moment.replace(tzinfo=parse_zone(zone))
+    except ValueError:
+        raise ConfigurationError(
+            f"{option} {text!r} is no time: write it in ISO 8601, as 2026-01-31 or 2026-01-31T08:30:00+08:00"
+        ) from None
+
+
+def parse_day(option: str, text: str) -> date:
+    """Read a day.
+
+    Raises:
+        ConfigurationError: it is not ISO 8601.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(f"{option} {text!r} is no day: write it in ISO 8601, as 2026-01-31") from None
+
+
+def parse_zone(text: str) -> tzinfo:
+    """Read a zone's name, or an offset such as +08:00.
+
+    Raises:
+        ConfigurationError: there is no such zone.
+    """
+    if text.upper() in {"UTC", "Z"}:
+        return UTC
+    try:
+        if text[:1] in {"+", "-"}:
+            return datetime.fromisoformat(f"2000-01-01T00:00{text}").tzinfo or UTC
+        from zoneinfo import ZoneInfo  # noqa: PLC0415 - slow to import, and rarely needed
+
+        return ZoneInfo(text)
+    except (ValueError, KeyError, OSError):  # what ZoneInfo raises for names that are none, or that are folders
+        raise ConfigurationError(
+            f"--tz {text!r} is no time zone: give a name such as Asia/Hong_Kong, or an offset such as +08:00"
+        ) from None
+
+
+def _pair(secrets: Secrets, key: str, secret: str) -> dict[str, Any]:
+    from nxcdr_async.credentials import Credentials, FlashApp  # noqa: PLC0415 - not needed for --help
+
+    if secrets == "credentials":
+        return {"credentials": Credentials(key, secret)}
+    return {"flash_app": FlashApp(key, secret)}

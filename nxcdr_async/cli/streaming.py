@@ -1,0 +1,109 @@
+"""Records of a session as JSON lines on stdout."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time
+from typing import Any, TypeVar
+
+from attrs import define, field
+
+from nxcdr_async.cli.guard import DONE, KNOWN_GAPS
+from nxcdr_async.cli.output import say, write_lines
+from nxcdr_async.cli.progress import Course, bar_or_nothing
+from nxcdr_async.cli.rows import json_lines
+from nxcdr_async.convert import UTC_PLUS_8
+from nxcdr_async.errors import RecordError
+from nxcdr_async.pages import Paginator
+from nxcdr_async.session import CdrSession
+
+MOST_BAD_ROWS_SHOWN = 5
+
+RecordT = TypeVar("RecordT")
+
+
+@define
+class BadRows:
+    """What to do with rows that cannot be records: stop at the first, or skip, tell and count them.
+
+    Attributes:
+        options: keyword arguments for a paginator of the session.
+        skipped: how many were.
+    """
+
+    options: dict[str, Any] = field(factory=dict, init=False)
+    skipped: int = field(default=0, init=False)
+
+    @classmethod
+    def skipping(cls) -> "BadRows":
+        """Skip them."""
+        made = cls()
+        made.options = {"on_bad_row": "skip", "bad_row_callback": made.skip}
+        return made
+
+    def skip(self, bad: RecordError) -> None:
+        """Take a row that cannot be a record."""
+        self.skipped += 1
+        if self.skipped <= MOST_BAD_ROWS_SHOWN:
+            say(f"skipped: {bad}")
+
+    def conclude(self) -> int:
+        """Say how many were skipped, and return the exit code that stands for it."""
+        if not self.skipped:
+            return DONE
+        say(f"warning: {self.skipped} rows could not be read and were left out")
+        return KNOWN_GAPS
+
+
+@define(frozen=True)
+class Span:
+    """The range that is read, to tell from a record's time how far a reading is.
+
+    Attributes:
+        start: where it begins.
+        end: where it ends.
+        moment: the time of a record.
+    """
+
+    start: datetime
+    end: datetime
+    moment: Callable[[Any], datetime]
+
+    @classmethod
+    def of_days(cls, first: date, last: date, moment: Callable[[Any], datetime]) -> "Span":
+        """Return the span of whole days in the vendor's zone, both inclusive."""
+        start, end = (datetime.combine(day, edge, UTC_PLUS_8) for day, edge in ((first, time.min), (last, time.max)))
+        return cls(start, end, moment)
+
+    def share(self, record: Any) -> float:
+        """Return how much of the span lies before a record."""
+        return (self.moment(record) - self.start) / (self.end - self.start)
+
+
+async def stream(
+    arguments: dict[str, Any],
+    read: Callable[[CdrSession], Paginator[Any]],
+    span: Span,
+    bad_rows: BadRows,
+) -> int:
+    """Write the records of a paginator to stdout as they come; returns the exit code.
+
+    Raises:
+        NxcdrError: the reading ended early; what was written before it is complete up to its `complete_until`.
+        ReaderGoneError: nobody reads stdout any more.
+    """
+    async with CdrSession.from_env(**arguments) as session, read(session) as paginator:
+        with bar_or_nothing() as meter:
+            course = Course(meter, lambda: session.stats)
+            async for page in paginator.pages():
+                await write_lines(json_lines(page))
+                course.advance(len(page), span.share(page[-1]))
+    return bad_rows.conclude()
+
+
+async def stream_order(arguments: dict[str, Any], order_id: str, tenant_id: int) -> int:
+    """Write the calls of an order to stdout; returns the exit code."""
+    async with CdrSession.from_env(**arguments) as session:
+        calls = await session.calls_by_order(order_id, tenant_id=tenant_id)
+    await write_lines(json_lines(calls))
+    if not calls:
+        say(f"order {order_id} of tenant {tenant_id} has no calls")
+    return DONE

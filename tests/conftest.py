@@ -1,0 +1,42 @@
+"""What many tests share: an emulator, sessions on it, and the rule that nothing is left behind."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from nxcdr_async import CdrSession
+from nxcdr_async.testing import Gateway
+
+OpenSession = Callable[..., CdrSession]
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    with Gateway(calls=2_000, days=2) as running:
+        yield running
+
+
+@pytest.fixture
+async def no_task_left() -> AsyncIterator[None]:
+    """Fail a test after which a task is still under way."""
+    yield
+    left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    assert not left, f"left behind: {left}"
+
+
+@pytest.fixture
+async def open_session(gateway: Gateway, no_task_left: None) -> AsyncIterator[OpenSession]:
+    """Give sessions on the emulator, and check at the end that none has a request in flight."""
+    sessions: list[CdrSession] = []
+
+    def open_one(**changes: Any) -> CdrSession:
+        known = {"gateway": gateway.url, "credentials": gateway.credentials, "flash_app": gateway.flash_app}
+        sessions.append(CdrSession(**{**known, **changes}))
+        return sessions[-1]
+
+    yield open_one
+    for session in sessions:
+        await session.aclose()
+        assert session.stats.in_flight == 0

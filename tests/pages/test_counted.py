@@ -1,0 +1,194 @@
+"""did/cdr on the real emulator, and against scripted days where the emulator is too well-behaved."""
+
+from collections.abc import Callable
+from datetime import UTC, date, timedelta
+from typing import Any
+
+import pytest
+
+from nxcdr_async import CdrSession, ConfigurationError, DidCallRecord, Direction, IncompleteError, ServerError
+from nxcdr_async.convert import UTC_PLUS_8, make_converter, structure_row
+from nxcdr_async.pages import CountedPages, RowStructurer
+from nxcdr_async.pages.source import Rows
+from nxcdr_async.stats import PaginatorStats
+from nxcdr_async.testing import Gateway
+from nxcdr_async.wire import DID, DidQuery, Page
+
+OpenSession = Callable[..., CdrSession]
+DAY = date(2026, 1, 1)
+
+
+def days(gateway: Gateway) -> tuple[date, date]:
+    one = timedelta(days=1)
+    return gateway.first_call.date() - one, gateway.last_call.date() + one
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending", "shuffled"])
+async def test_every_did_call_comes_once_and_sorted(order: Any, open_session: OpenSession) -> None:
+    with Gateway(calls=100, did_calls=5_000, days=3) as gateway:
+        gateway.switches.order = order
+        session = open_session(gateway=gateway.url, credentials=gateway.credentials)
+        calls = await session.did_calls(*days(gateway)).collect()
+        assert sorted(call.id or 0 for call in calls) == sorted(gateway.did_ids())
+        assert calls == sorted(calls, key=lambda call: (call.start_time, call.id or 0))
+
+
+async def test_one_day_is_enough_to_ask_for(gateway: Gateway, open_session: OpenSession) -> None:
+    day = gateway.first_call.astimezone(UTC_PLUS_8).date()
+    calls = await open_session().did_calls(day).collect()
+    assert calls
+    assert {call.start_time.astimezone(UTC_PLUS_8).date() for call in calls} == {day}
+
+
+async def test_did_filters_reach_the_gateway(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session()
+    calls = await session.did_calls(*days(gateway)).collect()
+    one = next(call for call in calls if call.number)
+    assert one in await session.did_calls(*days(gateway), did_number=one.number).collect()
+    assert one in await session.did_calls(*days(gateway), call_number=one.call_number).collect()
+    inbound = await session.did_calls(*days(gateway), direction=Direction.INBOUND).collect()
+    assert {call.call_type for call in inbound} == {Direction.INBOUND}
+
+
+async def test_local_times_become_utc(gateway: Gateway, open_session: OpenSession) -> None:
+    call = (await open_session().did_calls(*days(gateway)).collect())[0]
+    assert call.start_time.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("first", "last"), [(DAY, DAY - timedelta(days=1)), ("2026-01-01", None), (DAY, 7)], ids=["order", "text", "number"]
+)
+async def test_days_that_make_no_sense_are_refused(first: Any, last: Any, open_session: OpenSession) -> None:
+    with pytest.raises(ConfigurationError):
+        open_session().did_calls(first, last)
+
+
+class ScriptedDay:
+    """A day of `rows` rows whose replies can be bent, without a network."""
+
+    def __init__(self, rows: int, *, page_size: int = 10) -> None:
+        self.page_size = page_size
+        self.asked: list[int] = []
+        self.rows = [{"id": number, "startTime": "2026-01-01 08:00:00"} for number in range(rows)]
+
+    async def ask(self, parameters: Any) -> Page:
+        self.asked.append(parameters["page"])
+        return self.answer(parameters["page"])
+
+    def answer(self, number: int) -> Page:
+        start = (number - 1) * self.page_size
+        return Page(
+            self.rows[start : start + self.page_size],
+            total_rows=len(self.rows),
+            total_pages=-(-len(self.rows) // self.page_size),
+        )
+
+    async def read(self) -> Rows[DidCallRecord]:
+        stats = PaginatorStats()
+        converter = make_converter()
+
+        def structure(row: Any) -> DidCallRecord:
+            return structure_row(converter, row, DidCallRecord)
+
+        reader = CountedPages(
+            first_day=DAY,
+            last_day=DAY,
+            zone=UTC_PLUS_8,
+            ask=self.ask,
+            parameters=lambda day, number: DidQuery().page(day, number, self.page_size),
+            rows=RowStructurer(structure, None, stats),
+            row_key=DID.row_key,
+            page_size=self.page_size,
+            stats=stats,
+        )
+        piece = reader.next(readers=4)
+        assert piece is not None
+        assert reader.next(readers=4) is None
+        result = await reader.read(piece)
+        assert isinstance(result, Rows)
+        return result
+
+
+def ids(result: Rows[DidCallRecord]) -> set[int | None]:
+    return {record.id for record in result.records}
+
+
+async def test_a_day_that_stands_still_takes_each_page_once() -> None:
+    day = ScriptedDay(95)
+    result = await day.read()
+    assert result.error is None
+    assert ids(result) == set(range(95))
+    assert sorted(day.asked) == list(range(1, 11))
+
+
+async def test_a_day_that_grows_while_it_is_read_is_read_again_in_order() -> None:
+    class Growing(ScriptedDay):
+        def answer(self, number: int) -> Page:
+            if len(self.asked) == 4:
+                self.rows.insert(0, {"id": 1000, "startTime": "2026-01-01 08:00:00"})
+            return super().answer(number)
+
+    day = Growing(95)
+    result = await day.read()
+    assert result.error is None
+    assert ids(result) >= set(range(95))
+
+
+async def test_a_total_that_is_never_reached_is_an_error() -> None:
+    class Lying(ScriptedDay):
+        def answer(self, number: int) -> Page:
+            return Page(super().answer(number).rows, total_rows=96, total_pages=10)
+
+    result = await Lying(95).read()
+    assert isinstance(result.error, IncompleteError)
+    assert "tells of 96 rows but gave 95" in str(result.error)
+
+
+async def test_pages_smaller_than_asked_for_are_all_read() -> None:
+    class Small(ScriptedDay):
+        def answer(self, number: int) -> Page:
+            start = (number - 1) * 3
+            return Page(self.rows[start : start + 3], total_rows=len(self.rows), total_pages=-(-len(self.rows) // 3))
+
+    result = await Small(20).read()
+    assert result.error is None
+    assert ids(result) == set(range(20))
+
+
+async def test_without_totals_pages_are_read_until_one_is_short() -> None:
+    class Untold(ScriptedDay):
+        def answer(self, number: int) -> Page:
+            return Page(super().answer(number).rows)
+
+    result = await Untold(35).read()
+    assert result.error is None
+    assert ids(result) == set(range(35))
+
+
+async def test_a_last_page_repeated_for_ever_is_an_error_if_rows_are_missing() -> None:
+    class Stuck(ScriptedDay):
+        def answer(self, number: int) -> Page:
+            return Page(super().answer(1).rows, total_rows=95, total_pages=10)
+
+    result = await Stuck(95).read()
+    assert isinstance(result.error, IncompleteError)
+
+
+async def test_rows_without_ids_are_never_merged() -> None:
+    day = ScriptedDay(0)
+    day.rows = [{"startTime": "2026-01-01 08:00:00"} for _ in range(25)]
+    result = await day.read()
+    assert result.error is None
+    assert len(result.records) == 25
+
+
+async def test_the_lowest_failing_page_is_the_error_and_the_pages_before_it_are_kept() -> None:
+    class Failing(ScriptedDay):
+        def answer(self, number: int) -> Page:
+            if number >= 3:
+                raise ServerError("down", code=99)
+            return super().answer(number)
+
+    result = await Failing(95).read()
+    assert isinstance(result.error, ServerError)
+    assert ids(result) == set(range(20))

@@ -1,0 +1,257 @@
+"""Each way out of a paginator, on the real emulator."""
+
+import asyncio
+import contextlib
+import gc
+import warnings
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+import anyio
+import pytest
+
+from nxcdr_async import CallRecord, CdrSession, ConfigurationError, Paginator, ServerError
+from nxcdr_async.testing import Gateway
+
+OpenSession = Callable[..., CdrSession]
+
+SECOND = timedelta(seconds=1)
+
+
+def all_calls(session: CdrSession, gateway: Gateway) -> Paginator[CallRecord]:
+    return session.calls(gateway.first_call, gateway.last_call + SECOND)
+
+
+async def test_nothing_is_asked_before_the_first_record_is_wanted(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session()
+    all_calls(session, gateway)
+    await asyncio.sleep(0)
+    assert session.stats.requests == 0
+
+
+async def test_a_loop_to_the_end_gives_every_call_once_in_order(gateway: Gateway, open_session: OpenSession) -> None:
+    calls = [call async for call in all_calls(open_session(), gateway)]
+    assert sorted(call.call_id for call in calls) == sorted(gateway.call_ids())
+    assert calls == sorted(calls, key=lambda call: (call.start_time, call.call_id))
+
+
+async def test_pages_are_lists_that_together_are_all_calls(gateway: Gateway, open_session: OpenSession) -> None:
+    pages = [page async for page in all_calls(open_session(), gateway).pages()]
+    assert all(pages)
+    assert sum(map(len, pages)) == len(gateway.call_ids())
+
+
+async def test_pages_go_on_where_single_records_stopped(gateway: Gateway, open_session: OpenSession) -> None:
+    async with all_calls(open_session(), gateway) as calls:
+        first = await anext(calls)
+        rest = [call async for page in calls.pages() for call in page]
+    assert first not in rest
+    assert 1 + len(rest) == len(gateway.call_ids())
+
+
+async def test_the_stats_count_what_was_handed_out(gateway: Gateway, open_session: OpenSession) -> None:
+    calls = all_calls(open_session(), gateway)
+    collected = await calls.collect()
+    assert calls.stats.records == len(collected) == len(gateway.call_ids())
+    assert calls.stats.pages >= len(collected) // 100
+
+
+async def test_break_inside_the_block_leaves_no_request_in_flight(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session()
+    async with all_calls(session, gateway) as calls:
+        async for _ in calls:
+            break
+    assert session.stats.in_flight == 0
+
+
+async def test_a_bare_break_stops_the_requests_and_warns(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session()
+    gateway.switches.latency = (0.02, 0.02)
+    with pytest.warns(ResourceWarning, match="dropped before its end"):
+        async for _ in all_calls(session, gateway):
+            break
+        gc.collect()
+    with anyio.fail_after(5):
+        while session.stats.in_flight or len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0)
+
+
+async def test_a_paginator_nobody_started_can_be_dropped_in_silence(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        all_calls(open_session(), gateway)
+        gc.collect()
+
+
+async def test_an_exception_of_the_users_own_comes_out_bare(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session()
+    with pytest.raises(ZeroDivisionError):
+        async with all_calls(session, gateway) as calls:
+            async for _ in calls:
+                _ = 1 / 0
+    assert session.stats.in_flight == 0
+
+
+async def test_cancelling_the_reader_ends_the_requests(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session()
+    gateway.switches.latency = (5, 5)
+
+    async def read() -> None:
+        await all_calls(session, gateway).collect()
+
+    task = asyncio.create_task(read())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert session.stats.in_flight == 0
+
+
+async def test_a_timeout_around_the_loop_ends_the_requests(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session()
+    gateway.switches.latency = (5, 5)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05), all_calls(session, gateway) as calls:
+            await anext(calls)
+    assert session.stats.in_flight == 0
+
+
+async def test_a_reader_that_times_out_and_goes_on_misses_nothing(gateway: Gateway, open_session: OpenSession) -> None:
+    gateway.switches.latency = (0.0, 0.02)
+    ids: list[str] = []
+    timeouts = 0
+    async with all_calls(open_session(), gateway) as calls:
+        while True:
+            try:
+                call = await asyncio.wait_for(anext(calls), 0.002)
+            except TimeoutError:
+                timeouts += 1
+                continue
+            except StopAsyncIteration:
+                break
+            ids.append(call.call_id)
+    assert timeouts
+    assert sorted(ids) == sorted(gateway.call_ids())
+
+
+async def test_an_error_is_bare_and_comes_after_the_records_before_it(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
+    session = open_session(concurrency=2)
+    session._transport.sleep = no_sleep
+    calls = all_calls(session, gateway)
+    read = [(await anext(calls)).call_id]
+    gateway.fail_next("88", times=1000)
+    with pytest.raises(ServerError) as caught:
+        async for call in calls:
+            read.append(call.call_id)  # noqa: PERF401 - what came before the error is the point
+    assert caught.value.code == 88
+    assert caught.value.request_id
+    assert any("while reading page" in note for note in caught.value.__notes__)
+    assert caught.value.complete_until is not None
+    assert set(gateway.call_ids(end=caught.value.complete_until)) <= set(read)
+    assert len(read) < len(gateway.call_ids())
+
+
+async def test_pages_read_before_a_failing_page_are_handed_out_first(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
+    session = open_session()
+    session._transport.sleep = no_sleep
+    gateway.fail_next("99", times=1000, endpoint="calls", page=2)
+    read = []
+    with pytest.raises(ServerError):
+        async for call in session.calls(gateway.first_call, start_of(gateway, 150)):
+            read.append(call.call_id)  # noqa: PERF401 - what came before the error is the point
+    assert read == gateway.call_ids()[:100]
+
+
+async def test_an_error_stays_if_one_goes_on_after_it(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session()
+    session._transport.sleep = no_sleep
+    gateway.fail_next("88", times=1000)
+    calls = all_calls(session, gateway)
+    for _ in range(2):
+        with pytest.raises(ServerError):
+            await anext(calls)
+
+
+async def test_a_paginator_is_read_once(gateway: Gateway, open_session: OpenSession) -> None:
+    calls = all_calls(open_session(), gateway)
+    await calls.collect()
+    with pytest.raises(ConfigurationError, match="read once"):
+        [call async for call in calls]
+
+
+async def test_a_closed_paginator_says_so(gateway: Gateway, open_session: OpenSession) -> None:
+    calls = all_calls(open_session(), gateway)
+    await anext(calls)
+    await calls.aclose()
+    await calls.aclose()
+    with pytest.raises(ConfigurationError, match="closed"):
+        async for _ in calls.pages():
+            pass
+
+
+async def test_a_session_closed_under_it_says_so_and_leaves_nothing(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
+    session = open_session()
+    gateway.switches.latency = (0.02, 0.02)
+    calls = all_calls(session, gateway)
+    await anext(calls)
+    await session.aclose()
+    with pytest.raises(ConfigurationError, match="session was closed"):
+        async for _ in calls:
+            pass
+
+
+async def test_a_session_may_be_entered_and_left_in_different_tasks(gateway: Gateway) -> None:
+    opened: asyncio.Queue[CdrSession] = asyncio.Queue()
+
+    async def enter() -> None:
+        session = CdrSession(gateway=gateway.url, credentials=gateway.credentials)
+        await opened.put(await session.__aenter__())
+
+    await asyncio.create_task(enter())
+    session = await opened.get()
+    count = len(await asyncio.create_task(all_calls(session, gateway).collect()))
+    await asyncio.create_task(session.__aexit__(None, None, None))
+    assert count == len(gateway.call_ids())
+
+
+async def test_a_slow_reader_holds_the_requests_back(gateway: Gateway, open_session: OpenSession) -> None:
+    with Gateway(calls=20_000, days=2) as busy:
+        session = open_session(concurrency=2, gateway=busy.url, credentials=busy.credentials)
+        async with all_calls(session, busy) as calls:
+            await anext(calls)
+            quiet = 0
+            while quiet < 20:
+                await asyncio.sleep(0.005)
+                quiet = 0 if session.stats.in_flight else quiet + 1
+            assert session.stats.requests < 150
+
+
+@pytest.mark.parametrize("leave", [StopAsyncIteration, LookupError])
+async def test_cancel_scopes_of_the_user_stay_whole_around_it(
+    leave: type[Exception], gateway: Gateway, open_session: OpenSession
+) -> None:
+    with anyio.fail_after(10) as scope, contextlib.suppress(LookupError):
+        async with all_calls(open_session(), gateway) as calls:
+            async for _ in calls:
+                if leave is LookupError:
+                    raise LookupError
+    assert not scope.cancelled_caught
+
+
+async def no_sleep(_: float) -> None:
+    await asyncio.sleep(0)
+
+
+def start_of(gateway: Gateway, number: int) -> datetime:
+    """Return when the call of this number starts."""
+    row = next(islice(gateway.history.calls(), number, None))
+    return datetime.fromtimestamp(row["startTime"] / 1000, UTC)
