@@ -198,13 +198,17 @@ class Transport:
                 now=received + self.clock.correction,
                 secrets=self._secrets(),
             )
-        except ClockSkewError:
+        except NxcdrError as refusal:
+            # Its frames hold the reply, which may send a secret back: they go no further.
+            failure = refusal.with_traceback(None)
+        else:
+            self.clock.accepted(correction)
+            self._budget.earn()
+            self.limiter.eased()
+            return page
+        if isinstance(failure, ClockSkewError):
             self.clock.refused(correction)
-            raise
-        self.clock.accepted(correction)
-        self._budget.earn()
-        self.limiter.eased()
-        return page
+        raise failure
 
     def _note_congestion(self, fault: NxcdrError, slot: Slot) -> None:
         if is_congestion(fault):
@@ -237,7 +241,7 @@ class Transport:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = TransportError(f"no whole reply from {host}: {_reason(error)}")
         except MalformedReplyError as error:
-            failure = error
+            failure = error.with_traceback(None)
         raise failure
 
     def _client(self) -> aiohttp.ClientSession:

@@ -2,20 +2,19 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
-from functools import cache
 from typing import Any
 
 import msgspec
 from attrs import fields
 
-from nxcdr_async.records import CallRecord, Direction
+from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
 
 
 def row_of(record: Any) -> dict[str, Any]:
     """Return a record as a row: directions by name, and for a call its wait and what its hangup code means."""
-    row = {name: getattr(record, name) for name in _names(type(record))}
+    row = {name: getattr(record, name) for name in _NAMES[type(record)]}
     for name, value in row.items():
         if isinstance(value, Direction):
             row[name] = value.name.lower()
@@ -33,9 +32,11 @@ def json_lines(records: Iterable[Any]) -> bytes:
     )
 
 
-@cache
 def _names(record_class: type[Any]) -> tuple[str, ...]:
     return tuple(attribute.name for attribute in fields(record_class) if attribute.name != "extra")
+
+
+_NAMES = {record_class: _names(record_class) for record_class in (CallRecord, DidCallRecord, FlashCallRecord)}
 
 
 def _derived(call: CallRecord) -> dict[str, Any]:

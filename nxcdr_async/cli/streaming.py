@@ -1,9 +1,10 @@
 """Records of a session as JSON lines on stdout."""
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time
-from typing import Any, TypeVar
+from datetime import date, datetime, time
+from typing import Any
 
+import anyio
 from attrs import define, field
 
 from nxcdr_async.cli.guard import DONE, KNOWN_GAPS
@@ -16,8 +17,6 @@ from nxcdr_async.pages import Paginator
 from nxcdr_async.session import CdrSession
 
 MOST_BAD_ROWS_SHOWN = 5
-
-RecordT = TypeVar("RecordT")
 
 
 @define
@@ -78,11 +77,8 @@ class Span:
         return (self.moment(record) - self.start) / (self.end - self.start)
 
 
-async def stream(
-    arguments: dict[str, Any],
-    read: Callable[[CdrSession], Paginator[Any]],
-    span: Span,
-    bad_rows: BadRows,
+def write(
+    arguments: dict[str, Any], read: Callable[[CdrSession], Paginator[Any]], span: Span, bad_rows: BadRows
 ) -> int:
     """Write the records of a paginator to stdout as they come; returns the exit code.
 
@@ -90,6 +86,17 @@ async def stream(
         NxcdrError: the reading ended early; what was written before it is complete up to its `complete_until`.
         ReaderGoneError: nobody reads stdout any more.
     """
+    return anyio.run(_write, arguments, read, span, bad_rows)
+
+
+def write_order(arguments: dict[str, Any], order_id: str, tenant_id: int) -> int:
+    """Write the calls of an order to stdout; returns the exit code."""
+    return anyio.run(_write_order, arguments, order_id, tenant_id)
+
+
+async def _write(
+    arguments: dict[str, Any], read: Callable[[CdrSession], Paginator[Any]], span: Span, bad_rows: BadRows
+) -> int:
     async with CdrSession.from_env(**arguments) as session, read(session) as paginator:
         with bar_or_nothing() as meter:
             course = Course(meter, lambda: session.stats)
@@ -99,8 +106,7 @@ async def stream(
     return bad_rows.conclude()
 
 
-async def stream_order(arguments: dict[str, Any], order_id: str, tenant_id: int) -> int:
-    """Write the calls of an order to stdout; returns the exit code."""
+async def _write_order(arguments: dict[str, Any], order_id: str, tenant_id: int) -> int:
     async with CdrSession.from_env(**arguments) as session:
         calls = await session.calls_by_order(order_id, tenant_id=tenant_id)
     await write_lines(json_lines(calls))

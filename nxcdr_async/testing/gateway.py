@@ -1,8 +1,9 @@
 """The emulator as a whole: a real HTTP server on loopback that a test or a demo starts, asks, and stops."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from threading import Event, Thread
 from types import TracebackType
@@ -44,7 +45,7 @@ class Gateway:
         did_calls: DID calls in total, a fifth of `calls` by default.
         flash_calls: flash calls in total, a tenth of `calls` by default.
         switches: how it behaves; may be changed at any time.
-        host: loopback address to listen on.
+        host: loopback address (IPv4) or name to listen on.
         port: port to listen on; 0 takes a free one.
 
     Attributes:
@@ -94,6 +95,7 @@ class Gateway:
         self._thread: Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
+        self._failure: BaseException | None = None
 
     @property
     def url(self) -> str:
@@ -194,18 +196,17 @@ class Gateway:
         )
         # A client that gives up ends its handler, so that what hangs is counted only while somebody waits.
         runner = web.AppRunner(server.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.05)
-        await runner.setup()
-        site = web.TCPSite(runner, self._host, self._port)
-        try:
-            await site.start()
-            self._bound_port = runner.addresses[0][1]
-            yield self
-            await site.stop()
-        finally:
-            self._bound_port = None
-            server.close()
-            await _let_accepted_connections_arrive()
-            await runner.cleanup()
+        with socket.create_server((self._host, self._port)) as listener:
+            await runner.setup()
+            await web.SockSite(runner, listener).start()
+            self._bound_port = listener.getsockname()[1]
+            try:
+                yield self
+            finally:
+                self._bound_port = None
+                server.close()
+                await _stop_accepting(listener)
+                await runner.cleanup()
 
     def start(self) -> None:
         """Serve from a thread of its own; returns once requests are accepted.
@@ -216,29 +217,31 @@ class Gateway:
         """
         if self._thread is not None:
             raise RuntimeError("the gateway emulator is running already")
-        started, failures = Event(), list[BaseException]()
-        self._thread = Thread(target=self._run, args=(started, failures), name="nxcdr-gateway", daemon=True)
+        started = Event()
+        self._thread = Thread(target=self._run, args=(started,), name="nxcdr-gateway", daemon=True)
         self._thread.start()
         started.wait()
-        if failures:
-            self._thread.join()
-            self._thread = None
-            raise failures[0]
+        if self._bound_port is None:
+            self.stop()
 
     def stop(self) -> None:
-        """Stop serving, break what is still open, and wait until the thread is gone."""
+        """Stop serving, break what is still open, and wait until the thread is gone; twice does no harm."""
         if self._thread is None:
             return
         if self._loop is not None and self._stop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
+            with suppress(RuntimeError):  # its loop may have ended by itself
+                self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
         self._thread = self._loop = self._stop = None
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
-    def _run(self, started: Event, failures: list[BaseException]) -> None:
+    def _run(self, started: Event) -> None:
         try:
             asyncio.run(self._serve_until_stopped(started))
-        except BaseException as failure:  # noqa: BLE001 - handed to the thread that waits in start()
-            failures.append(failure)
+        except BaseException as failure:  # noqa: BLE001 - raised in the thread that waits in start() or stop()
+            self._failure = failure
         finally:
             started.set()
 
@@ -258,8 +261,13 @@ class Gateway:
         self.stop()
 
 
-async def _let_accepted_connections_arrive() -> None:
-    """Give connections accepted a moment ago the few turns of the loop until aiohttp knows them, or it never closes them."""
+async def _stop_accepting(listener: socket.socket) -> None:
+    """Take no more connections, and wait until aiohttp knows those taken a moment ago.
+
+    asyncio forgets to close a connection that it accepts in the very turn in which its server is closed.
+    """
+    with suppress(NotImplementedError):  # Windows' proactor loop has no readers; there the last turn may be unlucky
+        asyncio.get_running_loop().remove_reader(listener)
     for _ in range(_TURNS_TO_ARRIVE):
         await asyncio.sleep(0)
 

@@ -10,6 +10,7 @@ from attrs import define
 
 from nxcdr_async.testing.arrivals import Arrivals
 from nxcdr_async.testing.call_rows import Row
+from nxcdr_async.testing.switches import Order
 
 RowId = str | int
 
@@ -96,7 +97,7 @@ class Listing:
     """
 
     def __init__(
-        self, timeline: Timeline, ranks: Sequence[int], added: Sequence[AddedRow], order: str = "ascending"
+        self, timeline: Timeline, ranks: Sequence[int], added: Sequence[AddedRow], order: Order = "ascending"
     ) -> None:
         self._timeline = timeline
         self._ranks = ranks

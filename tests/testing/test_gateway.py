@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import socket
 import threading
 import time
@@ -38,6 +39,17 @@ def test_starting_and_stopping_is_quick_and_leaves_nothing() -> None:
     assert time.perf_counter() - began < 1
     assert refuses_connections(url)
     assert set(threading.enumerate()) == threads
+
+
+def test_a_connection_made_just_before_the_end_is_closed_too() -> None:
+    for _ in range(20):
+        with Gateway(calls=5) as gateway:
+            address = urlsplit(gateway.url)
+            with socket.create_connection((address.hostname, address.port)) as connection:
+                connection.sendall(b"POST /api/did/cdr HTTP/1.1\r\nHost: gateway\r\nContent-Length: 50\r\n\r\n{")
+                gateway.stop()
+                assert connection.recv(1) == b""
+        gc.collect()  # what was left open would warn now, and a warning is an error
 
 
 def test_a_gateway_can_be_started_again() -> None:

@@ -52,6 +52,7 @@ def _only(what: str, option: str) -> Any:
 
 
 def calls(
+    *,
     start: StartOption,
     end: EndOption,
     direction: DirectionOption = None,
@@ -63,7 +64,7 @@ def calls(
     callee: Annotated[str | None, _only("to this number", "--callee")] = None,
     call_id: Annotated[str | None, _only("with this id", "--call-id")] = None,
     order_id: Annotated[str | None, _only("of this order", "--order-id")] = None,
-    skip_bad_rows: SkipOption = False,  # noqa: FBT002 - typer passes options by name
+    skip_bad_rows: SkipOption = False,
     region: RegionOption = None,
     gateway: GatewayOption = None,
     concurrency: ConcurrencyOption = None,
@@ -71,9 +72,12 @@ def calls(
     timeout: TimeoutOption = None,
     tz: ZoneOption = "UTC",
 ) -> int:
-    """Write the calls of the call center as JSON lines, sorted by start time, each once."""
+    """Write call-center calls as JSON lines.
+
+    They come sorted by start time, each once; times are UTC, money is exact text.
+    """
     first, last = parse_moment("--start", start, tz), parse_moment("--end", end, tz)
-    filters = {
+    filters: dict[str, Any] = {
         "answered": answered,
         "agent": agent,
         "caller": caller,
@@ -82,62 +86,61 @@ def calls(
         "order_id": order_id,
     }
     arguments = Connection(region, gateway, concurrency, rate, timeout).arguments_with("credentials")
-    import anyio  # noqa: PLC0415 - heavy
-
-    from nxcdr_async.cli.streaming import BadRows, Span, stream  # noqa: PLC0415 - heavy
+    from nxcdr_async.cli import streaming  # noqa: PLC0415 - heavy
     from nxcdr_async.records import Direction  # noqa: PLC0415 - heavy
 
-    bad_rows = BadRows.skipping() if skip_bad_rows else BadRows()
+    bad_rows = streaming.BadRows.skipping() if skip_bad_rows else streaming.BadRows()
     way = None if direction is None else Direction[direction.name]
-    return anyio.run(
-        stream,
+    return streaming.write(
         arguments,
         lambda session: session.calls(first, last, direction=way, **filters, **bad_rows.options),
-        Span(first, last, lambda call: call.start_time),
+        streaming.Span(first, last, lambda call: call.start_time),
         bad_rows,
     )
 
 
 def did(
+    *,
     start: FirstDayOption,
     end: LastDayOption = None,
     did_number: Annotated[str | None, _only("over this number", "--did-number")] = None,
     call_number: Annotated[str | None, _only("with this number at the other end", "--call-number")] = None,
     direction: DidDirectionOption = None,
-    skip_bad_rows: SkipOption = False,  # noqa: FBT002 - typer passes options by name
+    skip_bad_rows: SkipOption = False,
     region: RegionOption = None,
     gateway: GatewayOption = None,
     concurrency: ConcurrencyOption = None,
     rate: RateOption = None,
     timeout: TimeoutOption = None,
 ) -> int:
-    """Write the calls over DID numbers of whole days as JSON lines; the last day is included."""
+    """Write calls over DID numbers as JSON lines.
+
+    The vendor keeps them by whole days of its local time (UTC+8); the last day is read too.
+    """
     first, last = parse_day("--start", start), parse_day("--end", start if end is None else end)
     arguments = Connection(region, gateway, concurrency, rate, timeout).arguments_with("credentials")
-    import anyio  # noqa: PLC0415 - heavy
-
-    from nxcdr_async.cli.streaming import BadRows, Span, stream  # noqa: PLC0415 - heavy
+    from nxcdr_async.cli import streaming  # noqa: PLC0415 - heavy
     from nxcdr_async.records import Direction  # noqa: PLC0415 - heavy
 
-    bad_rows = BadRows.skipping() if skip_bad_rows else BadRows()
-    filters = {
+    bad_rows = streaming.BadRows.skipping() if skip_bad_rows else streaming.BadRows()
+    filters: dict[str, Any] = {
         "did_number": did_number,
         "call_number": call_number,
         "direction": None if direction is None else Direction[direction.name],
     }
-    return anyio.run(
-        stream,
+    return streaming.write(
         arguments,
         lambda session: session.did_calls(first, last, **filters, **bad_rows.options),
-        Span.of_days(first, last, lambda call: call.start_time),
+        streaming.Span.of_days(first, last, lambda call: call.start_time),
         bad_rows,
     )
 
 
 def flash(
+    *,
     start: StartOption,
     end: EndOption,
-    skip_bad_rows: SkipOption = False,  # noqa: FBT002 - typer passes options by name
+    skip_bad_rows: SkipOption = False,
     region: RegionOption = None,
     gateway: GatewayOption = None,
     concurrency: ConcurrencyOption = None,
@@ -145,24 +148,25 @@ def flash(
     timeout: TimeoutOption = None,
     tz: ZoneOption = "UTC",
 ) -> int:
-    """Write flash calls as JSON lines; ends with code 3 at a second that holds more than the vendor's list can tell."""
+    """Write flash calls as JSON lines.
+
+    Ends with code 3 at a second that holds more calls than the vendor's list can tell.
+    """
     first, last = parse_moment("--start", start, tz), parse_moment("--end", end, tz)
     arguments = Connection(region, gateway, concurrency, rate, timeout).arguments_with("flash app")
-    import anyio  # noqa: PLC0415 - heavy
+    from nxcdr_async.cli import streaming  # noqa: PLC0415 - heavy
 
-    from nxcdr_async.cli.streaming import BadRows, Span, stream  # noqa: PLC0415 - heavy
-
-    bad_rows = BadRows.skipping() if skip_bad_rows else BadRows()
-    return anyio.run(
-        stream,
+    bad_rows = streaming.BadRows.skipping() if skip_bad_rows else streaming.BadRows()
+    return streaming.write(
         arguments,
         lambda session: session.flash_calls(first, last, **bad_rows.options),
-        Span(first, last, lambda call: call.gmt_create),
+        streaming.Span(first, last, lambda call: call.gmt_create),
         bad_rows,
     )
 
 
 def order(
+    *,
     order_id: Annotated[str, typer.Argument(metavar="ORDER_ID", help="The id you gave when you started the calls.")],
     tenant: Annotated[int, typer.Option("--tenant", metavar="N", help="The team's number in the vendor's console.")],
     region: RegionOption = None,
@@ -173,8 +177,6 @@ def order(
 ) -> int:
     """Write the calls of one order as JSON lines."""
     arguments = Connection(region, gateway, concurrency, rate, timeout).arguments_with("credentials")
-    import anyio  # noqa: PLC0415 - heavy
+    from nxcdr_async.cli import streaming  # noqa: PLC0415 - heavy
 
-    from nxcdr_async.cli.streaming import stream_order  # noqa: PLC0415 - heavy
-
-    return anyio.run(stream_order, arguments, order_id, tenant)
+    return streaming.write_order(arguments, order_id, tenant)

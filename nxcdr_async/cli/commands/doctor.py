@@ -1,0 +1,25 @@
+"""The command that checks what everything else needs."""
+
+from nxcdr_async.cli.options import (
+    ConcurrencyOption,
+    Connection,
+    GatewayOption,
+    RateOption,
+    RegionOption,
+    TimeoutOption,
+)
+
+
+def doctor(
+    *,
+    region: RegionOption = None,
+    gateway: GatewayOption = None,
+    concurrency: ConcurrencyOption = None,
+    rate: RateOption = None,
+    timeout: TimeoutOption = None,
+) -> int:
+    """Check settings, line, credentials and clock, and say what to do."""
+    connection = Connection(region, gateway, concurrency, rate, timeout)
+    from nxcdr_async.cli.doctor import examine, show_findings  # noqa: PLC0415 - heavy
+
+    return show_findings(examine(connection))

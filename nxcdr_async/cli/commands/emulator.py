@@ -1,0 +1,87 @@
+"""The command that runs the emulator of the vendor's gateway."""
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from nxcdr_async.cli.options import parse_day
+
+
+class RowOrder(Enum):
+    """Orders a page of the emulator can come in."""
+
+    ASCENDING = "ascending"
+    DESCENDING = "descending"
+    SHUFFLED = "shuffled"
+
+
+def emulator(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
+    calls: Annotated[int, typer.Option(min=0, help="Calls of the call center in all.")] = 1_000,
+    days: Annotated[int, typer.Option(min=1, help="Days they are spread over.")] = 1,
+    first_day: Annotated[str, typer.Option(metavar="DAY", help="The first of them.")] = "2026-01-01",
+    seed: Annotated[int, typer.Option(help="Tells histories apart; the same seed gives the same one.")] = 1,
+    agents: Annotated[int | None, typer.Option(min=1, help="Agents; by the number of calls if not given.")] = None,
+    did_calls: Annotated[int | None, typer.Option(min=0, help="DID calls in all; a fifth if not given.")] = None,
+    flash_calls: Annotated[int | None, typer.Option(min=0, help="Flash calls in all; a tenth if not given.")] = None,
+    latency: Annotated[
+        tuple[float, float], typer.Option(metavar="LOW HIGH", help="Seconds a reply takes, between the two.")
+    ] = (0.0, 0.0),
+    max_in_flight: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Refuse more requests at once than this (429).")
+    ] = None,
+    max_per_second: Annotated[
+        float | None,
+        typer.Option(min=0.001, metavar="N", help="Refuse more requests a second than this (429)."),
+    ] = None,
+    retry_after: Annotated[
+        int | None, typer.Option(min=0, metavar="SECONDS", help="Name this wait in those refusals.")
+    ] = None,
+    fault_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of requests that meet a fault: 429, 503 or code 99.")
+    ] = 0.0,
+    order: Annotated[RowOrder, typer.Option(help="Order of rows; shuffled is none, the same on every page.")] = (
+        RowOrder.ASCENDING
+    ),
+    publish_delay: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="Calls show up this long after their end.")
+    ] = None,
+    while_stdin_open: Annotated[
+        bool, typer.Option("--while-stdin-open", help="End too when stdin is closed, so as not to outlive a parent.")
+    ] = False,
+) -> int:
+    """Run an emulator of the vendor's gateway.
+
+    It serves on this machine only, for trying things out without an account. Its first line on stdout is JSON
+    with its address and its keys, which are made up. It runs until SIGINT or SIGTERM.
+    """
+    day = parse_day("--first-day", first_day)
+    from anyio import sleep_forever  # noqa: PLC0415 - heavy
+
+    from nxcdr_async.cli.emulation import emulate, until_stdin_ends  # noqa: PLC0415 - heavy
+    from nxcdr_async.testing.gateway import Gateway  # noqa: PLC0415 - heavy
+    from nxcdr_async.testing.switches import Switches  # noqa: PLC0415 - heavy
+
+    switches = Switches(
+        latency=latency,
+        max_in_flight=max_in_flight,
+        max_per_second=max_per_second,
+        retry_after=retry_after,
+        fault_rate=fault_rate,
+        order=order.value,
+        publish_delay=publish_delay,
+    )
+    gateway = Gateway(
+        calls,
+        days=days,
+        first_day=day,
+        seed=seed,
+        agents=agents,
+        did_calls=did_calls,
+        flash_calls=flash_calls,
+        switches=switches,
+        port=port,
+    )
+    return emulate(gateway, port, until_stdin_ends if while_stdin_open else sleep_forever)

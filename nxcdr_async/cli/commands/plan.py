@@ -1,0 +1,57 @@
+"""The command that estimates a reading before it is started."""
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from nxcdr_async.cli.options import (
+    ConcurrencyOption,
+    Connection,
+    GatewayOption,
+    RateOption,
+    RegionOption,
+    TimeoutOption,
+    ZoneOption,
+    parse_day,
+    parse_moment,
+)
+
+
+class Source(Enum):
+    """What can be read."""
+
+    CALLS = "calls"
+    DID = "did"
+    FLASH = "flash"
+
+
+def plan(
+    *,
+    source: Annotated[Source, typer.Argument(metavar="SOURCE", help="calls, did or flash.")],
+    start: Annotated[str, typer.Option("--start", metavar="TIME", help="As for that command; a day for did.")],
+    end: Annotated[str, typer.Option("--end", metavar="TIME", help="As for that command; did reads this day too.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON instead of a table.")] = False,
+    region: RegionOption = None,
+    gateway: GatewayOption = None,
+    concurrency: ConcurrencyOption = None,
+    rate: RateOption = None,
+    timeout: TimeoutOption = None,
+    tz: ZoneOption = "UTC",
+) -> int:
+    """Estimate rows, requests, time and disk from a few samples."""
+    connection = Connection(region, gateway, concurrency, rate, timeout)
+    if source is Source.DID:
+        days = parse_day("--start", start), parse_day("--end", end)
+        arguments = connection.arguments_with("credentials")
+        from nxcdr_async.cli import plan as room  # noqa: PLC0415 - heavy
+
+        estimate = room.estimate_did(arguments, *days)
+    else:
+        times = parse_moment("--start", start, tz), parse_moment("--end", end, tz)
+        arguments = connection.arguments_with("credentials" if source is Source.CALLS else "flash app")
+        from nxcdr_async.cli import plan as room  # noqa: PLC0415 - heavy
+
+        estimate = (room.estimate_calls if source is Source.CALLS else room.estimate_flash)(arguments, *times)
+    show = room.show_json if as_json else room.show_table
+    return show(estimate)

@@ -1,0 +1,161 @@
+"""A check of everything a reading needs, step by step, each failure with what to do about it."""
+
+import os
+import socket
+import ssl
+import sys
+from asyncio import get_running_loop, open_connection
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from urllib.parse import SplitResult, urlsplit
+
+import anyio
+from attrs import define
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from nxcdr_async.cli.guard import DONE, FAILED
+from nxcdr_async.cli.options import Connection
+from nxcdr_async.cli.output import can_show, shown
+from nxcdr_async.clock import CORRECT_ABOVE
+from nxcdr_async.errors import ConfigurationError, NxcdrError, SaturatedSecondError
+from nxcdr_async.regions import checked_gateway
+from nxcdr_async.session import CdrSession
+
+SECONDS_TO_CONNECT = 10.0
+ASKED_FOR = timedelta(minutes=1)
+
+
+class State(Enum):
+    """How a check ended, with its mark and what stands for it in ASCII."""
+
+    GOOD = ("✓", "ok", "green")
+    BAD = ("✗", "FAIL", "red")
+    LEFT_OUT = ("·", "-", "dim")
+
+
+@define(frozen=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        check: what was checked.
+        state: how it ended.
+        told: what was found, or what went wrong.
+        advice: what to do about it.
+    """
+
+    check: str
+    state: State
+    told: str
+    advice: str = ""
+
+
+def examine(connection: Connection) -> list[Finding]:
+    """Check everything, as far as it goes."""
+    return anyio.run(_examine, connection)
+
+
+def show_findings(findings: list[Finding]) -> int:
+    """Print a table of findings; returns the exit code."""
+    symbols = can_show("✓✗·", sys.stdout)
+    table = Table.grid(padding=(0, 2))
+    for finding in findings:
+        mark, plain, style = finding.state.value
+        told = Text(shown(finding.told, sys.stdout))
+        if finding.advice:
+            told.append(f"\n{shown(finding.advice, sys.stdout)}", style="bold")
+        table.add_row(Text(mark if symbols else plain, style=style), finding.check, told)
+    Console(highlight=False, markup=False, emoji=False).print(table)
+    return FAILED if any(finding.state is State.BAD for finding in findings) else DONE
+
+
+async def _examine(connection: Connection) -> list[Finding]:
+    try:
+        session = CdrSession.from_env(**connection.arguments())
+    except ConfigurationError as error:
+        return [Finding("settings", State.BAD, str(error))]
+    async with session:
+        own = connection.gateway or os.environ.get("NXCDR_GATEWAY")
+        gateway = checked_gateway(own or session.region.gateway)
+        findings = [
+            Finding("gateway", State.GOOD, f"{gateway} ({'given' if own else f'region {session.region.name}'})")
+        ]
+        findings += await _line(urlsplit(gateway))
+        if findings[-1].state is State.GOOD:
+            findings += await _signed(session)
+            findings += await _flash(session)
+        return findings
+
+
+async def _line(gateway: SplitResult) -> list[Finding]:
+    """Check name, connection and certificate."""
+    host, port = gateway.hostname or "", gateway.port or (443 if gateway.scheme == "https" else 80)
+    try:
+        found = await get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        advice = "Is the gateway written right? Is this machine online?"
+        return [Finding("name", State.BAD, f"{host} is not known ({error.strerror})", advice)]
+    addresses = sorted({str(address[0]) for *_, address in found})
+    name = Finding("name", State.GOOD, f"{host} is {', '.join(addresses)}")
+    return [name, await _connection(host, port, is_encrypted=gateway.scheme == "https")]
+
+
+async def _connection(host: str, port: int, *, is_encrypted: bool) -> Finding:
+    try:
+        with anyio.fail_after(SECONDS_TO_CONNECT):
+            _, writer = await open_connection(host, port, ssl=is_encrypted or None)
+    except ssl.SSLError as error:
+        why = getattr(error, "verify_message", "") or error.reason
+        advice = "Check this machine's clock, its certificates, and whether a proxy reads along."
+        return Finding("connection", State.BAD, f"no TLS with {host}: {why}", advice)
+    except (OSError, TimeoutError) as error:
+        why = getattr(error, "strerror", None) or f"no answer within {SECONDS_TO_CONNECT:.0f} s"
+        return Finding("connection", State.BAD, f"port {port}: {why}", "Does a firewall or proxy stand in the way?")
+    encryption = writer.get_extra_info("ssl_object")
+    writer.close()
+    return Finding("connection", State.GOOD, encryption.version() if encryption else "without TLS, on this machine")
+
+
+async def _signed(session: CdrSession) -> list[Finding]:
+    """Check credentials, a signed request and the clock."""
+    if not os.environ.get("NXCDR_ACCESS_KEY"):
+        advice = "Set NXCDR_ACCESS_KEY and NXCDR_ACCESS_SECRET, from the vendor's console."
+        return [Finding("credentials", State.BAD, "not set", advice)]
+    credentials = Finding("credentials", State.GOOD, "set in the environment")
+    now = datetime.now(UTC)
+    request = await _asked(
+        "signed request", lambda: session.calls(now - ASKED_FOR, now, on_bad_row="skip").collect(), "calls"
+    )
+    return [credentials, request, _clock(session.stats.clock_skew)]
+
+
+def _clock(skew: float | None) -> Finding:
+    if skew is None:
+        return Finding("clock", State.LEFT_OUT, "the gateway did not tell its time")
+    if abs(skew) <= CORRECT_ABOVE:
+        return Finding("clock", State.GOOD, f"within {CORRECT_ABOVE:.0f} s of the gateway's")
+    way = "behind" if skew > 0 else "ahead of"
+    told = f"{abs(skew):.1f} s {way} the gateway's, which nxcdr makes up for"
+    return Finding("clock", State.GOOD, told, "Set this machine's clock by NTP.")
+
+
+async def _flash(session: CdrSession) -> list[Finding]:
+    if not os.environ.get("NXCDR_FLASH_APPKEY"):
+        told = "not set; only nxcdr flash needs NXCDR_FLASH_APPKEY and NXCDR_FLASH_SECRETKEY"
+        return [Finding("flash app", State.LEFT_OUT, told)]
+    now = datetime.now(UTC)
+    return [await _asked("flash app", lambda: session.flash_calls(now - ASKED_FOR, now).collect(), "flash calls")]
+
+
+async def _asked(check: str, ask: Callable[[], Awaitable[Sequence[object]]], what: str) -> Finding:
+    try:
+        records = await ask()
+    except SaturatedSecondError:
+        return Finding(check, State.GOOD, "accepted")
+    except NxcdrError as error:
+        advice = "; ".join(getattr(error, "__notes__", ()))
+        return Finding(check, State.BAD, str(error), advice)
+    return Finding(check, State.GOOD, f"accepted; {len(records)} {what} in the last minute")

@@ -1,0 +1,247 @@
+"""How much a reading will be: a few samples, and what they come to over the whole range."""
+
+import math
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from statistics import fmean
+from typing import Any
+
+import anyio
+import msgspec
+from attrs import asdict, define
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from nxcdr_async.cli.guard import DONE
+from nxcdr_async.convert import UTC_PLUS_8, to_local
+from nxcdr_async.limiter import FIRST_LIMIT
+from nxcdr_async.session import CdrSession
+from nxcdr_async.windows import HOUR, Window, window_of
+from nxcdr_async.wire import CALLS, DID, FLASH, CallQuery, DidQuery, Endpoint, Page, checked_days
+
+MOST_SAMPLES = 12
+MOST_DAYS = 8
+ROWS_OF_A_DAY_SAMPLE = 100
+
+REQUESTS_A_FULL_PAGE = 1.2
+"""Requests for each hundred calls, as measured: windows end in pages that are not full."""
+
+ROWS_A_FLASH_REQUEST = 45
+"""Flash calls a request comes to, as measured: lists that turn out full are asked again in parts."""
+
+JSON_GROWTH = 1.2
+"""Bytes of our JSON lines for each byte of the vendor's JSON: longer names, and what is derived."""
+
+DUCKDB_SHRINK = 0.11
+"""Bytes of a DuckDB file for each byte of JSON lines, as measured."""
+
+_NARROWER = 6
+_GOLDEN = 0.618
+_MINUTE, _MEGABYTE = 60, 1_000_000
+
+Ask = Callable[[Mapping[str, Any]], Awaitable[Page]]
+
+
+@define(frozen=True)
+class Sample:
+    """One answer: how many rows, of how many seconds or days, how long it took, how long its rows are."""
+
+    rows: int
+    width: float
+    took: float
+    row_bytes: float | None
+
+
+@define(frozen=True)
+class Estimate:
+    """What a reading comes to, about.
+
+    Attributes:
+        source: what is read.
+        start: its first moment or day, ISO 8601.
+        end: its end, ISO 8601.
+        samples: how many were taken.
+        rows: records.
+        requests: requests.
+        minutes: how long it takes.
+        at_once: requests in flight, taken for that.
+        json_bytes: size as JSON lines.
+        duckdb_bytes: size as a DuckDB file.
+        is_estimate: always true.
+    """
+
+    source: str
+    start: str
+    end: str
+    samples: int
+    rows: int
+    requests: int
+    minutes: float
+    at_once: int
+    json_bytes: int
+    duckdb_bytes: int
+    is_estimate: bool = True
+
+
+def estimate_calls(arguments: dict[str, Any], start: datetime, end: datetime) -> Estimate:
+    """Estimate `nxcdr calls` from one-hour samples, narrower ones where an hour fills a page."""
+    whole = window_of(start, end)
+    query = CallQuery()
+    samples = anyio.run(
+        _sample_windows, arguments, CALLS, whole, lambda window: query.page(window, number=1, size=CALLS.page_size)
+    )
+    rows = fmean(sample.rows / sample.width for sample in samples) * whole.seconds
+    requests = 1 + rows / CALLS.page_size * REQUESTS_A_FULL_PAGE
+    return _estimate("calls", _span(start, end), arguments=arguments, samples=samples, rows=rows, requests=requests)
+
+
+def estimate_flash(arguments: dict[str, Any], start: datetime, end: datetime) -> Estimate:
+    """Estimate `nxcdr flash` from one-hour samples, narrower ones where an hour fills the list."""
+    whole = window_of(start, end)
+    samples = anyio.run(_sample_windows, arguments, FLASH, whole, _flash_parameters)
+    rows = fmean(sample.rows / sample.width for sample in samples) * whole.seconds
+    requests = 1 + rows / ROWS_A_FLASH_REQUEST
+    return _estimate("flash", _span(start, end), arguments=arguments, samples=samples, rows=rows, requests=requests)
+
+
+def estimate_did(arguments: dict[str, Any], first_day: date, last_day: date) -> Estimate:
+    """Estimate `nxcdr did` from the totals of a few days."""
+    first, last = checked_days(first_day, last_day)
+    samples = anyio.run(_sample_days, arguments, first, last)
+    days = (last - first).days + 1
+    rows = fmean(sample.rows for sample in samples) * days
+    requests = fmean(max(1, math.ceil(sample.rows / DID.page_size)) for sample in samples) * days
+    return _estimate(
+        "did",
+        (first.isoformat(), last.isoformat()),
+        arguments=arguments,
+        samples=samples,
+        rows=rows,
+        requests=requests,
+    )
+
+
+def show_json(estimate: Estimate) -> int:
+    """Print an estimate as a line of JSON; returns the exit code."""
+    sys.stdout.write(f"{msgspec.json.encode(asdict(estimate)).decode()}\n")
+    return DONE
+
+
+def show_table(estimate: Estimate) -> int:
+    """Print an estimate as a table; returns the exit code."""
+    table = Table.grid(padding=(0, 2))
+    at_once = f"with {estimate.at_once} requests at once"
+    table.add_row("rows", f"{estimate.rows:,}")
+    table.add_row("requests", f"{estimate.requests:,}")
+    table.add_row("time", f"{_duration(estimate.minutes)} {at_once}")
+    table.add_row("disk", f"{_size(estimate.json_bytes)} as JSON lines, {_size(estimate.duckdb_bytes)} in DuckDB")
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(Text(f"nxcdr {estimate.source}, {estimate.start} to {estimate.end}", style="bold"))
+    console.print(table)
+    console.print(Text(f"An estimate from {estimate.samples} samples: it may well be off by a third."))
+    return DONE
+
+
+def spread(whole: Window, samples: int) -> list[Window]:
+    """Return hours spread over a range, one in each part of it, at a different time of each part."""
+    parts = whole.parts(samples)
+    width = min(HOUR, *(part.seconds for part in parts))
+    starts = [part.start + int((part.seconds - width) * (index * _GOLDEN % 1)) for index, part in enumerate(parts)]
+    return [Window(start, start + width) for start in starts]
+
+
+async def _sample_windows(
+    arguments: dict[str, Any],
+    endpoint: Endpoint[Any],
+    whole: Window,
+    parameters: Callable[[Window], Mapping[str, Any]],
+) -> list[Sample]:
+    wanted = min(MOST_SAMPLES, math.ceil(whole.seconds / HOUR))
+    async with CdrSession.from_env(**arguments) as session:
+        ask = _asker(session, endpoint)
+        return [await _sample_window(ask, window, parameters, endpoint.page_size) for window in spread(whole, wanted)]
+
+
+async def _sample_window(
+    ask: Ask, window: Window, parameters: Callable[[Window], Mapping[str, Any]], full: int
+) -> Sample:
+    while True:
+        began = time.monotonic()
+        page = await ask(parameters(window))
+        if len(page.rows) < full or window.seconds == 1:
+            return Sample(len(page.rows), window.seconds, time.monotonic() - began, _row_bytes(page))
+        window = Window(window.start, window.start + math.ceil(window.seconds / _NARROWER))
+
+
+async def _sample_days(arguments: dict[str, Any], first: date, last: date) -> list[Sample]:
+    days = (last - first).days + 1
+    step = days / min(days, MOST_DAYS)
+    query = DidQuery()
+    samples: list[Sample] = []
+    async with CdrSession.from_env(**arguments) as session:
+        ask = _asker(session, DID)
+        for index in range(min(days, MOST_DAYS)):
+            began = time.monotonic()
+            day = first + timedelta(days=int(index * step))
+            page = await ask(query.page(day, number=1, size=ROWS_OF_A_DAY_SAMPLE))
+            rows = len(page.rows) if page.total_rows is None else page.total_rows
+            samples.append(Sample(rows, 1, time.monotonic() - began, _row_bytes(page)))
+    return samples
+
+
+def _asker(session: CdrSession, endpoint: Endpoint[Any]) -> Ask:
+    # A paginator reads ahead, so it cannot be held to one request a sample.
+    return session._asker(endpoint)  # noqa: SLF001 - the session has no public way to ask for one page
+
+
+def _flash_parameters(window: Window) -> Mapping[str, Any]:
+    start, end = (to_local(datetime.fromtimestamp(edge, UTC), UTC_PLUS_8) for edge in window.bounds)
+    return {"start": start, "end": end}
+
+
+def _row_bytes(page: Page) -> float | None:
+    return len(msgspec.json.encode(page.rows)) / len(page.rows) if page.rows else None
+
+
+def _estimate(
+    source: str,
+    span: tuple[str, str],
+    *,
+    arguments: dict[str, Any],
+    samples: list[Sample],
+    rows: float,
+    requests: float,
+) -> Estimate:
+    at_once = min(arguments.get("concurrency", FIRST_LIMIT), math.ceil(requests))
+    seconds = fmean(sample.took for sample in samples) * requests / at_once
+    if rate := arguments.get("rate"):
+        seconds = max(seconds, requests / rate)
+    sizes = [sample.row_bytes for sample in samples if sample.row_bytes is not None]
+    json_bytes = rows * (fmean(sizes) if sizes else 0.0) * JSON_GROWTH
+    return Estimate(
+        source=source,
+        start=span[0],
+        end=span[1],
+        samples=len(samples),
+        rows=round(rows),
+        requests=round(requests),
+        minutes=round(seconds / _MINUTE, 2),
+        at_once=at_once,
+        json_bytes=round(json_bytes),
+        duckdb_bytes=round(json_bytes * DUCKDB_SHRINK),
+    )
+
+
+def _span(start: datetime, end: datetime) -> tuple[str, str]:
+    return start.isoformat(), end.isoformat()
+
+
+def _duration(minutes: float) -> str:
+    return f"{minutes * _MINUTE:.0f} s" if minutes < 2 else f"{minutes:,.0f} minutes"  # noqa: PLR2004 - people count short times in seconds
+
+
+def _size(size: int) -> str:
+    return f"{size / _MEGABYTE:,.1f} MB"

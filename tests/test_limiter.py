@@ -1,0 +1,344 @@
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from attrs import Factory, define
+from hypothesis import given, strategies as st
+
+from nxcdr_async import ConfigurationError
+from nxcdr_async.limiter import FIRST_LIMIT, HIGHEST_LIMIT, SHRINK, Limiter, Slot
+
+
+@define
+class FakeTime:
+    """A clock that only moves by sleeping, or when a test says so."""
+
+    now: float = 0.0
+    sleepers: list[tuple[float, asyncio.Event]] = Factory(list)
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        entry = (self.now + seconds, asyncio.Event())
+        self.sleepers.append(entry)
+        try:
+            await entry[1].wait()
+        finally:
+            self.sleepers.remove(entry)
+
+    async def run_until(self, moment: float) -> None:
+        """Go on from one sleeper's end to the next."""
+        await settle()
+        while due := [entry for entry in self.sleepers if entry[0] <= moment and not entry[1].is_set()]:
+            self.now, woken = min(due, key=lambda entry: entry[0])
+            woken.set()
+            await settle()
+        self.now = moment
+
+
+async def settle() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+@define
+class Users:
+    """Requests that take a slot and keep it until they are told to let go."""
+
+    limiter: Limiter
+    time: FakeTime
+    started: list[tuple[int, float]] = Factory(list)
+    tasks: list[asyncio.Task[None]] = Factory(list)
+    done: list[asyncio.Event] = Factory(list)
+
+    def add(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.done.append(asyncio.Event())
+            self.tasks.append(asyncio.create_task(self._use(len(self.tasks))))
+
+    async def _use(self, number: int) -> None:
+        async with self.limiter.slot():
+            self.started.append((number, self.time.now))
+            await self.done[number].wait()
+
+    @property
+    def numbers(self) -> list[int]:
+        return [number for number, _ in self.started]
+
+    @property
+    def times(self) -> list[float]:
+        return [moment for _, moment in self.started]
+
+
+@contextlib.asynccontextmanager
+async def users_of(limiter: Limiter, time: FakeTime) -> AsyncIterator[Users]:
+    users = Users(limiter, time)
+    try:
+        yield users
+    finally:
+        for task in users.tasks:
+            task.cancel()
+        await asyncio.gather(*users.tasks, return_exceptions=True)
+        assert limiter.in_flight == 0
+
+
+@pytest.fixture
+def time() -> FakeTime:
+    return FakeTime()
+
+
+def limiter_with(time: FakeTime, *, concurrency: int | None = None, rate: float | None = None) -> Limiter:
+    return Limiter(concurrency=concurrency, rate=rate, now=time, sleep=time.sleep)
+
+
+async def test_no_more_are_in_flight_than_the_limit(time: FakeTime) -> None:
+    async with users_of(limiter_with(time, concurrency=3), time) as users:
+        users.add(10)
+        await settle()
+        assert users.numbers == [0, 1, 2]
+        assert users.limiter.in_flight == users.limiter.peak_in_flight == 3
+
+
+async def test_slots_are_given_first_come_first_served(time: FakeTime) -> None:
+    async with users_of(limiter_with(time, concurrency=2), time) as users:
+        users.add(8)
+        await settle()
+        for number in range(6):
+            users.done[number].set()
+            await settle()
+        assert users.numbers == list(range(8))
+
+
+async def test_a_cancelled_waiter_frees_its_place_in_the_queue(time: FakeTime) -> None:
+    async with users_of(limiter_with(time, concurrency=1), time) as users:
+        users.add(3)
+        await settle()
+        users.tasks[1].cancel()
+        users.done[0].set()
+        await settle()
+        assert users.numbers == [0, 2]
+
+
+async def test_a_request_cancelled_in_its_slot_frees_it(time: FakeTime) -> None:
+    async with users_of(limiter_with(time, concurrency=1), time) as users:
+        users.add(2)
+        await settle()
+        users.tasks[0].cancel()
+        await settle()
+        assert users.numbers == [0, 1]
+
+
+async def test_a_waiter_cancelled_while_it_is_paced_frees_its_slot(time: FakeTime) -> None:
+    async with users_of(limiter_with(time, concurrency=1, rate=1), time) as users:
+        users.add(3)
+        await settle()
+        users.done[0].set()
+        await settle()
+        users.tasks[1].cancel()
+        await time.run_until(5)
+        assert users.numbers == [0, 2]
+
+
+async def test_a_failing_request_frees_its_slot(time: FakeTime) -> None:
+    limiter = limiter_with(time, concurrency=1)
+    for _ in range(3):
+        with pytest.raises(LookupError):
+            async with limiter.slot():
+                raise LookupError
+    assert limiter.in_flight == 0
+
+
+@pytest.mark.parametrize("rate", [0.5, 1.0, 3.0, 8.0, 250.0])
+async def test_a_rate_paces_starts_exactly(time: FakeTime, rate: float) -> None:
+    async with users_of(limiter_with(time, concurrency=64, rate=rate), time) as users:
+        users.add(40)
+        await time.run_until(40 / rate)
+        assert users.numbers == list(range(40))
+        assert users.times == pytest.approx([number / rate for number in range(40)])
+
+
+async def test_a_pause_in_use_earns_no_burst_after_it(time: FakeTime) -> None:
+    async with users_of(limiter_with(time, concurrency=64, rate=2), time) as users:
+        users.add(1)
+        await time.run_until(100)
+        users.add(3)
+        await time.run_until(200)
+        assert users.times == [0, 100, 100.5, 101]
+
+
+async def test_without_a_rate_nothing_waits(time: FakeTime) -> None:
+    async with users_of(limiter_with(time, concurrency=20), time) as users:
+        users.add(20)
+        await settle()
+        assert users.times == [0.0] * 20
+
+
+async def test_nothing_starts_while_the_gateway_asked_for_a_pause(time: FakeTime) -> None:
+    limiter = limiter_with(time)
+    limiter.hold(7)
+    async with users_of(limiter, time) as users:
+        users.add(3)
+        await time.run_until(6.9)
+        assert users.numbers == []
+        await time.run_until(7)
+        assert users.times == [7, 7, 7]
+
+
+async def test_a_longer_pause_prolongs_one_under_way_and_a_shorter_does_not(time: FakeTime) -> None:
+    limiter = limiter_with(time)
+    limiter.hold(5)
+    async with users_of(limiter, time) as users:
+        users.add(1)
+        await time.run_until(3)
+        limiter.hold(10)
+        limiter.hold(1)
+        await time.run_until(12.9)
+        assert users.numbers == []
+        await time.run_until(13)
+        assert users.times == [13]
+
+
+async def test_a_pause_holds_those_too_who_wait_for_the_pace_already(time: FakeTime) -> None:
+    async with users_of(limiter_with(time, concurrency=8, rate=1), time) as users:
+        users.add(4)
+        await time.run_until(0.5)
+        users.limiter.hold(10)
+        await time.run_until(10.4)
+        assert users.numbers == [0]
+        await time.run_until(30)
+        assert users.numbers == [0, 1, 2, 3]
+        assert users.times == [0, 10.5, 11.5, 12.5]
+
+
+async def test_good_replies_raise_the_limit_by_one_for_as_many_as_it_is(time: FakeTime) -> None:
+    async with users_of(limiter_with(time), time) as users:
+        users.add(FIRST_LIMIT)
+        await settle()
+        assert users.limiter.limit == FIRST_LIMIT
+        replies = 0
+        while users.limiter.limit == FIRST_LIMIT:
+            users.limiter.eased()
+            replies += 1
+        assert users.limiter.limit == FIRST_LIMIT + 1
+        assert FIRST_LIMIT <= replies <= FIRST_LIMIT + 1
+
+
+async def test_a_raised_limit_lets_a_waiter_in_at_once(time: FakeTime) -> None:
+    async with users_of(limiter_with(time), time) as users:
+        users.add(FIRST_LIMIT + 2)
+        await settle()
+        for _ in range(FIRST_LIMIT + 1):
+            users.limiter.eased()
+        await settle()
+        assert len(users.started) == FIRST_LIMIT + 1
+
+
+async def test_a_limit_that_is_not_half_in_use_does_not_grow(time: FakeTime) -> None:
+    async with users_of(limiter_with(time), time) as users:
+        users.add(FIRST_LIMIT // 2 - 1)
+        await settle()
+        for _ in range(1000):
+            users.limiter.eased()
+        assert users.limiter.limit == FIRST_LIMIT
+
+
+async def test_the_limit_never_grows_beyond_the_highest(time: FakeTime) -> None:
+    async with users_of(limiter_with(time), time) as users:
+        users.add(HIGHEST_LIMIT * 2)
+        for _ in range(HIGHEST_LIMIT**2):
+            await asyncio.sleep(0)
+            users.limiter.eased()
+        assert users.limiter.limit == HIGHEST_LIMIT
+        await settle()
+        assert users.limiter.in_flight == HIGHEST_LIMIT
+
+
+async def test_a_fixed_concurrency_starts_at_its_ceiling_and_never_exceeds_it(time: FakeTime) -> None:
+    async with users_of(limiter_with(time, concurrency=5), time) as users:
+        users.add(20)
+        await settle()
+        for _ in range(100):
+            users.limiter.eased()
+        await settle()
+        assert users.limiter.limit == len(users.started) == 5
+
+
+async def test_congestion_cuts_once_for_all_that_were_in_flight(time: FakeTime) -> None:
+    limiter = limiter_with(time, concurrency=10)
+    time.now = 5.0
+    for since in (4.0, 4.5, 5.0, 1.0):
+        limiter.congested(Slot(since))
+    assert limiter.limit == int(10 * SHRINK)
+
+
+async def test_congestion_of_a_request_sent_after_the_cut_cuts_again(time: FakeTime) -> None:
+    limiter = limiter_with(time, concurrency=10)
+    time.now = 5.0
+    limiter.congested(Slot(4.0))
+    time.now = 6.0
+    limiter.congested(Slot(5.5))
+    assert limiter.limit == int(10 * SHRINK * SHRINK)
+
+
+async def test_the_limit_never_falls_below_one(time: FakeTime) -> None:
+    limiter = limiter_with(time, concurrency=4)
+    for _ in range(50):
+        time.now += 2.0
+        limiter.congested(Slot(time.now - 1))
+    assert limiter.limit == 1
+    async with users_of(limiter, time) as users:
+        users.add(2)
+        await settle()
+        assert users.numbers == [0]
+
+
+async def test_a_cut_takes_no_slot_away_but_lets_nobody_new_in(time: FakeTime) -> None:
+    async with users_of(limiter_with(time, concurrency=10), time) as users:
+        users.add(12)
+        await settle()
+        time.now = 1.0
+        users.limiter.congested(Slot(0.5))
+        users.done[0].set()
+        await settle()
+        assert users.limiter.in_flight == 9
+        for number in range(1, 4):
+            users.done[number].set()
+        await settle()
+        assert users.limiter.in_flight == 7
+
+
+async def test_a_lower_ceiling_of_the_line_lowers_the_limit(time: FakeTime) -> None:
+    limiter = limiter_with(time)
+    limiter.lower_ceiling(3)
+    limiter.lower_ceiling(50)
+    assert limiter.limit == limiter.ceiling == 3
+
+
+@given(st.lists(st.booleans(), max_size=300))
+async def test_the_limit_stays_between_one_and_its_ceiling_whatever_happens(events: list[bool]) -> None:
+    time = FakeTime()
+    limiter = limiter_with(time)
+    async with contextlib.AsyncExitStack() as stack:
+        for is_good in events:
+            time.now += 1
+            if limiter.in_flight < limiter.limit:
+                await stack.enter_async_context(limiter.slot())
+            if is_good:
+                limiter.eased()
+            else:
+                limiter.congested(Slot(time.now))
+            assert 1 <= limiter.limit <= HIGHEST_LIMIT
+
+
+@pytest.mark.parametrize("concurrency", [0, -1, 1.5, True, "8"])
+def test_a_concurrency_that_means_nothing_is_refused(concurrency: int) -> None:
+    with pytest.raises(ConfigurationError, match="concurrency is"):
+        Limiter(concurrency=concurrency)
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf"), True, "2", 1e7])
+def test_a_rate_that_means_nothing_is_refused(rate: float) -> None:
+    with pytest.raises(ConfigurationError, match="rate is"):
+        Limiter(rate=rate)

@@ -1,0 +1,162 @@
+import math
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given, strategies as st
+
+from nxcdr_async import (
+    AuthenticationError,
+    CertificateError,
+    ClockSkewError,
+    ConfigurationError,
+    GatewayError,
+    IncompleteError,
+    InvalidRequestError,
+    MalformedReplyError,
+    NxcdrError,
+    RecordError,
+    ServerError,
+    ThrottledError,
+    TimedOutError,
+    TransportError,
+)
+from nxcdr_async.retry import (
+    BUDGET_RESERVE,
+    FIRST_DELAY,
+    LONGEST_DELAY,
+    LONGEST_RETRY_AFTER,
+    RetryBudget,
+    delay_before,
+    is_congestion,
+    is_worth_retrying,
+    read_retry_after,
+)
+
+NOW = 1_700_000_000.0
+ATTEMPTS = st.integers(2, 100)
+CHANCES = st.floats(0, 1, exclude_max=True)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TransportError("x"),
+        TimedOutError("x"),
+        MalformedReplyError("x"),
+        ThrottledError("x"),
+        ThrottledError("x", retry_after=LONGEST_RETRY_AFTER),
+        ServerError("x", code=88),
+        ServerError("x", code=99),
+        ServerError("x", http_status=503, retry_after=5),
+    ],
+)
+def test_what_may_pass_is_worth_another_attempt(error: NxcdrError) -> None:
+    assert is_worth_retrying(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CertificateError("x"),
+        AuthenticationError("x", code=1003),
+        ClockSkewError("x", code=1004),
+        InvalidRequestError("x", code=41000),
+        GatewayError("x", code=4),
+        ConfigurationError("x"),
+        IncompleteError("x"),
+        RecordError("x", row={}, path=""),
+        ThrottledError("x", retry_after=LONGEST_RETRY_AFTER + 1),
+        ServerError("x", retry_after=math.inf),
+    ],
+)
+def test_what_would_not_pass_is_not_asked_again(error: NxcdrError) -> None:
+    assert not is_worth_retrying(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [
+        (ThrottledError("x"), True),
+        (TimedOutError("x"), True),
+        (ServerError("x", code=99), True),
+        (ServerError("x", http_status=503), True),
+        (ServerError("x", code=88), False),
+        (ServerError("x", http_status=500), False),
+        (TransportError("x"), False),
+        (MalformedReplyError("x"), False),
+        (AuthenticationError("x", http_status=403), False),
+    ],
+)
+def test_only_signs_of_too_much_at_once_are_congestion(error: NxcdrError, *, is_one: bool) -> None:
+    assert is_congestion(error) is is_one
+
+
+@given(ATTEMPTS, CHANCES)
+def test_a_delay_stays_under_its_doubling_ceiling(attempt: int, chance: float) -> None:
+    delay = delay_before(attempt, chance=chance)
+    assert 0 <= delay <= min(LONGEST_DELAY, FIRST_DELAY * 2 ** (attempt - 2))
+
+
+@given(ATTEMPTS, CHANCES)
+def test_chance_spreads_a_delay_over_all_of_its_range(attempt: int, chance: float) -> None:
+    ceiling = delay_before(attempt, chance=1.0)
+    assert delay_before(attempt, chance=chance) == pytest.approx(ceiling * chance)
+
+
+@given(ATTEMPTS, CHANCES)
+def test_without_budget_the_longest_ceiling_applies(attempt: int, chance: float) -> None:
+    assert delay_before(attempt, chance=chance, within_budget=False) == LONGEST_DELAY * chance
+
+
+def test_the_ceilings_double_up_to_the_longest() -> None:
+    ceilings = [delay_before(attempt, chance=1.0) for attempt in range(2, 11)]
+    assert ceilings == [0.25, 0.5, 1, 2, 4, 8, 16, 20, 20]
+
+
+def test_a_budget_is_spent_by_retries_and_earned_by_replies() -> None:
+    budget = RetryBudget()
+    assert all(budget.spend() for _ in range(int(BUDGET_RESERVE)))
+    assert not budget.spend()
+    budget.earn()
+    assert not budget.spend()
+    budget.earn()
+    assert budget.spend()
+
+
+@given(st.lists(st.booleans(), max_size=500))
+def test_a_budget_never_allows_more_than_its_reserve_and_half_the_replies(events: list[bool]) -> None:
+    budget = RetryBudget()
+    spent = earned = 0
+    for is_reply in events:
+        if is_reply:
+            budget.earn()
+            earned += 1
+        else:
+            spent += budget.spend()
+        assert 0 <= budget.left <= BUDGET_RESERVE
+        assert spent <= BUDGET_RESERVE + earned / 2
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("0", 0), ("7", 7), (" 120 ", 120), ("9" * 400, math.inf)])
+def test_retry_after_is_read_in_seconds(value: str, seconds: float) -> None:
+    assert read_retry_after(value, now=NOW) == seconds
+
+
+@given(st.integers(-10_000, 10_000))
+def test_retry_after_is_read_as_a_date_and_is_never_negative(later: int) -> None:
+    assert read_retry_after(formatdate(NOW + later, usegmt=True), now=NOW) == max(0, later)
+
+
+def test_a_retry_after_date_without_a_zone_is_utc() -> None:
+    assert read_retry_after(formatdate(NOW + 30), now=NOW) == 30
+
+
+@pytest.mark.parametrize("value", [None, "", "soon", "-5", "1.5", "٣", "NaN", "inf", "Tue, 99 Foo"])
+def test_an_unreadable_retry_after_says_nothing(value: str | None) -> None:
+    assert read_retry_after(value, now=NOW) is None
+
+
+@given(st.text() | st.text("0123456789 :,+-JanFebMoTueGMT"), st.floats(0, 4e9))
+def test_no_retry_after_raises(value: str, now: float) -> None:
+    found = read_retry_after(value, now=now)
+    assert found is None or found >= 0

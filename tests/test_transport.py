@@ -1,0 +1,445 @@
+"""The line, on the real emulator and on real sockets: signing in time, clocks, faults, TLS, secrets."""
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+import trustme
+from aiohttp import web
+
+from nxcdr_async import (
+    AuthenticationError,
+    CallRecord,
+    CdrSession,
+    CertificateError,
+    ClockSkewError,
+    ConfigurationError,
+    Credentials,
+    FlashApp,
+    InvalidRequestError,
+    MalformedReplyError,
+    NxcdrError,
+    ServerError,
+    ThrottledError,
+    TimedOutError,
+    TransportError,
+)
+from nxcdr_async import transport as line
+from nxcdr_async.testing import FAULT_KINDS, Gateway
+
+OpenSession = Callable[..., CdrSession]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+SECOND = timedelta(seconds=1)
+SECRET = "s3cr3t-that-must-not-show"
+DAY = datetime(2026, 1, 1, tzinfo=UTC)
+DATE = "Fri, 02 Jan 2015 10:00:00 GMT"
+
+
+async def read(session: CdrSession, gateway: Gateway) -> list[CallRecord]:
+    return await session.calls(gateway.first_call, gateway.last_call + SECOND).collect()
+
+
+def impatient(session: CdrSession) -> CdrSession:
+    """Take the waiting out of a session's retries."""
+
+    async def no_sleep(_: float) -> None:
+        await asyncio.sleep(0)
+
+    session._transport.sleep = no_sleep
+    return session
+
+
+@asynccontextmanager
+async def serving(handler: Handler, context: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """Serve one handler for every path on loopback."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
+    await site.start()
+    port = runner.addresses[0][1]
+    try:
+        yield f"{'https' if context else 'http'}://127.0.0.1:{port}"
+    finally:
+        await runner.cleanup()
+
+
+async def asked_of(handler: Handler, **changes: Any) -> NxcdrError:
+    """Return the error of one question to a server that answers like this."""
+    async with (
+        serving(handler) as url,
+        CdrSession(
+            gateway=url, credentials=Credentials("key", SECRET), flash_app=FlashApp("app", SECRET), **changes
+        ) as cdr,
+    ):
+        with pytest.raises(NxcdrError) as caught:
+            await impatient(cdr).calls_by_order("order", tenant_id=1)
+    return caught.value
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha256"])
+async def test_the_gateway_accepts_either_algorithm(
+    algorithm: Any, gateway: Gateway, open_session: OpenSession
+) -> None:
+    keys = Credentials(gateway.credentials.access_key, gateway.credentials.access_secret, algorithm)
+    assert await read(open_session(credentials=keys), gateway)
+
+
+async def test_a_wrong_secret_says_to_check_it(gateway: Gateway, open_session: OpenSession) -> None:
+    wrong = Credentials(gateway.credentials.access_key, "wrong")
+    with pytest.raises(AuthenticationError, match="check the access secret") as caught:
+        await read(open_session(credentials=wrong), gateway)
+    assert caught.value.code == 1003
+    assert caught.value.request_id
+
+
+async def test_a_key_without_rights_says_so(gateway: Gateway, open_session: OpenSession) -> None:
+    with pytest.raises(AuthenticationError, match="no right to this API") as caught:
+        await read(open_session(credentials=gateway.credentials_without_rights), gateway)
+    assert caught.value.code == 1005
+
+
+async def test_refusals_are_not_tried_again(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session(credentials=Credentials(gateway.credentials.access_key, "wrong"))
+    with pytest.raises(AuthenticationError):
+        await read(session, gateway)
+    assert session.stats.requests == 1
+
+
+@pytest.mark.parametrize("skew", [86_400.0, -86_400.0, 300.0, -90.0])
+async def test_a_clock_far_off_costs_one_refused_request(
+    skew: float, gateway: Gateway, open_session: OpenSession
+) -> None:
+    gateway.clock.move(skew)
+    session = open_session()
+    assert len(await read(session, gateway)) == len(gateway.call_ids())
+    assert session.stats.clock_refusals == 1
+    assert session.stats.clock_skew == pytest.approx(skew, abs=2)
+
+
+async def test_a_clock_that_jumps_in_mid_run_is_followed_and_followed_back(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
+    session = open_session(concurrency=1)
+    for jump in (7200.0, -7200.0):
+        gateway.clock.move(jump)
+        before = session.stats.clock_refusals
+        assert len(await read(session, gateway)) == len(gateway.call_ids())
+        assert session.stats.clock_refusals - before <= 1
+    assert session.stats.clock_skew == pytest.approx(0, abs=2)
+
+
+async def test_a_small_skew_is_left_alone(gateway: Gateway, open_session: OpenSession) -> None:
+    gateway.clock.move(2.0)
+    session = open_session()
+    await read(session, gateway)
+    assert session.stats.clock_refusals == 0
+    assert session._transport.clock.correction == 0
+
+
+async def test_a_timestamp_is_made_after_the_wait_for_a_slot(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session(concurrency=1)
+    now = time.time()
+    session._transport.now = lambda: now
+    async with session._limiter.slot():
+        waiting = asyncio.create_task(read(session, gateway))
+        await asyncio.sleep(0.02)
+        assert session.stats.requests == 0
+        gateway.clock.move(3600)
+        now += 3600
+    assert await waiting
+    assert session.stats.clock_refusals == 0
+
+
+async def test_a_gateway_that_refuses_its_own_time_ends_in_clock_skew_error() -> None:
+    async def refuse(_: web.Request) -> web.Response:
+        return web.json_response({"code": 1004, "msg": "时间戳超时", "reqId": "r1"}, headers={"Date": DATE})
+
+    error = await asked_of(refuse)
+    assert isinstance(error, ClockSkewError)
+    assert error.message == "时间戳超时"
+    assert "clock" in str(error)
+
+
+async def test_a_date_header_that_lies_is_no_longer_followed() -> None:
+    async def lie(request: web.Request) -> web.Response:
+        off = abs(int(request.headers["ts"]) / 1000 - time.time())
+        code = 0 if off < 60 else 1004
+        return web.json_response({"code": code, "msg": "", "data": []}, headers={"Date": DATE})
+
+    async with serving(lie) as url, CdrSession(gateway=url, credentials=Credentials("key", SECRET)) as cdr:
+        for _ in range(5):
+            await impatient(cdr).calls_by_order("order", tenant_id=1)
+        assert cdr.stats.clock_refusals == 1
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FAULT_KINDS if kind not in {"hang", "429-retry-after"}])
+async def test_one_fault_of_each_kind_costs_no_row(kind: Any, gateway: Gateway, open_session: OpenSession) -> None:
+    session = impatient(open_session())
+    gateway.fail_next("88")
+    await read(session, gateway)
+    gateway.fail_next(kind, times=3)
+    calls = await read(session, gateway)
+    assert sorted(call.call_id for call in calls) == sorted(gateway.call_ids())
+
+
+async def test_a_reply_that_never_comes_is_asked_for_again(gateway: Gateway, open_session: OpenSession) -> None:
+    session = impatient(open_session(timeout=0.3))
+    gateway.fail_next("hang")
+    assert len(await read(session, gateway)) == len(gateway.call_ids())
+    assert session.stats.retries == 1
+
+
+async def test_three_faulty_replies_in_ten_cost_no_row(gateway: Gateway, open_session: OpenSession) -> None:
+    session = impatient(open_session())
+    await read(session, gateway)
+    gateway.switches.faults = [kind for kind in FAULT_KINDS if kind not in {"hang", "429-retry-after"}]
+    gateway.switches.fault_rate = 0.3
+    calls = await read(session, gateway)
+    assert sorted(call.call_id for call in calls) == sorted(gateway.call_ids())
+    assert session.stats.retries
+
+
+async def test_a_timeout_names_host_and_seconds() -> None:
+    async def hang(_: web.Request) -> web.Response:
+        await asyncio.sleep(30)
+        return web.Response()
+
+    error = await asked_of(hang, timeout=0.05)
+    assert isinstance(error, TimedOutError)
+    assert "127.0.0.1" in str(error)
+    assert "0.05 s" in str(error)
+
+
+async def test_a_body_that_trickles_for_ever_ends_at_the_timeout() -> None:
+    async def trickle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b" ")
+            await asyncio.sleep(0.01)
+
+    assert isinstance(await asked_of(trickle, timeout=0.1), TimedOutError)
+
+
+async def test_an_endless_body_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line, "LARGEST_BODY", 100_000)
+
+    async def flood(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b" " * 10_000)
+
+    error = await asked_of(flood)
+    assert isinstance(error, MalformedReplyError)
+    assert "longer than" in str(error)
+
+
+async def test_a_web_page_instead_of_json_says_what_it_may_be() -> None:
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text="<html>Welcome</html>", content_type="text/html")
+
+    error = await asked_of(page)
+    assert isinstance(error, MalformedReplyError)
+    assert "web page" in str(error)
+    assert any("attempts" in note for note in error.__notes__)
+
+
+async def test_a_redirect_is_refused_and_never_followed() -> None:
+    seen: list[str] = []
+
+    async def redirect(request: web.Request) -> web.Response:
+        seen.append(request.path)
+        raise web.HTTPFound("/elsewhere")
+
+    error = await asked_of(redirect)
+    assert isinstance(error, InvalidRequestError)
+    assert "redirect" in str(error)
+    assert seen == ["/saas/cc/openapi/cdr/queryByOrderId"]
+
+
+async def test_an_unknown_address_says_so() -> None:
+    async def missing(_: web.Request) -> web.Response:
+        return web.Response(status=404, text="not here")
+
+    error = await asked_of(missing)
+    assert isinstance(error, InvalidRequestError)
+    assert "base URL" in str(error)
+
+
+async def test_a_throttling_gateway_is_left_in_peace_for_as_long_as_it_asks() -> None:
+    slept: list[float] = []
+    replies = iter([web.Response(status=429, headers={"Retry-After": "7"})])
+
+    async def throttle(_: web.Request) -> web.Response:
+        return next(replies, None) or web.json_response({"code": 0, "data": []})
+
+    async with serving(throttle) as url, CdrSession(gateway=url, credentials=Credentials("key", SECRET)) as cdr:
+        moment = time.monotonic()
+
+        async def sleep(seconds: float) -> None:
+            nonlocal moment
+            slept.append(seconds)
+            moment += seconds
+
+        impatient(cdr)
+        cdr._limiter._sleep, cdr._limiter._now = sleep, lambda: moment
+        assert await cdr.calls_by_order("order", tenant_id=1) == []
+        assert cdr.stats.throttled == 1
+    assert sum(slept) == pytest.approx(7)
+
+
+async def test_a_pause_too_long_to_sleep_through_is_an_error() -> None:
+    async def throttle(_: web.Request) -> web.Response:
+        return web.Response(status=429, headers={"Retry-After": "86400"})
+
+    error = await asked_of(throttle)
+    assert isinstance(error, ThrottledError)
+    assert error.retry_after == 86_400
+
+
+async def test_a_gateway_that_never_answered_is_given_up_soon() -> None:
+    async with CdrSession(gateway="http://127.0.0.1:9", credentials=Credentials("key", SECRET)) as cdr:
+        with pytest.raises(TransportError, match="cannot connect") as caught:
+            await impatient(cdr).calls_by_order("order", tenant_id=1)
+        assert cdr.stats.requests == 3
+    assert caught.value.__context__ is None
+
+
+async def test_a_host_without_a_name_says_so() -> None:
+    async with CdrSession(gateway="https://gateway.invalid", credentials=Credentials("key", SECRET)) as cdr:
+        with pytest.raises(TransportError, match=r"gateway\.invalid.*name is not known"):
+            await impatient(cdr).calls_by_order("order", tenant_id=1)
+
+
+async def test_faults_in_a_storm_do_not_multiply_the_load(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session(concurrency=8)
+    await read(session, gateway)
+    waits: list[float] = []
+
+    async def note(seconds: float) -> None:
+        waits.append(seconds)
+        await asyncio.sleep(0)
+
+    session._transport.sleep = note
+    session._transport.chance = lambda: 1.0
+    gateway.switches.fault_rate, gateway.switches.faults = 1.0, ["88"]
+    with pytest.raises(ServerError):
+        await read(session, gateway)
+    for _ in range(5):
+        with pytest.raises(ServerError):
+            await session.calls_by_order("order", tenant_id=gateway.tenant_id)
+    assert waits[-1] == 20.0
+    assert waits[-10] == 20.0
+
+
+async def tls_context(*, trusted: bool, host: str = "127.0.0.1") -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    authority, other = trustme.CA(), trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(host).configure_cert(server)
+    client = ssl.create_default_context()
+    (authority if trusted else other).configure_trust(client)
+    return server, client
+
+
+async def answer_empty(_: web.Request) -> web.Response:
+    return web.json_response({"code": 0, "data": []})
+
+
+async def test_a_trusted_certificate_is_accepted_over_the_callers_own_client() -> None:
+    server, client = await tls_context(trusted=True)
+    async with (
+        serving(answer_empty, server) as url,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client)) as http,
+    ):
+        async with CdrSession(gateway=url, credentials=Credentials("key", SECRET), http=http) as cdr:
+            assert await cdr.calls_by_order("order", tenant_id=1) == []
+        assert not http.closed
+
+
+@pytest.mark.parametrize(("trusted", "host"), [(False, "127.0.0.1"), (True, "example.org")])
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # asyncio's own, from the server's side of a refused handshake
+async def test_an_untrusted_certificate_or_a_wrong_host_is_refused_at_once(trusted: bool, host: str) -> None:
+    server, client = await tls_context(trusted=trusted, host=host)
+    async with (
+        serving(answer_empty, server) as url,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client)) as http,
+        CdrSession(gateway=url, credentials=Credentials("key", SECRET), http=http) as cdr,
+    ):
+        with pytest.raises(CertificateError, match="certificate"):
+            await cdr.calls_by_order("order", tenant_id=1)
+        assert cdr.stats.requests == 1
+
+
+async def test_connections_of_the_caller_bound_the_limit(gateway: Gateway) -> None:
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=3)) as http,
+        CdrSession(gateway=gateway.url, credentials=gateway.credentials, http=http, concurrency=20) as cdr,
+    ):
+        await read(cdr, gateway)
+        assert cdr.stats.peak_in_flight <= 3
+
+
+async def test_a_fixed_concurrency_is_never_exceeded(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session(concurrency=5)
+    gateway.switches.latency = (0.005, 0.01)
+    await asyncio.gather(*(read(session, gateway) for _ in range(3)))
+    assert session.stats.peak_in_flight == 5
+    assert gateway.log.peak_in_flight <= 5
+
+
+async def test_a_closed_session_says_so(gateway: Gateway) -> None:
+    session = CdrSession(gateway=gateway.url, credentials=gateway.credentials)
+    await session.aclose()
+    with pytest.raises(ConfigurationError, match="closed"):
+        await read(session, gateway)
+
+
+async def test_a_session_belongs_to_one_loop(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session()
+    await session.calls_by_order("order", tenant_id=gateway.tenant_id)
+
+    def elsewhere() -> None:
+        with pytest.raises(ConfigurationError, match="another event loop"):
+            asyncio.run(session.calls_by_order("order", tenant_id=gateway.tenant_id))
+
+    await asyncio.to_thread(elsewhere)
+
+
+@pytest.mark.parametrize("kind", ["echo", "hang", "reset", "refused"])
+async def test_a_flash_secret_shows_in_no_error_log_or_cause(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    async def echo(request: web.Request) -> web.Response:
+        if kind == "hang":
+            await asyncio.sleep(30)
+        if kind == "reset" and request.transport:
+            request.transport.abort()
+        return web.json_response({"code": "1", "msg": f"bad request {request.rel_url}"})
+
+    async with serving(echo) as served:
+        url = "http://127.0.0.1:9" if kind == "refused" else served
+        async with CdrSession(gateway=url, flash_app=FlashApp("app", SECRET), timeout=0.2) as cdr:
+            begin = impatient(cdr).flash_calls(DAY, DAY + timedelta(hours=1))
+            with pytest.raises(NxcdrError) as caught:
+                await begin.collect()
+    error: BaseException | None = caught.value
+    while error is not None:
+        shown = f"{error!r} {error} {getattr(error, '__notes__', '')}"
+        assert SECRET not in shown
+        trace = error.__traceback__
+        while trace is not None:
+            if "nxcdr_async" in trace.tb_frame.f_code.co_filename and "tests" not in trace.tb_frame.f_code.co_filename:
+                assert SECRET not in repr(trace.tb_frame.f_locals)
+            trace = trace.tb_next
+        error = error.__cause__ or error.__context__
+    assert SECRET not in "".join(record.getMessage() for record in caplog.records if record.name != "aiohttp.access")
