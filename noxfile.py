@@ -38,7 +38,7 @@ def types(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks; a missed ratio fails."""
     session.install("--editable", ".[all,test]")
-    session.run("python", "benchmarks/requests.py", *session.posargs)
+    session.run("python", "benchmarks/stream.py", *session.posargs)
 
 
 @nox.session

@@ -12,6 +12,7 @@ import aiohttp
 import anyio
 from cattrs import Converter
 
+from nxcdr_async.connection import Connection
 from nxcdr_async.convert import UTC_PLUS_8, make_converter, structure_row
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError, RecordError
@@ -29,6 +30,7 @@ from nxcdr_async.pages import (
 )
 from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
 from nxcdr_async.regions import Region, checked_gateway
+from nxcdr_async.settings import settings_from
 from nxcdr_async.stats import PaginatorStats, SessionStats
 from nxcdr_async.transport import Transport
 from nxcdr_async.windows import WindowPlan, window_of
@@ -107,13 +109,18 @@ class CdrSession:
             raise ConfigurationError(f"timeout is {timeout!r}: give the seconds of one attempt as a number above 0")
         own = None if gateway is None else checked_gateway(gateway)
         self._limiter = Limiter(concurrency=concurrency, rate=rate)
+        self._connection = Connection(
+            http=_checked(http, aiohttp.ClientSession | None, "http", "an aiohttp.ClientSession"),
+            timeout=timeout,
+        )
+        for limit in self._connection.limits:
+            self._limiter.lower_ceiling(limit)
         self._transport = Transport(
             gateways={"region": own or self.region.gateway, "shared": own or self.region.shared_gateway},
             limiter=self._limiter,
+            connection=self._connection,
             credentials=_checked(credentials, Credentials | None, "credentials", "Credentials(access_key, secret)"),
             flash_app=_checked(flash_app, FlashApp | None, "flash_app", "FlashApp(appkey, secretkey)"),
-            timeout=timeout,
-            http=_checked(http, aiohttp.ClientSession | None, "http", "an aiohttp.ClientSession"),
         )
         self._pumps: set[asyncio.Task[None]] = set()
 
@@ -127,16 +134,7 @@ class CdrSession:
         Raises:
             ConfigurationError: half a key pair, or a value that cannot work.
         """
-        found: dict[str, Any] = {}
-        if region := os.environ.get("NXCDR_REGION"):
-            found["region"] = region
-        if gateway := os.environ.get("NXCDR_GATEWAY"):
-            found["gateway"] = gateway
-        if pair := _pair_from_env("NXCDR_ACCESS_KEY", "NXCDR_ACCESS_SECRET"):
-            found["credentials"] = Credentials(*pair)
-        if pair := _pair_from_env("NXCDR_FLASH_APPKEY", "NXCDR_FLASH_SECRETKEY"):
-            found["flash_app"] = FlashApp(*pair)
-        return cls(**{**found, **overrides})
+        return cls(**{**settings_from(os.environ), **overrides})
 
     @property
     def stats(self) -> SessionStats:
@@ -311,7 +309,7 @@ class CdrSession:
         with anyio.CancelScope(shield=True):
             if pumps:
                 await asyncio.wait(pumps)
-            await self._transport.aclose()
+            await self._connection.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -368,13 +366,3 @@ def _checked(value: Any, kind: Any, name: str, wanted: str) -> Any:
     if not isinstance(value, kind):
         raise ConfigurationError(f"{name} is of type {type(value).__name__}: give {wanted}")
     return value
-
-
-def _pair_from_env(first: str, second: str) -> tuple[str, str] | None:
-    pair = os.environ.get(first, ""), os.environ.get(second, "")
-    if all(pair):
-        return pair
-    if any(pair):
-        missing = second if pair[0] else first
-        raise ConfigurationError(f"{missing} is not set, though its other half is: set both")
-    return None

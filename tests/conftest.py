@@ -27,7 +27,7 @@ async def no_task_left() -> AsyncIterator[None]:
 
 
 @pytest.fixture
-async def open_session(gateway: Gateway, no_task_left: None) -> AsyncIterator[OpenSession]:
+async def open_session(gateway: Gateway, no_task_left: None) -> AsyncIterator[OpenSession]:  # noqa: ARG001 - checks on leaving
     """Give sessions on the emulator, and check at the end that none has a request in flight."""
     sessions: list[CdrSession] = []
 

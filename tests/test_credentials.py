@@ -29,7 +29,9 @@ def test_an_unknown_algorithm_is_refused(algorithm: str) -> None:
         Credentials("AK1", SECRET, algorithm)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("bad", [f"{SECRET}\n", f" {SECRET}", f"{SECRET}é", f"{SECRET}\x00", f"{SECRET}\u200b", "", None])
+@pytest.mark.parametrize(
+    "bad", [f"{SECRET}\n", f" {SECRET}", f"{SECRET}é", f"{SECRET}\x00", f"{SECRET}\u200b", "", None]
+)
 @pytest.mark.parametrize("holder", [Credentials, FlashApp])
 def test_what_no_header_can_carry_is_refused_without_showing_it(holder: type, bad: str) -> None:
     for pair in ((bad, "b"), ("a", bad)):

@@ -41,9 +41,7 @@ def test_a_code_tells_who_ended_the_call(party: HangupParty, codes: list[int]) -
 
 @given(st.integers().filter(lambda code: code not in HANGUPS))
 def test_an_unknown_code_keeps_its_number(code: int) -> None:
-    assert explain_hangup(code) == Hangup(
-        code, f"unknown code {code}", HangupCategory.UNKNOWN, HangupParty.UNKNOWN
-    )
+    assert explain_hangup(code) == Hangup(code, f"unknown code {code}", HangupCategory.UNKNOWN, HangupParty.UNKNOWN)
 
 
 def test_every_meaning_is_one_short_english_phrase() -> None:

@@ -32,7 +32,10 @@ def test_sha256_signs_the_same_text() -> None:
 def test_an_empty_body_takes_no_part() -> None:
     raw = "accessKey=AK&action=cc&bizType=8&ts=1&accessSecret=S"
     for body in ("", b""):
-        assert sign(Credentials("AK", "S"), action="cc", biz_type=8, ts=1, body=body) == hashlib.md5(raw.encode()).hexdigest()
+        assert (
+            sign(Credentials("AK", "S"), action="cc", biz_type=8, ts=1, body=body)
+            == hashlib.md5(raw.encode()).hexdigest()
+        )
 
 
 @given(

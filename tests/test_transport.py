@@ -30,8 +30,8 @@ from nxcdr_async import (
     ThrottledError,
     TimedOutError,
     TransportError,
+    connection as line,
 )
-from nxcdr_async import transport as line
 from nxcdr_async.testing import FAULT_KINDS, Gateway
 
 OpenSession = Callable[..., CdrSession]

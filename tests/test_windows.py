@@ -9,6 +9,7 @@ from nxcdr_async import ConfigurationError
 from nxcdr_async.windows import MOST_PARTS, Density, Window, WindowPlan, in_time_order, window_of
 
 DAY = 86_400
+EARLIEST, LATEST = datetime(1990, 1, 1), datetime(2100, 1, 1)  # noqa: DTZ001 - hypothesis wants naive bounds
 START = 1_767_225_600  # a Thursday, 2026-01-01 00:00 UTC
 
 
@@ -149,7 +150,9 @@ def test_a_busy_hour_gets_narrower_windows_than_a_quiet_one() -> None:
     cut = []
     while (window := plan.next(readers=8)) is not None:
         cut.append(window)
-    busy = [window for window in cut if window.start // 3600 == window.end // 3600 == (plan.whole.start + 36000) // 3600]
+    busy = [
+        window for window in cut if window.start // 3600 == window.end // 3600 == (plan.whole.start + 36000) // 3600
+    ]
     assert len(busy) >= 4
     assert len(cut) <= 14
 
@@ -206,7 +209,7 @@ def test_times_are_in_order_if_they_only_rise_or_only_fall(starts: list[float]) 
 
 
 @given(
-    st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)),
+    st.datetimes(EARLIEST, LATEST),
     st.timedeltas(timedelta(microseconds=1), timedelta(days=400)),
     st.integers(-12, 14),
 )

@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from statistics import fmean
 from typing import Any
@@ -16,7 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from nxcdr_async.cli.guard import DONE
-from nxcdr_async.convert import UTC_PLUS_8, to_local
+from nxcdr_async.cli.rows import json_lines
+from nxcdr_async.convert import UTC_PLUS_8, structure_row, to_local
+from nxcdr_async.errors import RecordError
 from nxcdr_async.limiter import FIRST_LIMIT
 from nxcdr_async.session import CdrSession
 from nxcdr_async.windows import HOUR, Window, window_of
@@ -32,10 +35,7 @@ REQUESTS_A_FULL_PAGE = 1.2
 ROWS_A_FLASH_REQUEST = 45
 """Flash calls a request comes to, as measured: lists that turn out full are asked again in parts."""
 
-JSON_GROWTH = 1.2
-"""Bytes of our JSON lines for each byte of the vendor's JSON: longer names, and what is derived."""
-
-DUCKDB_SHRINK = 0.11
+DUCKDB_SHRINK = 0.12
 """Bytes of a DuckDB file for each byte of JSON lines, as measured."""
 
 _NARROWER = 6
@@ -134,10 +134,10 @@ def show_table(estimate: Estimate) -> int:
     """Print an estimate as a table; returns the exit code."""
     table = Table.grid(padding=(0, 2))
     at_once = f"with {estimate.at_once} requests at once"
-    table.add_row("rows", f"{estimate.rows:,}")
-    table.add_row("requests", f"{estimate.requests:,}")
-    table.add_row("time", f"{_duration(estimate.minutes)} {at_once}")
-    table.add_row("disk", f"{_size(estimate.json_bytes)} as JSON lines, {_size(estimate.duckdb_bytes)} in DuckDB")
+    table.add_row("rows", _about(estimate.rows))
+    table.add_row("requests", _about(estimate.requests))
+    table.add_row("time", f"about {_duration(estimate.minutes)} {at_once}")
+    table.add_row("disk", f"about {_size(estimate.json_bytes)} as JSON lines, {_size(estimate.duckdb_bytes)} in DuckDB")
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(Text(f"nxcdr {estimate.source}, {estimate.start} to {estimate.end}", style="bold"))
     console.print(table)
@@ -161,18 +161,22 @@ async def _sample_windows(
 ) -> list[Sample]:
     wanted = min(MOST_SAMPLES, math.ceil(whole.seconds / HOUR))
     async with CdrSession.from_env(**arguments) as session:
-        ask = _asker(session, endpoint)
-        return [await _sample_window(ask, window, parameters, endpoint.page_size) for window in spread(whole, wanted)]
+        return [await _sample_window(session, endpoint, window, parameters) for window in spread(whole, wanted)]
 
 
 async def _sample_window(
-    ask: Ask, window: Window, parameters: Callable[[Window], Mapping[str, Any]], full: int
+    session: CdrSession,
+    endpoint: Endpoint[Any],
+    window: Window,
+    parameters: Callable[[Window], Mapping[str, Any]],
 ) -> Sample:
+    ask = _asker(session, endpoint)
     while True:
         began = time.monotonic()
         page = await ask(parameters(window))
-        if len(page.rows) < full or window.seconds == 1:
-            return Sample(len(page.rows), window.seconds, time.monotonic() - began, _row_bytes(page))
+        if len(page.rows) < endpoint.page_size or window.seconds == 1:
+            took = time.monotonic() - began
+            return Sample(len(page.rows), window.seconds, took, _row_bytes(session, endpoint, page))
         window = Window(window.start, window.start + math.ceil(window.seconds / _NARROWER))
 
 
@@ -187,8 +191,9 @@ async def _sample_days(arguments: dict[str, Any], first: date, last: date) -> li
             began = time.monotonic()
             day = first + timedelta(days=int(index * step))
             page = await ask(query.page(day, number=1, size=ROWS_OF_A_DAY_SAMPLE))
+            took = time.monotonic() - began
             rows = len(page.rows) if page.total_rows is None else page.total_rows
-            samples.append(Sample(rows, 1, time.monotonic() - began, _row_bytes(page)))
+            samples.append(Sample(rows, 1, took, _row_bytes(session, DID, page)))
     return samples
 
 
@@ -202,8 +207,12 @@ def _flash_parameters(window: Window) -> Mapping[str, Any]:
     return {"start": start, "end": end}
 
 
-def _row_bytes(page: Page) -> float | None:
-    return len(msgspec.json.encode(page.rows)) / len(page.rows) if page.rows else None
+def _row_bytes(session: CdrSession, endpoint: Endpoint[Any], page: Page) -> float | None:
+    records: list[Any] = []
+    for row in page.rows:
+        with suppress(RecordError):  # whether to stop at it is for the reading itself to decide
+            records.append(structure_row(session.converter, row, endpoint.record_class))
+    return len(json_lines(records)) / len(records) if records else None
 
 
 def _estimate(
@@ -220,7 +229,7 @@ def _estimate(
     if rate := arguments.get("rate"):
         seconds = max(seconds, requests / rate)
     sizes = [sample.row_bytes for sample in samples if sample.row_bytes is not None]
-    json_bytes = rows * (fmean(sizes) if sizes else 0.0) * JSON_GROWTH
+    json_bytes = rows * (fmean(sizes) if sizes else 0.0)
     return Estimate(
         source=source,
         start=span[0],
@@ -228,7 +237,7 @@ def _estimate(
         samples=len(samples),
         rows=round(rows),
         requests=round(requests),
-        minutes=round(seconds / _MINUTE, 2),
+        minutes=round(seconds / _MINUTE, 3),
         at_once=at_once,
         json_bytes=round(json_bytes),
         duckdb_bytes=round(json_bytes * DUCKDB_SHRINK),
@@ -239,8 +248,13 @@ def _span(start: datetime, end: datetime) -> tuple[str, str]:
     return start.isoformat(), end.isoformat()
 
 
+def _about(number: int) -> str:
+    """Write a number with the two digits that an estimate is good for."""
+    return f"about {round(number, 2 - len(str(number))):,}"
+
+
 def _duration(minutes: float) -> str:
-    return f"{minutes * _MINUTE:.0f} s" if minutes < 2 else f"{minutes:,.0f} minutes"  # noqa: PLR2004 - people count short times in seconds
+    return f"{math.ceil(minutes * _MINUTE)} s" if minutes < 2 else f"{minutes:,.0f} minutes"  # noqa: PLR2004 - people count short times in seconds
 
 
 def _size(size: int) -> str:

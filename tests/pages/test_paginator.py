@@ -73,7 +73,7 @@ async def test_a_bare_break_stops_the_requests_and_warns(gateway: Gateway, open_
             break
         gc.collect()
     with anyio.fail_after(5):
-        while session.stats.in_flight or len(asyncio.all_tasks()) > 1:
+        while session.stats.in_flight or len(asyncio.all_tasks()) > 1:  # noqa: ASYNC110 - nothing tells of either
             await asyncio.sleep(0)
 
 
@@ -223,7 +223,7 @@ async def test_a_session_may_be_entered_and_left_in_different_tasks(gateway: Gat
     assert count == len(gateway.call_ids())
 
 
-async def test_a_slow_reader_holds_the_requests_back(gateway: Gateway, open_session: OpenSession) -> None:
+async def test_a_slow_reader_holds_the_requests_back(open_session: OpenSession) -> None:
     with Gateway(calls=20_000, days=2) as busy:
         session = open_session(concurrency=2, gateway=busy.url, credentials=busy.credentials)
         async with all_calls(session, busy) as calls:

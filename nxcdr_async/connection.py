@@ -1,0 +1,136 @@
+"""One HTTP exchange with a gateway. The only room that imports aiohttp's client; none of its errors gets out."""
+
+import asyncio
+
+import aiohttp
+from attrs import define, field
+from yarl import URL
+
+from nxcdr_async._version import __version__
+from nxcdr_async.errors import (
+    CertificateError,
+    ConfigurationError,
+    MalformedReplyError,
+    NxcdrError,
+    TimedOutError,
+    TransportError,
+)
+from nxcdr_async.wire import Reply, Request
+
+LARGEST_BODY = 64 * 1024 * 1024
+"""Bytes of one reply, once unpacked; the largest honest page (999 DID rows) is well under a hundredth of it."""
+
+
+@define(eq=False)
+class Connection:
+    """Sends requests over a client session of the caller's, never closed here, or over one of its own.
+
+    Attributes:
+        http: the caller's client session; None to open one at the first request.
+        timeout: seconds one exchange may take, from connecting to the last byte.
+    """
+
+    http: aiohttp.ClientSession | None
+    timeout: float
+    _own_http: aiohttp.ClientSession | None = field(default=None, init=False)
+    _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
+    _closed: bool = field(default=False, init=False)
+
+    @property
+    def limits(self) -> list[int]:
+        """How many connections the caller's client session allows, where it sets a bound."""
+        connector = self.http.connector if self.http is not None else None
+        return [] if connector is None else [limit for limit in (connector.limit, connector.limit_per_host) if limit]
+
+    async def send(self, gateway: str, request: Request) -> Reply:
+        """Send a request below a base URL and read the reply to its end. Redirects are not followed.
+
+        Raises:
+            TransportError: no whole reply arrived.
+            MalformedReplyError: the reply is far too long.
+            ConfigurationError: closed, or used from another event loop.
+        """
+        http = self._client()
+        host = gateway.split("://", 1)[1]
+        # The error is raised outside the except blocks, so that aiohttp's own, which may quote an address with a
+        # secret in its query, is neither its cause nor its context.
+        failure: NxcdrError
+        try:
+            async with http.request(
+                request.method,
+                URL(f"{gateway}{request.url}", encoded=True),
+                data=request.body or None,
+                headers={**request.headers, "User-Agent": f"nxcdr_async/{__version__}"},
+                allow_redirects=False,
+                raise_for_status=False,
+                timeout=aiohttp.ClientTimeout(total=self.timeout),
+            ) as response:
+                body = await _read_body(response)
+                return Reply(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError):
+            failure = CertificateError(
+                f"the TLS certificate of {host} was not accepted: check the address, this machine's clock and its "
+                "certificates",
+            )
+        except TimeoutError:
+            failure = TimedOutError(f"no whole reply from {host} within {self.timeout:g} s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            failure = TransportError(f"no whole reply from {host}: {_reason(error)}")
+        except MalformedReplyError as error:
+            failure = error.with_traceback(None)
+        raise failure
+
+    async def aclose(self) -> None:
+        """Close the connections that were opened here, and no others."""
+        self._closed = True
+        if self._own_http is not None:
+            await self._own_http.close()
+
+    def _client(self) -> aiohttp.ClientSession:
+        self._check_usable()
+        if self.http is not None:
+            return self.http
+        if self._own_http is None:
+            self._own_http = aiohttp.ClientSession(
+                # The limiter is the only queue: a request that waited for a connection would carry an old timestamp.
+                connector=aiohttp.TCPConnector(limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._own_http
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise ConfigurationError("the session is closed: open a new CdrSession")
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        if self._loop is not loop:
+            raise ConfigurationError("the session belongs to another event loop: open one CdrSession in each loop")
+        if self.http is not None and self.http.closed:
+            raise ConfigurationError("the aiohttp.ClientSession given as http is closed")
+
+
+async def _read_body(response: aiohttp.ClientResponse) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_any():
+        size += len(part)
+        if size > LARGEST_BODY:
+            raise MalformedReplyError(f"the reply is longer than {LARGEST_BODY // 1024 // 1024} MiB")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _reason(error: BaseException) -> str:
+    """Say what went wrong without quoting the error's own text, which may hold the address."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name is not known; is the gateway written right?"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect ({error.os_error.strerror or type(error.os_error).__name__})"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "it closed the connection"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the body was cut off or is not what its headers say"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return type(error).__name__

@@ -1,0 +1,35 @@
+"""The settings of a session that an environment holds. Pure: the environment is an argument."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nxcdr_async.credentials import Credentials, FlashApp
+from nxcdr_async.errors import ConfigurationError
+
+
+def settings_from(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the arguments for a session: region, gateway, credentials and flash_app, as far as they are set.
+
+    Raises:
+        ConfigurationError: half a key pair.
+    """
+    found: dict[str, Any] = {
+        name: environment[variable]
+        for name, variable in (("region", "NXCDR_REGION"), ("gateway", "NXCDR_GATEWAY"))
+        if environment.get(variable)
+    }
+    if pair := _pair(environment, "NXCDR_ACCESS_KEY", "NXCDR_ACCESS_SECRET"):
+        found["credentials"] = Credentials(*pair)
+    if pair := _pair(environment, "NXCDR_FLASH_APPKEY", "NXCDR_FLASH_SECRETKEY"):
+        found["flash_app"] = FlashApp(*pair)
+    return found
+
+
+def _pair(environment: Mapping[str, str], first: str, second: str) -> tuple[str, str] | None:
+    pair = environment.get(first, ""), environment.get(second, "")
+    if all(pair):
+        return pair
+    if any(pair):
+        missing = second if pair[0] else first
+        raise ConfigurationError(f"{missing} is not set, though its other half is: set both")
+    return None

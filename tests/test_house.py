@@ -1,0 +1,203 @@
+"""The rules of the house, read off the source: who imports whom, how long a room is, what is documented."""
+
+import ast
+import enum
+import inspect
+import io
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import nxcdr_async
+
+PACKAGE = Path(nxcdr_async.__file__).parent
+NAME = "nxcdr_async"
+FLOORS = {
+    **dict.fromkeys(["_version", "records", "errors", "regions", "hangup", "credentials", "stats"], 0),
+    **dict.fromkeys(["signing", "clock", "retry", "windows", "convert"], 1),
+    "wire": 2,
+    **dict.fromkeys(["limiter", "transport"], 3),
+    "pages": 4,
+    "session": 5,
+}
+HIGHEST_FLOOR = 6
+"""Of `testing`, `cli`, `backfill` and every other room that uses the session."""
+
+PURE = [room for room, floor in FLOORS.items() if floor <= 2]
+IMPURE_MODULES = {"asyncio", "anyio", "aiohttp", "socket", "time", "random", "logging", "os", "threading"}
+MAY_IMPORT_AIOHTTP = {"transport", "session", "testing", "cli"}
+LONGEST_ROOM = 300
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    """Return the room a module stands in: its own name, or that of its folder."""
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def floor_of(room: str) -> int:
+    return FLOORS.get(room, HIGHEST_FLOOR)
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Yield every module that is imported anywhere in a file, as a dotted name."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            if node.module == NAME:
+                yield from (f"{NAME}.{alias.name}" for alias in node.names)
+            else:
+                yield node.module or ""
+
+
+def rooms_imported_by(path: Path) -> set[str]:
+    names = (name.split(".") for name in imports_of(path))
+    found = {parts[1] if len(parts) > 1 else NAME for parts in names if parts[0] == NAME}
+    # `from nxcdr_async import CdrSession`: the front door, which stands above the session.
+    known = {room_of(module) for module in MODULES}
+    return {room if room in known else "__init__" for room in found}
+
+
+def code_lines_of(path: Path) -> int:
+    """Count the lines that hold code: no blank ones, no comments, no docstrings."""
+    source = path.read_text(encoding="utf-8")
+    prose: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            prose |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in silent:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    return len(lines - prose)
+
+
+def ids(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=ids)
+def test_a_room_imports_only_from_its_own_floor_and_those_below(path: Path) -> None:
+    room = room_of(path)
+    if room == "__init__":
+        assert max(map(floor_of, rooms_imported_by(path))) <= HIGHEST_FLOOR
+        return
+    too_high = {other for other in rooms_imported_by(path) if floor_of(other) > floor_of(room)}
+    assert not too_high, f"{room} (floor {floor_of(room)}) imports {too_high}"
+
+
+def test_every_room_of_the_plan_is_there() -> None:
+    assert {room_of(path) for path in MODULES} >= set(FLOORS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=ids)
+def test_only_the_line_knows_aiohttp(path: Path) -> None:
+    if room_of(path) not in MAY_IMPORT_AIOHTTP:
+        assert not [name for name in imports_of(path) if name.split(".")[0] in {"aiohttp", "yarl"}]
+
+
+def test_the_session_uses_aiohttp_for_the_type_of_a_parameter_only() -> None:
+    used = {
+        node.attr
+        for node in ast.walk(tree_of(PACKAGE / "session.py"))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "aiohttp"
+    }
+    assert used == {"ClientSession"}
+    calls = [
+        node
+        for node in ast.walk(tree_of(PACKAGE / "session.py"))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("aiohttp.")
+    ]
+    assert not calls
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if room_of(path) in PURE], ids=ids)
+def test_a_pure_room_knows_no_loop_no_clock_and_no_chance(path: Path) -> None:
+    assert not IMPURE_MODULES & {name.split(".")[0] for name in imports_of(path)}
+    waits = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Await | ast.AsyncFunctionDef)]
+    assert not waits
+    now = [
+        node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Attribute) and node.attr in {"now", "utcnow"}
+    ]
+    assert not now
+
+
+@pytest.mark.parametrize("path", MODULES, ids=ids)
+def test_no_file_holds_two_rooms(path: Path) -> None:
+    assert code_lines_of(path) <= LONGEST_ROOM
+
+
+@pytest.mark.parametrize("path", MODULES, ids=ids)
+def test_the_paginator_has_the_only_unstructured_task(path: Path) -> None:
+    made = {
+        name
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Attribute | ast.Name)
+        and (name := node.attr if isinstance(node, ast.Attribute) else node.id) in {"create_task", "ensure_future"}
+    }
+    allowed = {"create_task"} if ids(path) == str(Path("pages", "paginator.py")) else set()
+    assert made <= allowed
+
+
+def yields_in_group(tree: ast.Module) -> Iterator[int]:
+    """Yield the line of each `yield` inside a task group or cancel scope, but for context managers."""
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.AsyncFunctionDef | ast.FunctionDef):
+            continue
+        if any("contextmanager" in ast.unparse(decorator) for decorator in function.decorator_list):
+            continue
+        for block in ast.walk(function):
+            if isinstance(block, ast.With | ast.AsyncWith) and any(
+                word in ast.unparse(item.context_expr)
+                for item in block.items
+                for word in ("task_group", "TaskGroup", "CancelScope", "fail_after", "move_on_after")
+            ):
+                yield from (node.lineno for node in ast.walk(block) if isinstance(node, ast.Yield | ast.YieldFrom))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=ids)
+def test_nothing_is_yielded_inside_a_task_group_or_cancel_scope(path: Path) -> None:
+    assert not list(yields_in_group(tree_of(path)))
+
+
+def public_things() -> Iterator[tuple[str, object]]:
+    """Yield each public name, and the public methods and properties each class has of its own."""
+    for name in nxcdr_async.__all__:
+        if name.startswith("__"):
+            continue
+        thing = getattr(nxcdr_async, name)
+        yield name, thing
+        if not inspect.isclass(thing):
+            continue
+        for owner in thing.__mro__:
+            if not owner.__module__.startswith(NAME):
+                continue
+            for attribute, value in vars(owner).items():
+                if attribute.startswith("_") or isinstance(value, enum.Enum):
+                    continue
+                if inspect.isfunction(value) or isinstance(value, property | classmethod | staticmethod):
+                    yield f"{name}.{attribute}", value
+
+
+@pytest.mark.parametrize(("name", "thing"), list(public_things()), ids=[name for name, _ in public_things()])
+def test_every_public_name_is_documented(name: str, thing: object) -> None:
+    doc = thing.__doc__ or ""
+    assert doc.strip(), f"{name} has no docstring"
+    if inspect.isclass(thing) and not issubclass(thing, Exception):
+        bases = [base.__doc__ for base in thing.__mro__[1:]]
+        assert doc not in bases, f"{name} only inherits its docstring"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=ids)
+def test_every_module_says_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(tree_of(path)) or path.name == "_version.py"

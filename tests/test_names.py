@@ -1,0 +1,186 @@
+"""Pins the public face: what users type must not change by accident."""
+
+import inspect
+import re
+from typing import Any
+
+import attrs
+import pytest
+
+import nxcdr_async
+from nxcdr_async import (
+    CallRecord,
+    CdrSession,
+    Credentials,
+    DidCallRecord,
+    FlashApp,
+    FlashCallRecord,
+    Paginator,
+    PaginatorStats,
+    Region,
+    SessionStats,
+    explain_hangup,
+    make_converter,
+    sign,
+)
+
+NAMES = """
+    AuthenticationError CallRecord CdrSession CertificateError ClockSkewError ConfigurationError Credentials
+    DidCallRecord Direction FlashApp FlashCallRecord GatewayError Hangup HangupCategory HangupParty IncompleteError
+    InvalidRequestError MalformedReplyError NxcdrError Paginator PaginatorStats RecordError Region SaturatedSecondError
+    ServerError SessionStats ThrottledError TimedOutError TransportError __version__ explain_hangup make_converter sign
+"""
+BAD_ROWS = (
+    "on_bad_row: Literal['raise', 'skip'] = 'raise', bad_row_callback: Callable[[RecordError], object] | None = None"
+)
+UTC_PLUS_8 = "timezone(timedelta(seconds=28800))"
+
+
+def signature_of(function: Any) -> str:
+    """Return a signature as text without the modules of its types, the same on each Python."""
+    text = re.sub(r"<(\w+\.\w+): .*?>", r"\1", str(inspect.signature(function)))
+    return (
+        re.sub(r"(?<![\w'])(?:[a-z_]\w*\.)+(?=\w)", "", text)
+        .replace("~", "")
+        .replace("'RecordPages[RecordT]'", "RecordPages[RecordT]")
+    )
+
+
+def test_exactly_these_names_are_public() -> None:
+    assert sorted(nxcdr_async.__all__) == sorted(NAMES.split())
+
+
+def test_every_public_name_is_there_and_sorted() -> None:
+    assert all(hasattr(nxcdr_async, name) for name in nxcdr_async.__all__)
+    assert nxcdr_async.__all__ == sorted(nxcdr_async.__all__)
+
+
+@pytest.mark.parametrize(
+    ("function", "signature"),
+    [
+        (
+            CdrSession,
+            "(region: Region | str = Region.HK, credentials: Credentials | None = None, *, "
+            "flash_app: FlashApp | None = None, gateway: str | None = None, concurrency: int | None = None, "
+            f"rate: float | None = None, timeout: float = 30.0, naive_zone: tzinfo = {UTC_PLUS_8}, "
+            "http: ClientSession | None = None) -> None",
+        ),
+        (CdrSession.from_env, "(**overrides: Any) -> Self"),
+        (
+            CdrSession.calls,
+            "(self, start: datetime, end: datetime, *, direction: Direction | None = None, "
+            "answered: bool | None = None, agent: str | None = None, caller: str | None = None, "
+            "callee: str | None = None, call_id: str | None = None, order_id: str | None = None, "
+            f"{BAD_ROWS}) -> Paginator[CallRecord]",
+        ),
+        (CdrSession.calls_by_order, "(self, order_id: str, *, tenant_id: int) -> list[CallRecord]"),
+        (
+            CdrSession.did_calls,
+            "(self, first_day: date, last_day: date | None = None, *, did_number: str | None = None, "
+            f"call_number: str | None = None, direction: Direction | None = None, {BAD_ROWS}) "
+            "-> Paginator[DidCallRecord]",
+        ),
+        (
+            CdrSession.flash_calls,
+            f"(self, start: datetime, end: datetime, *, {BAD_ROWS}) -> Paginator[FlashCallRecord]",
+        ),
+        (CdrSession.aclose, "(self) -> None"),
+        (Paginator.pages, "(self) -> RecordPages[RecordT]"),
+        (Paginator.collect, "(self) -> list[RecordT]"),
+        (Paginator.aclose, "(self) -> None"),
+        (Paginator.__aiter__, "(self) -> Self"),
+        (Paginator.__anext__, "(self) -> RecordT"),
+        (Paginator.__aenter__, "(self) -> Self"),
+        (
+            sign,
+            "(credentials: Credentials, *, action: str, biz_type: str | int, ts: int | str, body: bytes | str = b'') "
+            "-> str",
+        ),
+        (Credentials, "(access_key: str, access_secret: str, algorithm: Literal['md5', 'sha256'] = 'md5') -> None"),
+        (FlashApp, "(appkey: str, secretkey: str) -> None"),
+        (make_converter, f"(naive_zone: tzinfo = {UTC_PLUS_8}) -> Converter"),
+        (explain_hangup, "(code: int) -> Hangup"),
+    ],
+    ids=lambda value: getattr(value, "__qualname__", ""),
+)
+def test_a_signature_is_what_users_call(function: Any, signature: str) -> None:
+    assert signature_of(function) == signature
+
+
+def test_a_paginator_offers_nothing_else() -> None:
+    assert {name for name in vars(Paginator) if not name.startswith("_")} == {"aclose", "collect", "pages", "stats"}
+
+
+def test_a_session_offers_nothing_else() -> None:
+    assert {name for name in vars(CdrSession) if not name.startswith("_")} == {
+        "aclose",
+        "calls",
+        "calls_by_order",
+        "did_calls",
+        "flash_calls",
+        "from_env",
+        "stats",
+    }
+
+
+def test_exactly_these_regions_are_known() -> None:
+    assert [region.name for region in Region] == ["HK", "AMER", "IDN", "LEGACY"]
+
+
+@pytest.mark.parametrize(
+    ("record_class", "names"),
+    [
+        (
+            CallRecord,
+            "call_id start_time end_time answer_time ring_time in_queue_time out_queue_time direction answered caller "
+            "callee agent_name agent_nick_name call_duration ring_duration queue_duration hangup_by hangup_code "
+            "hangup_reason call_status order_id task_id dtmf_keys intent other record_url leave_msg_url "
+            "total_customer_price line_ip media_ip term_sip_code hangup_cause mos extra",
+        ),
+        (
+            DidCallRecord,
+            "id start_time end_time number call_number call_type country_name call_duration fee_type "
+            "fee_duration_minute call_price_unit call_price end_direction end_reason end_reason_name caller_ip "
+            "callee_ip extra",
+        ),
+        (
+            FlashCallRecord,
+            "id gmt_create gmt_modified call_start_at call_end_at callback_at customer_id app_id msisdn calling_number "
+            "token request_id ip price call_status extra",
+        ),
+        (
+            SessionStats,
+            "requests retries throttled clock_refusals in_flight peak_in_flight limit clock_skew",
+        ),
+        (PaginatorStats, "pages windows splits records duplicates bad_rows out_of_order"),
+    ],
+)
+def test_a_record_has_exactly_these_fields(record_class: type[Any], names: str) -> None:
+    assert [attribute.name for attribute in attrs.fields(record_class)] == names.split()
+
+
+def test_the_error_tree_is_as_documented() -> None:
+    parents = {
+        name: getattr(nxcdr_async, name).__bases__[0].__name__ for name in NAMES.split() if name.endswith("Error")
+    }
+    assert parents == {
+        "NxcdrError": "Exception",
+        "ConfigurationError": "NxcdrError",
+        "TransportError": "NxcdrError",
+        "CertificateError": "TransportError",
+        "TimedOutError": "TransportError",
+        "GatewayError": "NxcdrError",
+        "AuthenticationError": "GatewayError",
+        "ClockSkewError": "AuthenticationError",
+        "InvalidRequestError": "GatewayError",
+        "ThrottledError": "GatewayError",
+        "ServerError": "GatewayError",
+        "MalformedReplyError": "NxcdrError",
+        "RecordError": "NxcdrError",
+        "IncompleteError": "NxcdrError",
+        "SaturatedSecondError": "NxcdrError",
+    }
+
+
+def test_an_attribute_of_a_session_is_the_converter() -> None:
+    assert "converter" in inspect.getsource(CdrSession.__init__)

@@ -1,0 +1,73 @@
+"""README's code is run as it stands, on the emulator."""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from nxcdr_async.testing import Gateway
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+PYTEST_OPTIONS = ("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
+PREPARED = """
+import asyncio
+from datetime import UTC, datetime, timedelta
+from nxcdr_async import CdrSession
+
+async def main():
+    start, end = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 3, tzinfo=UTC)
+    async with CdrSession.from_env() as cdr:
+{code}
+
+asyncio.run(main())
+"""
+
+
+def script_of(block: str) -> str:
+    """Return a block that can be run: as it is, or inside an open session if it speaks of one."""
+    if "cdr." in block and "async with CdrSession" not in block:
+        return PREPARED.format(code=textwrap.indent(block, " " * 8))
+    return block
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_each_python_block_runs(number: int, tmp_path: Path) -> None:
+    script = tmp_path / "test_block.py"
+    script.write_text(script_of(BLOCKS[number]), encoding="utf-8")
+    is_test = "def test_" in BLOCKS[number]
+    command = [sys.executable, "-m", "pytest", "-q", *PYTEST_OPTIONS] if is_test else [sys.executable]
+    with Gateway(calls=300, days=2) as gateway:
+        environment = {
+            **os.environ,
+            "PYTHONWARNINGS": "error",
+            "PYTHONIOENCODING": "utf-8",
+            "NXCDR_GATEWAY": gateway.url,
+            "NXCDR_ACCESS_KEY": gateway.credentials.access_key,
+            "NXCDR_ACCESS_SECRET": gateway.credentials.access_secret,
+            "NXCDR_FLASH_APPKEY": gateway.flash_app.appkey,
+            "NXCDR_FLASH_SECRETKEY": gateway.flash_app.secretkey,
+        }
+        done = subprocess.run(
+            [*command, str(script)],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_two_commands_stand_first_each_on_one_line() -> None:
+    shells = re.findall(r"^```sh\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+    first, second = shells[:2]
+    assert first.count("\n") == second.count("\n") == 1
+    assert first.rstrip().endswith("nxcdr demo")
+    assert second.rstrip().endswith("pytest")
+    assert README.index("```sh") < README.index("```python")

@@ -1,0 +1,129 @@
+"""The public face as a user writes it. Checked by mypy --strict, never run."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import assert_type
+from zoneinfo import ZoneInfo
+
+from nxcdr_async import (
+    CallRecord,
+    CdrSession,
+    ClockSkewError,
+    Credentials,
+    DidCallRecord,
+    Direction,
+    FlashApp,
+    FlashCallRecord,
+    GatewayError,
+    Hangup,
+    HangupCategory,
+    HangupParty,
+    NxcdrError,
+    Paginator,
+    PaginatorStats,
+    RecordError,
+    Region,
+    SaturatedSecondError,
+    SessionStats,
+    ThrottledError,
+    explain_hangup,
+    make_converter,
+    sign,
+)
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+END = START + timedelta(days=1)
+
+
+async def calls(cdr: CdrSession) -> None:
+    assert_type(cdr.calls(START, END), Paginator[CallRecord])
+    async for call in cdr.calls(START, END, direction=Direction.INBOUND, answered=True, agent="NX0001"):
+        assert_type(call, CallRecord)
+        assert_type(call.call_id, str)
+        assert_type(call.start_time, datetime)
+        assert_type(call.queue_wait, timedelta | None)
+        assert_type(call.total_customer_price, Decimal | None)
+        assert_type(call.direction, Direction | None)
+        assert_type(call.hangup, Hangup | None)
+        assert_type(call.hangup_party, HangupParty)
+    async for page in cdr.calls(START, END).pages():
+        assert_type(page, list[CallRecord])
+    assert_type(
+        await cdr.calls(START, END, caller="1", callee="2", call_id="3", order_id="4").collect(), list[CallRecord]
+    )
+    assert_type(await cdr.calls_by_order("order", tenant_id=144), list[CallRecord])
+    async with cdr.calls(START, END) as some:
+        assert_type(some, Paginator[CallRecord])
+        assert_type(await anext(some), CallRecord)
+        assert_type(some.stats, PaginatorStats)
+        await some.aclose()
+
+
+async def did_calls(cdr: CdrSession) -> None:
+    async for call in cdr.did_calls(date(2026, 1, 1), date(2026, 1, 2), did_number="1", direction=Direction.OUTBOUND):
+        assert_type(call, DidCallRecord)
+        assert_type(call.call_price, Decimal | None)
+        assert_type(call.id, int | None)
+    async for page in cdr.did_calls(date(2026, 1, 1)).pages():
+        assert_type(page, list[DidCallRecord])
+    assert_type(await cdr.did_calls(date(2026, 1, 1)).collect(), list[DidCallRecord])
+
+
+async def flash_calls(cdr: CdrSession) -> None:
+    bad_rows: list[RecordError] = []
+    async for call in cdr.flash_calls(START, END, on_bad_row="skip", bad_row_callback=bad_rows.append):
+        assert_type(call, FlashCallRecord)
+        assert_type(call.gmt_create, datetime)
+    async for page in cdr.flash_calls(START, END).pages():
+        assert_type(page, list[FlashCallRecord])
+    assert_type(await cdr.flash_calls(START, END).collect(), list[FlashCallRecord])
+
+
+async def sessions() -> None:
+    async with CdrSession(
+        Region.AMER,
+        Credentials("AK", "secret", "sha256"),
+        flash_app=FlashApp("app", "secret"),
+        gateway="https://proxy.example",
+        concurrency=8,
+        rate=2.5,
+        timeout=10,
+        naive_zone=ZoneInfo("Asia/Shanghai"),
+        http=None,
+    ) as cdr:
+        assert_type(cdr, CdrSession)
+        assert_type(cdr.stats, SessionStats)
+        assert_type(cdr.stats.clock_skew, float | None)
+        cdr.converter.register_structure_hook(Decimal, lambda value, _: Decimal(value))
+    async with CdrSession.from_env(region="idn") as cdr:
+        assert_type(cdr, CdrSession)
+        await cdr.aclose()
+
+
+async def errors(cdr: CdrSession) -> datetime | None:
+    try:
+        await cdr.calls(START, END).collect()
+    except ThrottledError as error:
+        assert_type(error.retry_after, float | None)
+    except ClockSkewError as error:
+        assert_type(error.code, int | None)
+    except GatewayError as error:
+        assert_type(error.message, str)
+        assert_type(error.request_id, str | None)
+        assert_type(error.http_status, int | None)
+    except RecordError as error:
+        assert_type(error.path, str)
+        assert_type(error.record_id, str | None)
+    except SaturatedSecondError as error:
+        assert_type(error.second, datetime)
+    except NxcdrError as error:
+        return error.complete_until
+    return None
+
+
+def pure() -> None:
+    assert_type(sign(Credentials("AK", "secret"), action="cc", biz_type=8, ts=1, body=b"{}"), str)
+    assert_type(explain_hangup(1103).category, HangupCategory)
+    assert_type(make_converter().structure({"callId": "a", "startTime": 1}, CallRecord), CallRecord)
+    assert_type(Region.named("hk").gateway, str)
+    assert_type(Region.LEGACY.website, str | None)

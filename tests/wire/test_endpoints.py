@@ -1,0 +1,67 @@
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from nxcdr_async import CallRecord, DidCallRecord, FlashCallRecord
+from nxcdr_async.records import vendor_fields
+from nxcdr_async.wire import CALLS, DID, ENDPOINTS, FLASH, ORDER, Endpoint
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "path", "biz_type", "action", "home"),
+    [
+        (CALLS, "/saas/cc/openapi/cdr/page", "8", "cc", "region"),
+        (ORDER, "/saas/cc/openapi/cdr/queryByOrderId", "8", "cc", "region"),
+        (DID, "/api/did/cdr", "4", "cdr", "shared"),
+        (FLASH, "/otp/call/list", None, None, "shared"),
+    ],
+)
+def test_an_endpoint_is_where_the_vendor_documents_it(
+    endpoint: Endpoint[Any], path: str, biz_type: str | None, action: str | None, home: str
+) -> None:
+    assert (endpoint.path, endpoint.biz_type, endpoint.action, endpoint.home) == (path, biz_type, action, home)
+
+
+def test_pages_are_as_long_as_the_vendor_allows() -> None:
+    assert (CALLS.page_size, DID.page_size, FLASH.page_size) == (100, 999, 100)
+
+
+def test_the_table_holds_every_endpoint_once() -> None:
+    assert len({endpoint.name for endpoint in ENDPOINTS}) == len({endpoint.path for endpoint in ENDPOINTS}) == 4
+
+
+def test_only_the_flash_list_has_codes_of_its_own() -> None:
+    assert [endpoint.name for endpoint in ENDPOINTS if endpoint.flash_codes] == ["flash"]
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_the_id_key_is_a_field_of_the_record(endpoint: Endpoint[Any]) -> None:
+    assert endpoint.id_key in vendor_fields(endpoint.record_class)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "record", "identity"),
+    [
+        (CALLS, CallRecord(call_id="a", start_time=NOON), "a"),
+        (ORDER, CallRecord(call_id="a", start_time=NOON), "a"),
+        (DID, DidCallRecord(id=3, start_time=NOON), 3),
+        (DID, DidCallRecord(start_time=NOON), None),
+        (FLASH, FlashCallRecord(id=4, gmt_create=NOON), 4),
+    ],
+)
+def test_a_record_is_known_by_its_id_and_sorted_by_its_time(
+    endpoint: Endpoint[Any], record: Any, identity: object
+) -> None:
+    assert endpoint.identity(record) == identity
+    assert endpoint.moment(record) == NOON
+
+
+@pytest.mark.parametrize(
+    ("row", "key"),
+    [({"id": 7}, 7), ({"id": "7"}, "7"), ({"id": ""}, None), ({"id": None}, None), ({"id": []}, None), ([], None)],
+)
+def test_a_row_without_a_usable_id_has_no_key(row: Any, key: object) -> None:
+    assert DID.row_key(row) == key
