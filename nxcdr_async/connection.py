@@ -86,19 +86,12 @@ class Connection:
         if self._own_http is not None:
             await self._own_http.close()
 
-    def _client(self) -> aiohttp.ClientSession:
-        self._check_usable()
-        if self.http is not None:
-            return self.http
-        if self._own_http is None:
-            self._own_http = aiohttp.ClientSession(
-                # The limiter is the only queue: a request that waited for a connection would carry an old timestamp.
-                connector=aiohttp.TCPConnector(limit=0),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        return self._own_http
+    def check_usable(self) -> None:
+        """Check that a request could be sent from here.
 
-    def _check_usable(self) -> None:
+        Raises:
+            ConfigurationError: closed, or used from another event loop.
+        """
         if self._closed:
             raise ConfigurationError("the session is closed: open a new CdrSession")
         loop = asyncio.get_running_loop()
@@ -108,6 +101,18 @@ class Connection:
             raise ConfigurationError("the session belongs to another event loop: open one CdrSession in each loop")
         if self.http is not None and self.http.closed:
             raise ConfigurationError("the aiohttp.ClientSession given as http is closed")
+
+    def _client(self) -> aiohttp.ClientSession:
+        self.check_usable()
+        if self.http is not None:
+            return self.http
+        if self._own_http is None:
+            self._own_http = aiohttp.ClientSession(
+                # The limiter is the only queue: a request that waited for a connection would carry an old timestamp.
+                connector=aiohttp.TCPConnector(limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._own_http
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:

@@ -91,6 +91,7 @@ class Transport:
         """
         attempt, refused_clocks = 1, 0
         while True:
+            self.connection.check_usable()
             try:
                 page = await self._attempt(endpoint, parameters)
             except ClockSkewError as refused:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Self
 
@@ -12,12 +12,15 @@ from nxcdr_async.errors import ConfigurationError
 
 HOUR = 3600
 HOURS_A_WEEK = 168
+WEEK = HOURS_A_WEEK * HOUR
 TOO_FULL = 2.5
 """A window is split when it seems to hold this many times the calls it should."""
 
 MOST_PARTS = 32
 """Parts a window is split into at once."""
 
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 _HOURS_OF_DOUBT = 0.5
 """How many hours of the overall mean the density of one hour of the week starts with."""
 
@@ -64,6 +67,8 @@ def window_of(start: datetime, end: datetime) -> Window:
                 f"{name} has no time zone: say which one it is in, for example "
                 f"{name}.replace(tzinfo=datetime.UTC) or datetime(…, tzinfo=ZoneInfo('Asia/Hong_Kong'))",
             )
+    if start < _EARLIEST or end > _LATEST:
+        raise ConfigurationError("start and end must lie between the years 1970 and 9999")
     if end <= start:
         raise ConfigurationError(f"end ({end.isoformat()}) must be after start ({start.isoformat()})")
     return Window(math.floor(start.timestamp()), math.ceil(end.timestamp()))
@@ -89,11 +94,17 @@ class Density:
         for start in starts:
             self.rows[_hour_of_week(start)] += 1
 
-    def rate(self, moment: float, mean: float) -> float:
-        """Calls a second to expect at a moment, leaning on the overall mean where little is known."""
-        hour = _hour_of_week(moment)
-        doubt = _HOURS_OF_DOUBT * HOUR
-        return (self.rows[hour] + mean * doubt) / (self.seconds[hour] + doubt)
+    def rates(self) -> list[float]:
+        """Calls a second to expect in each hour of the week, leaning on the overall mean where little is known."""
+        mean, doubt = self.mean, _HOURS_OF_DOUBT * HOUR
+        return [
+            (rows + mean * doubt) / (seconds + doubt) for rows, seconds in zip(self.rows, self.seconds, strict=True)
+        ]
+
+    def expected(self, window: Window) -> float:
+        """Calls to expect in a window."""
+        rates = self.rates()
+        return sum(rates[hour] * seconds for hour, seconds in _hours(window))
 
 
 @define
@@ -163,10 +174,12 @@ class WindowPlan:
         return window.parts(min(MOST_PARTS, max(2, math.ceil(rows / self.most_rows))))
 
     def _cut(self, left: Window, target: float) -> int:
-        mean = self.density.mean
-        expected = 0.0
-        for piece in _clock_hours(left):
-            rate = self.density.rate(piece.start, mean)
+        rates = self.density.rates()
+        a_week = sum(rates) * HOUR
+        weeks = int(min(left.seconds // WEEK, target / a_week if a_week else math.inf))
+        expected = weeks * a_week
+        for piece in _clock_hours(left, skip=weeks * WEEK):
+            rate = rates[_hour_of_week(piece.start)]
             if expected + rate * piece.seconds >= target:
                 return max(left.start + 1, piece.start + int((target - expected) / rate))
             expected += rate * piece.seconds
@@ -191,8 +204,8 @@ def _hour_of_week(moment: float) -> int:
     return int(moment // HOUR) % HOURS_A_WEEK
 
 
-def _clock_hours(window: Window) -> Iterable[Window]:
-    start = window.start
+def _clock_hours(window: Window, *, skip: int = 0) -> Iterable[Window]:
+    start = window.start + skip
     while start < window.end:
         end = min(window.end, (start // HOUR + 1) * HOUR)
         yield Window(start, end)
@@ -201,7 +214,7 @@ def _clock_hours(window: Window) -> Iterable[Window]:
 
 def _hours(window: Window) -> Iterable[tuple[int, float]]:
     """Give each hour of the week with the seconds of it that a window covers."""
-    weeks, rest = divmod(window.seconds, HOURS_A_WEEK * HOUR)
+    weeks, rest = divmod(window.seconds, WEEK)
     if weeks:
         yield from ((hour, float(weeks * HOUR)) for hour in range(HOURS_A_WEEK))
     for piece in _clock_hours(Window(window.end - rest, window.end)) if rest else ():

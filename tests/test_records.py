@@ -115,19 +115,25 @@ def test_an_attribute_is_the_vendors_key_in_snake_case(attribute: str, key: str)
     [
         (
             CallRecord,
-            "agentName agentNickName answered answerTime callDuration callee caller callId orderId direction dtmfKeys "
-            "endTime hangupBy hangupCode callStatus hangupReason inQueueTime leaveMsgUrl other intent outQueueTime "
-            "queueDuration recordUrl ringDuration ringTime startTime taskId totalCustomerPrice",
+            (
+                "agentName agentNickName answered answerTime callDuration callee caller callId orderId direction "
+                "dtmfKeys endTime hangupBy hangupCode callStatus hangupReason inQueueTime leaveMsgUrl other intent outQueueTime "
+                "queueDuration recordUrl ringDuration ringTime startTime taskId totalCustomerPrice"
+            ),
         ),
         (
             DidCallRecord,
-            "number callNumber callType countryName callDuration feeType feeDurationMinute callPriceUnit callPrice "
-            "endDirection endReason endReasonName callerIp calleeIp startTime endTime id",
+            (
+                "number callNumber callType countryName callDuration feeType feeDurationMinute callPriceUnit callPrice "
+                "endDirection endReason endReasonName callerIp calleeIp startTime endTime id"
+            ),
         ),
         (
             FlashCallRecord,
-            "id customerId appId msisdn callingNumber token requestId ip price gmtCreate gmtModified callStartAt "
-            "callEndAt callbackAt callStatus",
+            (
+                "id customerId appId msisdn callingNumber token requestId ip price gmtCreate gmtModified callStartAt "
+                "callEndAt callbackAt callStatus"
+            ),
         ),
     ],
 )

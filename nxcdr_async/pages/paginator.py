@@ -126,6 +126,8 @@ class Paginator(Generic[RecordT]):
             return batch
         if pump.error is not None:
             raise pump.error
+        if self._closed:
+            raise ConfigurationError("the paginator was closed while it was read")
         if not pump.finished:
             raise ConfigurationError("the session was closed before its paginator was read to the end")
         self._ended = True

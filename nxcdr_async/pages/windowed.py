@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from attrs import Factory, define
+from attrs import Factory, define, field
 
 from nxcdr_async.errors import IncompleteError, NxcdrError
 from nxcdr_async.pages.source import MOST_PAGES, Ask, Piece, Rows, RowStructurer, Split, piece_of, span_of
@@ -13,6 +13,12 @@ from nxcdr_async.windows import Window, WindowPlan, in_time_order
 from nxcdr_async.wire import Page
 
 RecordT = TypeVar("RecordT")
+
+SURELY_SOME = 3.0
+"""Calls to be expected in a window beyond which an answer without any is doubted."""
+
+ROUND = 5
+"""A gateway that caps its pages lower than documented would choose a multiple of this."""
 
 FARTHEST_OUTSIDE = 3600.0
 """Seconds a call may start outside the window that gave it, as gateways may filter by another time than the start."""
@@ -62,6 +68,7 @@ class WindowedPages(Generic[RecordT]):
     row_key: Callable[[Any], Hashable]
     page_size: int
     stats: PaginatorStats
+    _cleared: set[int] = field(factory=set, init=False)
 
     def next(self, *, readers: int) -> Piece | None:
         """Cut the next window."""
@@ -79,7 +86,7 @@ class WindowedPages(Generic[RecordT]):
                 for record in self.rows.records(page.rows):
                     reading.records.append(record)
                     reading.starts.append(self.moment(record).timestamp())
-                if len(page.rows) < self.page_size:
+                if await self._is_last(window, number, page):
                     self.stats.windows += 1
                     self.plan.density.learn(window, reading.starts)
                     return Rows(reading.records)
@@ -93,11 +100,31 @@ class WindowedPages(Generic[RecordT]):
         return Rows(reading.records, IncompleteError(f"more than {MOST_PAGES} pages for {span_of(window)}"))
 
     async def _page(self, window: Window, number: int) -> Page:
-        """Ask for a page; an empty one that may well be a fault is asked for once more."""
+        """Ask for a page; an empty one where rows were to be expected is asked for once more.
+
+        A throttled gateway may answer with nothing instead of a refusal.
+        """
         page = await self._ask(window, number)
-        if page.rows or (number == 1 and not page.is_vague):
+        if page.rows or (number == 1 and not page.is_vague and self.plan.density.expected(window) < SURELY_SOME):
             return page
         return await self._ask(window, number)
+
+    async def _is_last(self, window: Window, number: int, page: Page) -> bool:
+        """Tell whether a page is the last: it is short, unless the gateway makes its pages shorter than asked for.
+
+        A lower cap would be a round number; then a page beyond it is looked at, once for each such number.
+        """
+        came = len(page.rows)
+        if came >= self.page_size:
+            return False
+        if number > 1 or came == 0 or came % ROUND or came in self._cleared:
+            return True
+        beyond = await self._ask(window, 2)
+        if beyond.rows and not set(map(self.row_key, beyond.rows)) & set(map(self.row_key, page.rows)):
+            self.page_size = came
+            return False
+        self._cleared.add(came)
+        return True
 
     async def _ask(self, window: Window, number: int) -> Page:
         self.stats.pages += 1
