@@ -34,6 +34,10 @@ class NxcdrError(Exception):
 
     complete_until: datetime | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let errors cross processes whole, whatever arguments they were made with."""
+        return _restored, (type(self), self.args, self.__dict__)
+
 
 class ConfigurationError(NxcdrError):
     """The call cannot work as it stands; the message says how to mend it. Nothing was sent."""
@@ -159,6 +163,12 @@ class SaturatedSecondError(NxcdrError):
     def __init__(self, message: str, *, second: datetime) -> None:
         self.second = second
         super().__init__(message)
+
+
+def _restored(kind: type[NxcdrError], args: tuple[Any, ...], state: dict[str, Any]) -> NxcdrError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 def _record_id(row: Any) -> str | None:

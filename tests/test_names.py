@@ -142,9 +142,9 @@ def test_exactly_these_regions_are_known() -> None:
             CallRecord,
             (
                 "call_id start_time end_time answer_time ring_time in_queue_time out_queue_time direction answered "
-                "caller callee agent_name agent_nick_name call_duration ring_duration queue_duration hangup_by hangup_code "
-                "hangup_reason call_status order_id task_id dtmf_keys intent other record_url leave_msg_url "
-                "total_customer_price line_ip media_ip term_sip_code hangup_cause mos extra"
+                "caller callee agent_name agent_nick_name call_duration ring_duration queue_duration hangup_by "
+                "hangup_code hangup_reason call_status order_id task_id dtmf_keys intent other record_url "
+                "leave_msg_url total_customer_price line_ip media_ip term_sip_code hangup_cause mos extra"
             ),
         ),
         (

@@ -117,8 +117,8 @@ def test_an_attribute_is_the_vendors_key_in_snake_case(attribute: str, key: str)
             CallRecord,
             (
                 "agentName agentNickName answered answerTime callDuration callee caller callId orderId direction "
-                "dtmfKeys endTime hangupBy hangupCode callStatus hangupReason inQueueTime leaveMsgUrl other intent outQueueTime "
-                "queueDuration recordUrl ringDuration ringTime startTime taskId totalCustomerPrice"
+                "dtmfKeys endTime hangupBy hangupCode callStatus hangupReason inQueueTime leaveMsgUrl other intent "
+                "outQueueTime queueDuration recordUrl ringDuration ringTime startTime taskId totalCustomerPrice"
             ),
         ),
         (

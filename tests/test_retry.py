@@ -1,4 +1,5 @@
 import math
+import time
 from email.utils import formatdate
 
 import pytest
@@ -147,8 +148,13 @@ def test_retry_after_is_read_as_a_date_and_is_never_negative(later: int) -> None
     assert read_retry_after(formatdate(NOW + later, usegmt=True), now=NOW) == max(0, later)
 
 
-def test_a_retry_after_date_without_a_zone_is_utc() -> None:
-    assert read_retry_after(formatdate(NOW + 30), now=NOW) == 30
+def test_a_retry_after_date_without_a_zone_is_utc_wherever_this_machine_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Kolkata")
+        time.tzset()
+        found = read_retry_after(formatdate(NOW + 30), now=NOW)
+    time.tzset()
+    assert found == 30
 
 
 @pytest.mark.parametrize("value", [None, "", "soon", "-5", "1.5", "٣", "NaN", "inf", "Tue, 99 Foo"])

@@ -156,6 +156,5 @@ async def _asked(check: str, ask: Callable[[], Awaitable[Sequence[object]]], wha
     except SaturatedSecondError:
         return Finding(check, State.GOOD, "accepted")
     except NxcdrError as error:
-        advice = "; ".join(getattr(error, "__notes__", ()))
-        return Finding(check, State.BAD, str(error), advice)
+        return Finding(check, State.BAD, str(error))
     return Finding(check, State.GOOD, f"accepted; {len(records)} {what} in the last minute")

@@ -40,8 +40,6 @@ def say_error(error: NxcdrError) -> None:
     say(f"error: {error}")
     for note in getattr(error, "__notes__", ()):
         say(f"  {note}")
-    if error.complete_until is not None:
-        say(f"  everything before {error.complete_until.isoformat()} was handed out: go on from there")
 
 
 async def write_lines(lines: bytes) -> None:

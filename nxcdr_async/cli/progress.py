@@ -78,6 +78,9 @@ class Course:
     _done: int = field(default=0, init=False)
     _began: float = field(factory=time.monotonic, init=False)
 
+    def __attrs_post_init__(self) -> None:
+        self.advance(0)
+
     def advance(self, records: int, share: float | None = None) -> None:
         """Count more records; `share` is how much of the work is done, where the total does not tell it."""
         self._done += records

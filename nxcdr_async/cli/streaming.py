@@ -12,7 +12,7 @@ from nxcdr_async.cli.output import say, write_lines
 from nxcdr_async.cli.progress import Course, bar_or_nothing
 from nxcdr_async.cli.rows import json_lines
 from nxcdr_async.convert import UTC_PLUS_8
-from nxcdr_async.errors import RecordError
+from nxcdr_async.errors import NxcdrError, RecordError
 from nxcdr_async.pages import Paginator
 from nxcdr_async.session import CdrSession
 
@@ -100,9 +100,14 @@ async def _write(
     async with CdrSession.from_env(**arguments) as session, read(session) as paginator:
         with bar_or_nothing() as meter:
             course = Course(meter, lambda: session.stats)
-            async for page in paginator.pages():
-                await write_lines(json_lines(page))
-                course.advance(len(page), span.share(page[-1]))
+            try:
+                async for page in paginator.pages():
+                    await write_lines(json_lines(page))
+                    course.advance(len(page), span.share(page[-1]))
+            except NxcdrError as error:
+                if error.complete_until is not None and error.complete_until > span.start:
+                    error.add_note(f"what was written is complete before {error.complete_until.isoformat()}")
+                raise
     return bad_rows.conclude()
 
 

@@ -146,16 +146,17 @@ def _proof(run: Run, stored: int, distinct: int, *, is_complete: bool) -> Text:
         f": {stored:,} calls stored, {distinct:,} different ids, {run.held:,} in the emulator\n",
         f"{run.stats.requests:,} requests, {run.stats.retries} of them repeated, up to {run.stats.peak_in_flight} at "
         f"once; {run.seconds:.1f} s, {stored / run.seconds:,.0f} calls a second\n",
-        (f"{run.target}", "bold"),
+        (shown(str(run.target), sys.stdout), "bold"),
         f", {size:.1f} MB, table calls\n",
     )
 
 
 def _next_steps(target: Path) -> Text:
+    path = shown(str(target), sys.stdout).replace("'", "''")
     return Text.assemble(
         ("Ask it something", "bold"),
         ", in the duckdb shell or in Python:\n",
-        f"  import duckdb\n  duckdb.sql(\"ATTACH '{target}' AS demo\")\n",
+        f"  import duckdb\n  duckdb.sql(\"ATTACH '{path}' AS demo (READ_ONLY)\")\n",
         '  duckdb.sql("SELECT agent_nick_name, count(*), avg(queue_wait)\n',
         '              FROM demo.calls GROUP BY ALL ORDER BY 2 DESC").show()\n',
         ("With an account", "bold"),

@@ -106,6 +106,10 @@ def _check_text(name: str, value: str | None) -> None:
         return
     if not isinstance(value, str) or not value:
         raise ConfigurationError(f"{name} is {value!r}: give it as text, or None to leave it out")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"{name} is {value!r}, which is no valid text: half a character is missing") from None
 
 
 def _check_direction(direction: Direction | None, allowed: set[Direction]) -> None:

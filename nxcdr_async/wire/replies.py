@@ -1,5 +1,6 @@
 """Replies of the gateways: bytes to rows, or the error they stand for. Pure."""
 
+import codecs
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -92,7 +93,7 @@ def read_page(
 
 def _decode(reply: Reply) -> Mapping[str, Any] | None:
     try:
-        envelope = _decoder.decode(reply.body)
+        envelope = _decoder.decode(reply.body.removeprefix(codecs.BOM_UTF8))
     except (ValueError, RecursionError, ArithmeticError):
         # msgspec's and Unicode's errors are ValueErrors; a number no Decimal can hold is an ArithmeticError.
         return None
@@ -113,7 +114,7 @@ def _rows(envelope: Mapping[str, Any], rows_at: tuple[str, ...]) -> Page:
     found: Any = envelope
     holder: Mapping[str, Any] = envelope
     for key in rows_at:
-        if found is None:
+        if found is None or found == []:
             break
         if not isinstance(found, dict):
             raise MalformedReplyError(f"the reply holds {type(found).__name__} where an object with {key!r} belongs")

@@ -87,7 +87,7 @@ def test_records_without_an_id_always_count() -> None:
 def test_an_id_that_was_released_stays_known_for_the_next_windows() -> None:
     line = sequencer()
     line.push([Call(1, 500)], start=at(0), end=at(10))
-    assert line.push([Call(1, 500)], start=at(10), end=at(11)) == []
+    assert line.push([], start=at(10), end=at(11)) == []
     assert line.push([Call(1, 500)], start=at(11), end=at(12)) == []
     assert line.flush() == []
 

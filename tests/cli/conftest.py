@@ -1,0 +1,82 @@
+"""The real command line in processes of its own, against the real emulator."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from attrs import define, field
+
+from nxcdr_async.testing import Gateway
+
+ROOT = Path(__file__).parents[2]
+
+
+@define
+class Ended:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def records(self) -> list[dict[str, object]]:
+        return [msgspec.json.decode(line) for line in self.out.splitlines()]
+
+
+@define
+class Nxcdr:
+    """Runs `nxcdr` and checks what holds for every run: no traceback, and no secret in any output."""
+
+    folder: Path
+    secrets: list[str]
+    variables: dict[str, str] = field(factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("NXCDR_")}
+        path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH")) if part)
+        return {**inherited, "PYTHONPATH": path, **self.variables}
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "nxcdr_async", *words]
+
+    def __call__(self, *words: str, **variables: str) -> Ended:
+        done = subprocess.run(
+            self.command(*words),
+            env={**self.environment, **variables},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        ended = Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert "Traceback" not in ended.out + ended.err
+        assert not [secret for secret in self.secrets if secret in ended.out + ended.err]
+        return ended
+
+    def without(self, *names: str) -> "Nxcdr":
+        kept = {name: value for name, value in self.variables.items() if name not in names}
+        return Nxcdr(self.folder, self.secrets, kept)
+
+
+@pytest.fixture(scope="session")
+def gateway() -> Iterator[Gateway]:
+    with Gateway(calls=700, days=2, flash_calls=120) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def nxcdr(gateway: Gateway, tmp_path: Path) -> Nxcdr:
+    variables = {
+        "NXCDR_GATEWAY": gateway.url,
+        "NXCDR_ACCESS_KEY": gateway.credentials.access_key,
+        "NXCDR_ACCESS_SECRET": gateway.credentials.access_secret,
+        "NXCDR_FLASH_APPKEY": gateway.flash_app.appkey,
+        "NXCDR_FLASH_SECRETKEY": gateway.flash_app.secretkey,
+    }
+    secrets = [gateway.credentials.access_secret, gateway.flash_app.secretkey, "a-wrong-secret"]
+    return Nxcdr(tmp_path, secrets, variables)

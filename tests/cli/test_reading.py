@@ -1,0 +1,120 @@
+import os
+import signal
+import subprocess
+from datetime import datetime
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+from nxcdr_async.testing import Gateway
+
+BOTH_DAYS = ("--start", "2026-01-01", "--end", "2026-01-03")
+
+
+def test_every_call_is_a_line_of_json(nxcdr: Any, gateway: Gateway) -> None:
+    ended = nxcdr("calls", *BOTH_DAYS)
+    assert (ended.code, ended.err) == (0, "")
+    assert [call["call_id"] for call in ended.records] == gateway.call_ids()
+    starts = [datetime.fromisoformat(call["start_time"]) for call in ended.records]
+    assert all(earlier <= later for earlier, later in pairwise(starts))
+    told = sum(Decimal(str(row["totalCustomerPrice"])) for row in gateway.history.calls())
+    assert sum(Decimal(call["total_customer_price"]) for call in ended.records) == told
+    assert not [call for call in ended.records if "E" in call["total_customer_price"]]
+
+
+def test_derived_values_stand_beside_the_raw_ones(nxcdr: Any) -> None:
+    inbound = nxcdr("calls", *BOTH_DAYS, "--direction", "inbound", "--not-answered").records
+    assert {call["direction"] for call in inbound} == {"inbound"}
+    assert {call["answered"] for call in inbound} == {False}
+    left = next(call for call in inbound if call["hangup_code"] == 1103)
+    assert (left["hangup_party"], left["hangup_meaning"]) == ("user", "user left the queue")
+    times = [datetime.fromisoformat(left[name]) for name in ("in_queue_time", "out_queue_time")]
+    assert left["queue_wait"] == (times[1] - times[0]).total_seconds()
+
+
+def test_times_without_an_offset_are_read_in_the_zone_given(nxcdr: Any, gateway: Gateway) -> None:
+    ended = nxcdr("calls", "--start", "2026-01-01T16:00", "--end", "2026-01-02T00:00+08:00", "--tz", "+08:00")
+    start, end = (datetime.fromisoformat(f"2026-01-01T{hour}:00:00+00:00") for hour in ("08", "16"))
+    expected = gateway.call_ids(start, end)
+    assert {call["call_id"] for call in ended.records} >= set(expected)
+    assert len(ended.records) - len(expected) <= 1  # the second before the start may be handed out too
+
+
+def test_the_last_day_of_did_calls_is_read_too(nxcdr: Any, gateway: Gateway) -> None:
+    both = nxcdr("did", "--start", "2026-01-01", "--end", "2026-01-02")
+    assert sorted(call["id"] for call in both.records) == sorted(gateway.did_ids())
+    first = nxcdr("did", "--start", "2026-01-01", "--direction", "inbound")
+    assert {call["call_type"] for call in first.records} == {"inbound"}
+    assert 0 < len(first.records) < len(both.records)
+
+
+def test_flash_calls(nxcdr: Any, gateway: Gateway) -> None:
+    ended = nxcdr("flash", "--start", "2025-12-31T16:00", "--end", "2026-01-03")
+    assert sorted(call["id"] for call in ended.records) == sorted(gateway.flash_ids())
+
+
+def test_a_saturated_second_ends_with_known_gaps(nxcdr: Any) -> None:
+    with Gateway(calls=0, flash_calls=0) as full:
+        for _ in range(110):
+            full.add_flash_call(gmtCreate="2026-01-01 12:00:00")
+        ended = nxcdr("flash", "--start", "2026-01-01T03:59", "--end", "2026-01-01T04:01", NXCDR_GATEWAY=full.url)
+    assert ended.code == 3
+    assert ended.err.startswith("error: the second 2026-01-01T04:00:00+00:00 holds 100 flash calls")
+
+
+def test_the_calls_of_an_order(nxcdr: Any, gateway: Gateway) -> None:
+    row = next(row for row in gateway.history.calls() if row["orderId"])
+    ended = nxcdr("order", row["orderId"], "--tenant", str(gateway.tenant_id))
+    assert row["callId"] in [call["call_id"] for call in ended.records]
+    unknown = nxcdr("order", "nobody's", "--tenant", str(gateway.tenant_id))
+    assert (unknown.code, unknown.out) == (0, "")
+    assert unknown.err == f"order nobody's of tenant {gateway.tenant_id} has no calls\n"
+
+
+def test_bad_rows_stop_the_reading_or_are_left_out(nxcdr: Any) -> None:
+    with Gateway(calls=30) as spoiled:
+        spoiled.add_call(callDuration="no number \x1b[31m")
+        stopped = nxcdr("calls", *BOTH_DAYS, NXCDR_GATEWAY=spoiled.url)
+        skipped = nxcdr("calls", *BOTH_DAYS, "--skip-bad-rows", NXCDR_GATEWAY=spoiled.url)
+    assert stopped.code == 1
+    assert stopped.err.startswith("error: row ")
+    assert skipped.code == 3
+    assert len(skipped.records) == 30
+    assert skipped.err.splitlines()[-1] == "warning: 1 rows could not be read and were left out"
+    assert "\x1b" not in stopped.err + skipped.err
+
+
+def test_no_text_of_anybodys_steers_the_terminal_or_breaks_a_line(nxcdr: Any) -> None:
+    nasty = "a\x1b[2J\x9b31m\x7f\u2028\u0085b\n[bold]c[/]"
+    with Gateway(calls=0) as spoiled:
+        spoiled.add_call(agentNickName=nasty)
+        ended = nxcdr("calls", *BOTH_DAYS, NXCDR_GATEWAY=spoiled.url)
+    assert not [one for one in ended.out if not one.isprintable() and one != "\n"]
+    assert [call["agent_nick_name"] for call in ended.records] == [nasty]
+
+
+def test_a_reader_that_leaves_ends_it_quietly(nxcdr: Any) -> None:
+    with subprocess.Popen(
+        nxcdr.command("calls", *BOTH_DAYS), env=nxcdr.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(30) == 0
+
+
+def test_ctrl_c_and_kill_end_it_with_one_line(nxcdr: Any) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with (
+            Gateway(calls=300) as slow,
+            subprocess.Popen(
+                nxcdr.command("calls", *BOTH_DAYS, "--concurrency", "1"),
+                env={**nxcdr.environment, "NXCDR_GATEWAY": slow.url},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            ) as process,
+        ):
+            slow.switches.latency = (0.5, 0.5)
+            assert os.read(process.stdout.fileno(), 10)
+            process.send_signal(number)
+            _, told = process.communicate(timeout=30)
+        assert (process.returncode, told) == (130, b"stopped\n")

@@ -1,0 +1,143 @@
+import re
+import socketserver
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from nxcdr_async.testing import Gateway
+
+DAY = ("--start", "2026-01-01", "--end", "2026-01-02")
+COMMANDS = ("demo", "calls", "did", "flash", "order", "plan", "doctor", "emulator")
+
+
+def test_each_command_has_help(nxcdr: Any) -> None:
+    code = (
+        "import sys\n"
+        "from nxcdr_async.cli import main\n"
+        f"for command in {COMMANDS}:\n"
+        "    sys.argv = ['nxcdr', command, '--help']\n"
+        "    try: main()\n"
+        "    except SystemExit as ended: assert not ended.code\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=nxcdr.environment, capture_output=True, check=True)
+    for command in COMMANDS:
+        assert f"Usage: nxcdr {command} " in done.stdout.decode()
+
+
+def test_help_names_every_command_and_fits_a_terminal(nxcdr: Any) -> None:
+    ended = nxcdr("--help")
+    assert ended.code == 0
+    listed = re.findall(r"^  (\w+)  +\w", ended.out.partition("Commands:")[2], flags=re.MULTILINE)
+    assert tuple(listed) == COMMANDS
+    assert max(map(len, ended.out.splitlines())) <= 80
+    assert "..." not in ended.out.partition("Commands:")[2]
+
+
+def test_help_imports_nothing_heavy_of_its_own(nxcdr: Any) -> None:
+    code = (
+        "import sys, nxcdr_async; before = set(sys.modules)\n"
+        "from nxcdr_async.cli import main\n"
+        "sys.argv = ['nxcdr', '--help']\n"
+        "try: main()\n"
+        "except SystemExit: print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=nxcdr.environment, capture_output=True, check=True)
+    heavy = {"aiohttp", "anyio", "attr", "cattrs", "duckdb", "msgspec", "pyarrow", "rich", "zoneinfo"}
+    assert not heavy & set(done.stderr.decode().split())
+
+
+def test_without_typer_it_says_what_to_install(nxcdr: Any) -> None:
+    code = (
+        "import importlib.util as util\n"
+        "find = util.find_spec\n"
+        "util.find_spec = lambda name, *more: None if name in {'typer', 'rich'} else find(name, *more)\n"
+        "from nxcdr_async.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=nxcdr.environment, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == b"error: nxcdr needs typer and rich: pip install 'nxcdr-async[cli]'\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("calls", "--start", "2026-01-02", "--end", "2026-01-01"), "must be after start"),
+        (("calls", "--start", "today", "--end", "2026-01-01"), "--start 'today' is no time"),
+        (("did", "--start", "2026-01-01T00:00"), "--start '2026-01-01T00:00' is no day"),
+        (("did", "--start", "2026-01-02", "--end", "2026-01-01"), "must not be before"),
+        (("calls", *DAY, "--tz", "Mars/Olympus"), "--tz 'Mars/Olympus' is no time zone"),
+        (("calls", *DAY, "--region", "mars"), "unknown region 'mars'"),
+        (("calls", *DAY, "--gateway", "http://gateway.example"), "must be https"),
+        (("calls", *DAY, "--rate", "0"), "rate is 0"),
+        (("calls", *DAY, "--direction", "up"), "inbound"),
+        (("calls", *DAY, "--concurrency", "0"), "--concurrency"),
+        (("order", "NXO1"), "--tenant"),
+        (("demo", "--to", "no-such-folder/calls.duckdb"), "there is no folder no-such-folder"),
+        (("demo", "--to", "."), "is a folder"),
+    ],
+)
+def test_wrong_usage_is_told_in_a_line(nxcdr: Any, words: tuple[str, ...], told: str) -> None:
+    ended = nxcdr(*words)
+    assert ended.code == 2
+    assert ended.out == ""
+    last = ended.err.splitlines()[-1]
+    assert last.lower().startswith("error: ")
+    assert told in last
+
+
+def test_missing_credentials(nxcdr: Any) -> None:
+    ended = nxcdr.without("NXCDR_ACCESS_KEY", "NXCDR_ACCESS_SECRET")("calls", *DAY)
+    assert ended.code == 2
+    assert ended.err == "error: no credentials: set NXCDR_ACCESS_KEY and NXCDR_ACCESS_SECRET in the environment\n"
+    ended = nxcdr.without("NXCDR_ACCESS_KEY")("calls", *DAY)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+
+
+def test_refused_credentials(nxcdr: Any, gateway: Gateway) -> None:
+    wrong = nxcdr("calls", *DAY, NXCDR_ACCESS_SECRET="a-wrong-secret")
+    assert (wrong.code, wrong.out) == (1, "")
+    assert "code 1003" in wrong.err.splitlines()[0]
+    pair = gateway.credentials_without_rights
+    powerless = nxcdr("calls", *DAY, NXCDR_ACCESS_KEY=pair.access_key, NXCDR_ACCESS_SECRET=pair.access_secret)
+    assert powerless.code == 1
+    assert "code 1005" in powerless.err.splitlines()[0]
+
+
+def test_a_host_nobody_knows(nxcdr: Any) -> None:
+    ended = nxcdr("calls", *DAY, "--gateway", "https://gateway.invalid")
+    assert ended.code == 1
+    assert ended.err.startswith("error: no whole reply from gateway.invalid: ")
+
+
+class _WebPage(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        page = b"<html>\x1b[31mwelcome</html>"
+        self.send_response(404)
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    def log_message(self, *_words: object) -> None:
+        pass
+
+
+def test_a_web_site_that_is_no_gateway(nxcdr: Any) -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _WebPage) as server:
+        server.daemon_threads = True
+        Thread(target=server.serve_forever, daemon=True).start()
+        ended = nxcdr("calls", *DAY, "--gateway", f"http://127.0.0.1:{server.server_address[1]}")
+        server.shutdown()
+    assert ended.code == 1
+    assert ended.err.startswith("error: HTTP 404 without a readable answer (HTTP 404)")
+
+
+def test_the_log_is_asked_for_by_a_variable(nxcdr: Any) -> None:
+    ended = nxcdr("calls", *DAY, NXCDR_LOG="loud")
+    assert (ended.code, ended.err) == (2, "error: NXCDR_LOG is 'loud': set it to debug or info, or not at all\n")
+    ended = nxcdr("calls", *DAY, "--gateway", "https://gateway.invalid", NXCDR_LOG="info")
+    assert " nxcdr_async INFO " in ended.err
