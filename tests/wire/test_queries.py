@@ -121,3 +121,8 @@ def test_what_is_no_day_is_refused(wrong: Any) -> None:
 def test_days_in_the_wrong_order_are_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"last_day \(2022-08-22\) must not be before first_day"):
         checked_days(DAY, date(2022, 8, 22))
+
+
+def test_half_a_character_in_a_filter_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="no valid text"):
+        CallQuery(caller="\ud800")

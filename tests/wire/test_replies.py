@@ -386,3 +386,11 @@ def test_no_reply_raises_anything_but_our_own_errors(
 
 def test_a_reply_never_shows_its_body_in_a_repr() -> None:
     assert repr(Reply(200, {"a": "TopSecret42"}, b"TopSecret42")) == "Reply(status=200)"
+
+
+def test_a_byte_order_mark_before_the_json_is_no_fault() -> None:
+    assert read(b'\xef\xbb\xbf{"code": 0, "data": []}') == Page([])
+
+
+def test_a_did_day_without_rows_may_be_an_empty_list() -> None:
+    assert read({"code": 0, "data": []}, DID) == Page([])
