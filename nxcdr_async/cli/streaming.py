@@ -8,7 +8,8 @@ import anyio
 from attrs import define, field
 
 from nxcdr_async.cli.guard import DONE, KNOWN_GAPS
-from nxcdr_async.cli.output import say, write_lines
+from nxcdr_async.cli.lines import write_lines
+from nxcdr_async.cli.output import say
 from nxcdr_async.cli.progress import Course, bar_or_nothing
 from nxcdr_async.cli.rows import json_lines
 from nxcdr_async.convert import UTC_PLUS_8

@@ -6,8 +6,6 @@ from http.server import BaseHTTPRequestHandler
 from threading import Thread
 from typing import Any
 
-import pytest
-
 from nxcdr_async.testing import Gateway
 
 DAY = ("--start", "2026-01-01", "--end", "2026-01-02")
@@ -15,17 +13,10 @@ COMMANDS = ("demo", "calls", "did", "flash", "order", "plan", "doctor", "emulato
 
 
 def test_each_command_has_help(nxcdr: Any) -> None:
-    code = (
-        "import sys\n"
-        "from nxcdr_async.cli import main\n"
-        f"for command in {COMMANDS}:\n"
-        "    sys.argv = ['nxcdr', command, '--help']\n"
-        "    try: main()\n"
-        "    except SystemExit as ended: assert not ended.code\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], env=nxcdr.environment, capture_output=True, check=True)
-    for command in COMMANDS:
-        assert f"Usage: nxcdr {command} " in done.stdout.decode()
+    for command, ended in zip(COMMANDS, nxcdr.each([(command, "--help") for command in COMMANDS]), strict=True):
+        assert ended.code == 0
+        assert ended.out.startswith(f"Usage: nxcdr {command} ")
+        assert max(map(len, ended.out.splitlines())) <= 80
 
 
 def test_help_names_every_command_and_fits_a_terminal(nxcdr: Any) -> None:
@@ -46,6 +37,7 @@ def test_help_imports_nothing_heavy_of_its_own(nxcdr: Any) -> None:
         "except SystemExit: print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], env=nxcdr.environment, capture_output=True, check=True)
+    # What `import nxcdr_async` itself takes is not the command line's doing.
     heavy = {"aiohttp", "anyio", "attr", "cattrs", "duckdb", "msgspec", "pyarrow", "rich", "zoneinfo"}
     assert not heavy & set(done.stderr.decode().split())
 
@@ -62,31 +54,29 @@ def test_without_typer_it_says_what_to_install(nxcdr: Any) -> None:
     assert done.stderr == b"error: nxcdr needs typer and rich: pip install 'nxcdr-async[cli]'\n"
 
 
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (("calls", "--start", "2026-01-02", "--end", "2026-01-01"), "must be after start"),
-        (("calls", "--start", "today", "--end", "2026-01-01"), "--start 'today' is no time"),
-        (("did", "--start", "2026-01-01T00:00"), "--start '2026-01-01T00:00' is no day"),
-        (("did", "--start", "2026-01-02", "--end", "2026-01-01"), "must not be before"),
-        (("calls", *DAY, "--tz", "Mars/Olympus"), "--tz 'Mars/Olympus' is no time zone"),
-        (("calls", *DAY, "--region", "mars"), "unknown region 'mars'"),
-        (("calls", *DAY, "--gateway", "http://gateway.example"), "must be https"),
-        (("calls", *DAY, "--rate", "0"), "rate is 0"),
-        (("calls", *DAY, "--direction", "up"), "inbound"),
-        (("calls", *DAY, "--concurrency", "0"), "--concurrency"),
-        (("order", "NXO1"), "--tenant"),
-        (("demo", "--to", "no-such-folder/calls.duckdb"), "there is no folder no-such-folder"),
-        (("demo", "--to", "."), "is a folder"),
-    ],
-)
-def test_wrong_usage_is_told_in_a_line(nxcdr: Any, words: tuple[str, ...], told: str) -> None:
-    ended = nxcdr(*words)
-    assert ended.code == 2
-    assert ended.out == ""
-    last = ended.err.splitlines()[-1]
-    assert last.lower().startswith("error: ")
-    assert told in last
+WRONG = [
+    (("calls", "--start", "2026-01-02", "--end", "2026-01-01"), "must be after start"),
+    (("calls", "--start", "today", "--end", "2026-01-01"), "--start 'today' is no time"),
+    (("did", "--start", "2026-01-01T00:00"), "--start '2026-01-01T00:00' is no day"),
+    (("did", "--start", "2026-01-02", "--end", "2026-01-01"), "must not be before"),
+    (("calls", *DAY, "--tz", "Mars/Olympus"), "--tz 'Mars/Olympus' is no time zone"),
+    (("calls", *DAY, "--region", "mars"), "unknown region 'mars'"),
+    (("calls", *DAY, "--gateway", "http://gateway.example"), "must be https"),
+    (("calls", *DAY, "--rate", "0"), "rate is 0"),
+    (("calls", *DAY, "--direction", "up"), "inbound"),
+    (("calls", *DAY, "--concurrency", "0"), "--concurrency"),
+    (("order", "NXO1"), "--tenant"),
+    (("demo", "--to", "no-such-folder/calls.duckdb"), "there is no folder no-such-folder"),
+    (("demo", "--to", "."), "is a folder"),
+]
+
+
+def test_wrong_usage_is_told_in_a_line(nxcdr: Any) -> None:
+    for (_, told), ended in zip(WRONG, nxcdr.each([words for words, _ in WRONG]), strict=True):
+        assert (ended.code, ended.out) == (2, "")
+        last = ended.err.splitlines()[-1]
+        assert last.lower().startswith("error: ")
+        assert told in last
 
 
 def test_missing_credentials(nxcdr: Any) -> None:
