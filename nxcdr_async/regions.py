@@ -48,7 +48,7 @@ class Region(Enum):
         if found is None:
             known = ", ".join(cls.__members__)
             raise ConfigurationError(
-                f"unknown region {name!r}: use one of {known}, or give the base URL of another gateway as gateway=…",
+                f"unknown region {name!r}: use one of {known}, or give the base URL of another gateway instead",
             )
         return found
 

@@ -12,7 +12,14 @@ from attrs import define, field
 from nxcdr_async.clock import GatewayClock
 from nxcdr_async.connection import Connection
 from nxcdr_async.credentials import Credentials, FlashApp
-from nxcdr_async.errors import ClockSkewError, ConfigurationError, NxcdrError, ServerError, ThrottledError
+from nxcdr_async.errors import (
+    ClockSkewError,
+    ConfigurationError,
+    GatewayError,
+    NxcdrError,
+    ServerError,
+    ThrottledError,
+)
 from nxcdr_async.limiter import Limiter, Slot
 from nxcdr_async.retry import (
     LONGEST_RETRY_AFTER,
@@ -35,7 +42,7 @@ class _Counts:
     retries: int = 0
     throttled: int = 0
     clock_refusals: int = 0
-    heard: int = 0
+    is_heard: bool = False
 
 
 def steady_clock() -> Callable[[], float]:
@@ -122,7 +129,7 @@ class Transport:
         """
         if isinstance(fault, ThrottledError):
             self._counts.throttled += 1
-        most = MOST_ATTEMPTS if self._counts.heard else MOST_ATTEMPTS_UNHEARD
+        most = MOST_ATTEMPTS if self._counts.is_heard else MOST_ATTEMPTS_UNHEARD
         if not is_worth_retrying(fault) or attempt >= most:
             if attempt > 1:
                 fault.add_note(f"after {attempt} attempts")
@@ -154,7 +161,6 @@ class Transport:
 
     def _read(self, endpoint: Endpoint[Any], reply: Reply, *, sent: float, correction: float) -> Page:
         received = self.now()
-        self._counts.heard += 1
         self.clock.observe(
             sent=sent,
             received=received,
@@ -173,10 +179,13 @@ class Transport:
             # Its frames hold the reply, which may send a secret back: they go no further.
             failure = refusal.with_traceback(None)
         else:
+            self._counts.is_heard = True
             self.clock.accepted(correction)
             self._budget.earn()
             self.limiter.eased()
             return page
+        # A web page in place of an answer may come from anywhere; a refusal, if only by status, is a gateway's.
+        self._counts.is_heard = self._counts.is_heard or isinstance(failure, GatewayError)
         if isinstance(failure, ClockSkewError):
             self.clock.refused(correction)
         raise failure

@@ -57,7 +57,9 @@ def exit_code(error: NxcdrError) -> int:
 
 
 def _prepare() -> None:
-    # What `kill` sends ends a command as Ctrl-C does: with everything closed and cleaned up.
+    # What `kill` sends ends a command as Ctrl-C does: with everything closed and cleaned up. A shell starts what it
+    # puts in the background with SIGINT ignored, and then neither would.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda _number, _frame: signal.raise_signal(signal.SIGINT))
     level = _log_level()
     if level is not None:

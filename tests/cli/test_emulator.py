@@ -48,6 +48,14 @@ def test_its_first_line_tells_how_to_use_it(nxcdr: Any, number: signal.Signals) 
     }
 
 
+def test_it_can_be_killed_when_a_shell_put_it_in_the_background(nxcdr: Any) -> None:
+    ignoring = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *nxcdr.command("emulator", "--calls", "5")]
+    with subprocess.Popen(ignoring, env=nxcdr.environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline()
+        process.terminate()
+        assert process.wait(20) == 0
+
+
 def test_it_can_end_with_its_stdin(nxcdr: Any) -> None:
     with subprocess.Popen(
         nxcdr.command("emulator", "--calls", "5", "--while-stdin-open"),
