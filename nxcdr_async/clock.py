@@ -80,9 +80,17 @@ class GatewayClock:
     def refused(self, used_correction: float) -> None:
         """Learn that a timestamp made with this correction was refused (code 1004), after `observe` of that reply.
 
-        If the reply's own `Date` would lead to the same timestamp again, it is not the clock the gateway checks by.
+        If the reply's own `Date` would lead to the same timestamp again, though none like it was ever accepted, it is
+        not the clock the gateway checks by. Should timestamps by our own clock be refused then, it gets a new trial.
         """
-        if used_correction and abs(self.correction - used_correction) < SAME_SKEW:
+        if not self.trusted:
+            self.trusted = not used_correction
+            return
+        if (
+            used_correction
+            and not self.was_accepted(used_correction)
+            and abs(self.correction - used_correction) < SAME_SKEW
+        ):
             self.trusted = False
 
 

@@ -50,11 +50,15 @@ class Connection:
             MalformedReplyError: the reply is far too long.
             ConfigurationError: closed, or used from another event loop.
         """
-        http = self._client()
+        outcome = await self._exchange(self._client(), gateway, request)
+        if isinstance(outcome, Reply):
+            return outcome
+        # Raised here, out of reach of what aiohttp raised and of the frames it was raised in: both may hold an address
+        # with a secret in its query.
+        raise outcome
+
+    async def _exchange(self, http: aiohttp.ClientSession, gateway: str, request: Request) -> Reply | NxcdrError:
         host = gateway.split("://", 1)[1]
-        # The error is raised outside the except blocks, so that aiohttp's own, which may quote an address with a
-        # secret in its query, is neither its cause nor its context.
-        failure: NxcdrError
         try:
             async with http.request(
                 request.method,
@@ -68,22 +72,26 @@ class Connection:
                 body = await _read_body(response)
                 return Reply(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError):
-            failure = CertificateError(
+            return CertificateError(
                 f"the TLS certificate of {host} was not accepted: check the address, this machine's clock and its "
                 "certificates",
             )
         except TimeoutError:
-            failure = TimedOutError(f"no whole reply from {host} within {self.timeout:g} s")
+            return TimedOutError(f"no whole reply from {host} within {self.timeout:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            failure = TransportError(f"no whole reply from {host}: {_reason(error)}")
+            return TransportError(f"no whole reply from {host}: {_reason(error)}")
         except MalformedReplyError as error:
-            failure = error.with_traceback(None)
-        raise failure
+            return error.with_traceback(None)
+        except asyncio.CancelledError:
+            if http.closed and not _is_cancelled():
+                # aiohttp cancels who waits for a connection of a client session that is closed.
+                return ConfigurationError("the aiohttp.ClientSession given as http was closed while it was used")
+            raise
 
     async def aclose(self) -> None:
         """Close the connections that were opened here, and no others."""
         self._closed = True
-        if self._own_http is not None:
+        if self._own_http is not None and self._loop is asyncio.get_running_loop():
             await self._own_http.close()
 
     def check_usable(self) -> None:
@@ -113,6 +121,11 @@ class Connection:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._own_http
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:

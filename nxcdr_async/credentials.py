@@ -19,7 +19,7 @@ def _header_safe(_instance: object, attribute: "attrs.Attribute[str]", value: st
 
 
 def _known_algorithm(_instance: object, _attribute: "attrs.Attribute[str]", value: str) -> None:
-    if value not in {"md5", "sha256"}:
+    if value not in ("md5", "sha256"):
         raise ConfigurationError(f"algorithm {value!r} is not known: use 'md5' or 'sha256'")
 
 

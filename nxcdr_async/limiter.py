@@ -16,6 +16,9 @@ FIRST_LIMIT = 8
 HIGHEST_LIMIT = 64
 """Requests in flight an adaptive session never exceeds."""
 
+MOST_CONCURRENCY = 10_000
+"""The highest ceiling that can be asked for."""
+
 SHRINK = 0.7
 """What is left of the limit after a congestion event."""
 
@@ -47,7 +50,9 @@ class Limiter:
         sleep: Callable[[float], Awaitable[Any]] = anyio.sleep,
     ) -> None:
         if concurrency is not None and (
-            not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1
+            not isinstance(concurrency, int)
+            or isinstance(concurrency, bool)
+            or not 1 <= concurrency <= MOST_CONCURRENCY
         ):
             raise ConfigurationError(f"concurrency is {concurrency!r}: give a whole number from 1, or None to adapt")
         if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1e6):  # noqa: PLR2004 - no rate beyond it means anything

@@ -1,6 +1,6 @@
 """When to ask again, and how long to wait first; all numbers of it. Pure: chance and time are arguments."""
 
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from attrs import define
@@ -95,7 +95,6 @@ def read_retry_after(value: str | None, *, now: float) -> float | None:
         return float(text)
     try:
         moment = parsedate_to_datetime(text)
+        return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (aware - datetime.fromtimestamp(now, UTC)).total_seconds())

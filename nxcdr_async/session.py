@@ -21,19 +21,21 @@ from nxcdr_async.pages import (
     CappedList,
     CountedPages,
     Mailbox,
+    PageSize,
     Paginator,
     Pump,
     RowStructurer,
     Sequencer,
     Source,
     WindowedPages,
+    stop,
 )
 from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
 from nxcdr_async.regions import Region, checked_gateway
 from nxcdr_async.settings import settings_from
 from nxcdr_async.stats import PaginatorStats, SessionStats
 from nxcdr_async.transport import Transport
-from nxcdr_async.windows import WindowPlan, window_of
+from nxcdr_async.windows import WindowPlan, check_offset, window_of
 from nxcdr_async.wire import (
     CALLS,
     DID,
@@ -50,6 +52,9 @@ from nxcdr_async.wire import (
 RecordT = TypeVar("RecordT")
 
 OnBadRow = Literal["raise", "skip"]
+
+LONGEST_TIMEOUT = 86_400.0
+"""Seconds; an attempt that may take longer has no timeout worth the name."""
 
 ROWS_A_WINDOW = 1_000
 """Calls a window should hold at most: at 100 a page, the short page at its end is about a twentieth of its requests."""
@@ -105,8 +110,10 @@ class CdrSession:
         self.naive_zone = _checked(naive_zone, tzinfo, "naive_zone", "a tzinfo such as ZoneInfo('Asia/Shanghai')")
         self.converter: Converter = make_converter(self.naive_zone)
         """Turns rows into records; register cattrs hooks of your own on it before the first request."""
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
-            raise ConfigurationError(f"timeout is {timeout!r}: give the seconds of one attempt as a number above 0")
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < LONGEST_TIMEOUT:
+            raise ConfigurationError(
+                f"timeout is {timeout!r}: give the seconds of one attempt, above 0 and below a day"
+            )
         own = None if gateway is None else checked_gateway(gateway)
         self._limiter = Limiter(concurrency=concurrency, rate=rate)
         self._connection = Connection(
@@ -122,6 +129,7 @@ class CdrSession:
             credentials=_checked(credentials, Credentials | None, "credentials", "Credentials(access_key, secret)"),
             flash_app=_checked(flash_app, FlashApp | None, "flash_app", "FlashApp(appkey, secretkey)"),
         )
+        self._page_sizes = {endpoint.name: PageSize(endpoint.page_size) for endpoint in (CALLS, FLASH)}
         self._pumps: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -134,7 +142,7 @@ class CdrSession:
         Raises:
             ConfigurationError: half a key pair, or a value that cannot work.
         """
-        return cls(**{**settings_from(os.environ), **overrides})
+        return cls(**{**settings_from(os.environ, given=overrides), **overrides})
 
     @property
     def stats(self) -> SessionStats:
@@ -159,7 +167,7 @@ class CdrSession:
         """Read the calls of a range (cdr/page).
 
         No document says which ends of a range count, nor by which time it is filtered. So a call that a gateway gives
-        for the second before `start` is handed out too, rather than one lost.
+        for the second before `start`, or for `end` itself, is handed out too, rather than one lost.
 
         Args:
             start: aware; the first moment of the range.
@@ -196,8 +204,9 @@ class CdrSession:
                 parameters=partial(query.page, size=CALLS.page_size),
                 rows=rows,
                 moment=CALLS.moment,
+                finish=CALLS.finish,
                 row_key=CALLS.row_key,
-                page_size=CALLS.page_size,
+                page_size=self._page_sizes[CALLS.name],
                 stats=stats,
             )
 
@@ -216,7 +225,11 @@ class CdrSession:
         parameters = order_parameters(order_id, tenant_id)
         self._transport.need_credentials()
         page = await self._transport.ask(ORDER, parameters)
-        calls = {call.call_id: call for call in map(self._structurer(ORDER), page.rows)}
+        if page.is_vague:
+            page = await self._transport.ask(ORDER, parameters)
+        calls: dict[str, CallRecord] = {}
+        for call in map(self._structurer(ORDER), page.rows):
+            calls.setdefault(call.call_id, call)
         return sorted(calls.values(), key=lambda call: (call.start_time, call.call_id))
 
     def did_calls(
@@ -256,6 +269,7 @@ class CdrSession:
                 ask=self._asker(DID),
                 parameters=partial(query.page, size=DID.page_size),
                 rows=rows,
+                moment=DID.moment,
                 row_key=DID.row_key,
                 page_size=DID.page_size,
                 stats=stats,
@@ -283,9 +297,11 @@ class CdrSession:
             bad_row_callback: as for `calls`.
 
         Raises:
-            ConfigurationError: a naive time, an end before the start, no flash-call application.
+            ConfigurationError: a naive time, an end before the start, no flash-call application, a `naive_zone` whose
+                offset changes inside the range.
         """
         window = window_of(start, end)
+        check_offset(self.naive_zone, window)
         self._transport.need_flash_app()
 
         def source(stats: PaginatorStats, rows: RowStructurer[FlashCallRecord]) -> Source[FlashCallRecord]:
@@ -295,7 +311,8 @@ class CdrSession:
                 zone=self.naive_zone,
                 rows=rows,
                 moment=FLASH.moment,
-                cap=FLASH.page_size,
+                row_key=FLASH.row_key,
+                page_size=self._page_sizes[FLASH.name],
                 stats=stats,
             )
 
@@ -303,12 +320,8 @@ class CdrSession:
 
     async def aclose(self) -> None:
         """Stop every paginator and close what this session opened. Closing twice does no harm."""
-        pumps = list(self._pumps)
-        for pump in pumps:
-            pump.cancel()
+        await stop(list(self._pumps))
         with anyio.CancelScope(shield=True):
-            if pumps:
-                await asyncio.wait(pumps)
             await self._connection.aclose()
 
     async def __aenter__(self) -> Self:
@@ -338,10 +351,12 @@ class CdrSession:
         on_bad_row: OnBadRow,
         bad_row_callback: Callable[[RecordError], object] | None,
     ) -> Paginator[RecordT]:
-        if on_bad_row not in {"raise", "skip"}:
+        if on_bad_row not in ("raise", "skip"):
             raise ConfigurationError(f"on_bad_row is {on_bad_row!r}: give 'raise' or 'skip'")
         if bad_row_callback is not None and on_bad_row == "raise":
             raise ConfigurationError("bad_row_callback gets the rows that are skipped: give on_bad_row='skip' with it")
+        if bad_row_callback is not None and not callable(bad_row_callback):
+            raise ConfigurationError("bad_row_callback cannot be called: give a function of one argument")
         stats = PaginatorStats()
         take = None if on_bad_row == "raise" else bad_row_callback or _ignore
         rows = RowStructurer(self._structurer(endpoint), take, stats)

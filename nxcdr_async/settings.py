@@ -1,14 +1,18 @@
 """The settings of a session that an environment holds. Pure: the environment is an argument."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError
 
 
-def settings_from(environment: Mapping[str, str]) -> dict[str, Any]:
+def settings_from(environment: Mapping[str, str], *, given: Collection[str] = ()) -> dict[str, Any]:
     """Return the arguments for a session: region, gateway, credentials and flash_app, as far as they are set.
+
+    Args:
+        environment: the variables.
+        given: names of arguments that need not be looked for.
 
     Raises:
         ConfigurationError: half a key pair.
@@ -18,9 +22,9 @@ def settings_from(environment: Mapping[str, str]) -> dict[str, Any]:
         for name, variable in (("region", "NXCDR_REGION"), ("gateway", "NXCDR_GATEWAY"))
         if environment.get(variable)
     }
-    if pair := _pair(environment, "NXCDR_ACCESS_KEY", "NXCDR_ACCESS_SECRET"):
+    if "credentials" not in given and (pair := _pair(environment, "NXCDR_ACCESS_KEY", "NXCDR_ACCESS_SECRET")):
         found["credentials"] = Credentials(*pair)
-    if pair := _pair(environment, "NXCDR_FLASH_APPKEY", "NXCDR_FLASH_SECRETKEY"):
+    if "flash_app" not in given and (pair := _pair(environment, "NXCDR_FLASH_APPKEY", "NXCDR_FLASH_SECRETKEY")):
         found["flash_app"] = FlashApp(*pair)
     return found
 

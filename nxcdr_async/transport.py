@@ -22,7 +22,6 @@ from nxcdr_async.errors import (
 )
 from nxcdr_async.limiter import Limiter, Slot
 from nxcdr_async.retry import (
-    LONGEST_RETRY_AFTER,
     MOST_ATTEMPTS,
     MOST_ATTEMPTS_UNHEARD,
     RetryBudget,
@@ -135,7 +134,7 @@ class Transport:
                 fault.add_note(f"after {attempt} attempts")
             raise fault
         if isinstance(fault, ThrottledError | ServerError) and fault.retry_after:
-            self.limiter.hold(min(fault.retry_after, LONGEST_RETRY_AFTER))
+            self.limiter.hold(fault.retry_after)
         wait = delay_before(attempt + 1, chance=self.chance(), within_budget=self._budget.spend())
         _log.info("attempt %d failed with %s, next in %.2f s", attempt, type(fault).__name__, wait)
         return wait

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from itertools import pairwise
 from typing import Self
 
@@ -13,6 +13,10 @@ from nxcdr_async.errors import ConfigurationError
 HOUR = 3600
 HOURS_A_WEEK = 168
 WEEK = HOURS_A_WEEK * HOUR
+HALF_A_DAY = 12 * HOUR
+SURELY_SOME = 3.0
+"""Calls to be expected in a window beyond which an answer without any is doubted."""
+
 TOO_FULL = 2.5
 """A window is split when it seems to hold this many times the calls it should."""
 
@@ -72,6 +76,21 @@ def window_of(start: datetime, end: datetime) -> Window:
     if end <= start:
         raise ConfigurationError(f"end ({end.isoformat()}) must be after start ({start.isoformat()})")
     return Window(math.floor(start.timestamp()), math.ceil(end.timestamp()))
+
+
+def check_offset(zone: tzinfo, window: Window) -> None:
+    """Check that local times say when, all over a range.
+
+    Raises:
+        ConfigurationError: the zone changes its offset inside the range, so an hour of local times comes twice.
+    """
+    moments = [*range(window.start, window.end, HALF_A_DAY), window.end]
+    offsets = {datetime.fromtimestamp(moment, UTC).astimezone(zone).utcoffset() for moment in moments}
+    if len(offsets) > 1:
+        raise ConfigurationError(
+            f"naive_zone {zone} changes its offset from UTC inside this range, so the vendor's local times do not say "
+            "when: give a fixed offset, such as datetime.timezone(timedelta(hours=8))",
+        )
 
 
 @define
@@ -156,6 +175,10 @@ class WindowPlan:
             return float(len(starts))
         span = max(1.0, abs(starts[-1] - starts[0]))
         return max(float(len(starts)), len(starts) * window.seconds / span)
+
+    def expects_calls(self, window: Window) -> bool:
+        """Tell whether an answer without any calls would be a surprise, as it always is for the whole range."""
+        return window == self.whole or self.density.expected(window) >= SURELY_SOME
 
     def split(self, window: Window, starts: list[float], rows: float) -> list[Window]:
         """Give the parts to read instead of a window that turned out too full.

@@ -1,16 +1,17 @@
 """Reading an API that answers with the first rows of a range, without pages or a total: the flash-call list."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime, tzinfo
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from attrs import define, field
 
 from nxcdr_async.convert import to_local
 from nxcdr_async.errors import NxcdrError, SaturatedSecondError
-from nxcdr_async.pages.source import Ask, Piece, Rows, RowStructurer, Split, piece_of, span_of
+from nxcdr_async.pages.source import Ask, PageSize, Piece, Rows, RowStructurer, Split, piece_of, span_of
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window, WindowPlan
+from nxcdr_async.wire import Page
 
 RecordT = TypeVar("RecordT")
 
@@ -28,7 +29,8 @@ class CappedList(Generic[RecordT]):
         zone: the vendor's zone, for the times of a request.
         rows: turns rows into records.
         moment: the time of a record.
-        cap: the rows of a full answer.
+        row_key: the id of a raw row, None without one.
+        page_size: how many rows fill an answer.
     """
 
     plan: WindowPlan
@@ -36,7 +38,8 @@ class CappedList(Generic[RecordT]):
     zone: tzinfo
     rows: RowStructurer[RecordT]
     moment: Callable[[RecordT], datetime]
-    cap: int
+    row_key: Callable[[Any], Hashable]
+    page_size: PageSize
     stats: PaginatorStats
     _start_counts: bool = field(default=False, init=False)
     _end_counts: bool = field(default=False, init=False)
@@ -59,7 +62,7 @@ class CappedList(Generic[RecordT]):
                 return Rows(records)
             if window.seconds > 1:
                 self.stats.splits += 1
-                rows = max(self.plan.estimate(window, starts), 2.0 * self.cap)
+                rows = max(self.plan.estimate(window, starts), 2.0 * self.page_size.rows)
                 return Split([piece_of(part) for part in self.plan.split(window, starts, rows)])
             return Rows(await self._read_second(window, records))
         except Exception as error:  # noqa: BLE001 - handed on with the records before it, and raised by the paginator
@@ -85,8 +88,8 @@ class CappedList(Generic[RecordT]):
             known += [record for record in held if record not in known]
         moment = datetime.fromtimestamp(second, UTC)
         raise SaturatedSecondError(
-            f"the second {moment.isoformat()} holds {self.cap} flash calls or more, as many as the list can answer "
-            "with: ask the vendor for the rest of that second, and read on from the next one",
+            f"the second {moment.isoformat()} holds {self.page_size.rows} flash calls or more, as many as the list can "
+            "answer with: ask the vendor for the rest of that second, and read on from the next one",
             second=moment,
         )
 
@@ -103,11 +106,33 @@ class CappedList(Generic[RecordT]):
         }
         try:
             page = await self.ask(parameters)
-            page = await self.ask(parameters) if page.is_vague else page
+            if not page.rows and (page.is_vague or self.plan.expects_calls(Window(start, end + 1))):
+                # A throttled gateway may answer with nothing instead of a refusal.
+                page = await self.ask(parameters)
+            page = await self._complete(page, parameters)
         except NxcdrError as error:
             error.add_note(f"while reading {span_of(window)}")
             raise
         records.extend(self.rows.records(page.rows))
         self._start_counts = self._start_counts or bool(self._of_second(records, start))
         self._end_counts = self._end_counts or bool(self._of_second(records, end))
-        return len(page.rows) >= self.cap
+        return self.page_size.is_full(len(page.rows))
+
+    async def _complete(self, page: Page, parameters: Mapping[str, str]) -> Page:
+        """Look behind a short answer, as the vendor tells to: from the time of its last row on.
+
+        More rows mean that the gateway caps its answers lower than documented, unless the same question now has a
+        longer answer: then they just arrived.
+        """
+        came = len(page.rows)
+        if self.page_size.is_full(came) or not self.page_size.is_doubtful(came):
+            return page
+        last = max((str(row.get("gmtCreate")) for row in page.rows if isinstance(row, dict)), default="")
+        beyond = await self.ask({**parameters, "start": max(last, parameters["start"])})
+        known = {self.row_key(row) for row in page.rows}
+        if all(self.row_key(row) in known for row in beyond.rows):
+            self.page_size.learn(came, more_behind=False)
+            return page
+        again = await self.ask(parameters)
+        self.page_size.learn(came, more_behind=len(again.rows) <= came)
+        return again

@@ -1,6 +1,5 @@
 """Reading an API that tells with each page how many rows a day has: did/cdr."""
 
-import math
 from collections.abc import Callable, Hashable, Mapping
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Any, Generic, TypeVar
@@ -34,6 +33,7 @@ class CountedPages(Generic[RecordT]):
         ask: asks for one page.
         parameters: of the request for a page of a day.
         rows: turns rows into records.
+        moment: the time of a record.
         row_key: the id of a raw row, None without one.
         page_size: the rows of a full page.
     """
@@ -44,6 +44,7 @@ class CountedPages(Generic[RecordT]):
     ask: Ask
     parameters: Callable[[date, int], Mapping[str, Any]]
     rows: RowStructurer[RecordT]
+    moment: Callable[[RecordT], datetime]
     row_key: Callable[[Any], Hashable]
     page_size: int
     stats: PaginatorStats
@@ -69,14 +70,14 @@ class CountedPages(Generic[RecordT]):
             for _ in range(MOST_PASSES):
                 if is_proven:
                     self.stats.windows += 1
-                    return self._rows(pages)
+                    return self._rows(day, pages)
                 pages.clear()
                 await self._read_in_order(day, pages)
                 is_proven = self._covers(pages)
         except Exception as error:  # noqa: BLE001 - handed on with the records before it, and raised by the paginator
-            return self._rows(pages, error)
+            return self._rows(day, pages, error)
         told, came = pages[1].total_rows, sum(len(page.rows) for page in pages.values())
-        return self._rows(pages, IncompleteError(f"{day}: the gateway tells of {told} rows but gave {came}"))
+        return self._rows(day, pages, IncompleteError(f"{day}: the gateway tells of {told} rows but gave {came}"))
 
     async def _fan_out(self, day: date, pages: dict[int, Page]) -> None:
         """Ask for the first page and then for all others at once; the error of the lowest failing page is raised."""
@@ -119,7 +120,7 @@ class CountedPages(Generic[RecordT]):
 
     def _page_count(self, page: Page) -> int:
         """Return how many pages a day has; a gateway may make its pages smaller than asked for."""
-        told = max(page.total_pages or 1, math.ceil((page.total_rows or 0) / self.page_size))
+        told = max(page.total_pages or 1, -(-(page.total_rows or 0) // self.page_size))
         return min(MOST_PAGES, told)
 
     def _is_last(self, page: Page, number: int) -> bool:
@@ -136,28 +137,40 @@ class CountedPages(Generic[RecordT]):
         return len(totals) == 1 and distinct == came == next(iter(totals))
 
     def _covers(self, pages: dict[int, Page]) -> bool:
-        """Tell whether pages read in ascending order hold at least the rows there were at their start.
+        """Tell whether pages read in ascending order hold the rows there were at their start, and no untold ones.
 
         Rows that arrived meanwhile repeat others, which the sequencer leaves out by id; rows without an id cannot be
         told apart, so they need a day that stands still.
         """
-        told = pages[1].total_rows
-        distinct, came = self._count(pages)
+        totals = [page.total_rows for page in pages.values() if page.total_rows is not None]
         has_ids = all(self.row_key(row) is not None for page in pages.values() for row in page.rows)
-        if told is None or not has_ids:
+        if len(totals) < len(pages) or not has_ids:
             return self._agrees(pages)
-        return self._is_last(pages[max(pages)], max(pages)) and told <= distinct <= came
+        distinct, _ = self._count(pages)
+        return self._is_last(pages[max(pages)], max(pages)) and totals[0] <= distinct <= max(totals)
 
     def _count(self, pages: dict[int, Page]) -> tuple[int, int]:
         keys = [self.row_key(row) for page in pages.values() for row in page.rows]
         known = [key for key in keys if key is not None]
         return len(set(known)) + len(keys) - len(known), len(keys)
 
-    def _rows(self, pages: dict[int, Page], error: Exception | None = None) -> Rows[RecordT]:
+    def _rows(self, day: date, pages: dict[int, Page], error: Exception | None = None) -> Rows[RecordT]:
         records: list[RecordT] = []
         try:
             for number in sorted(pages):
                 records.extend(self.rows.records(pages[number].rows))
-        except Exception as bad:  # noqa: BLE001 - a bad row, or an error of the user's callback, handed on likewise
-            return Rows(records, error or bad)
+            self._check_inside(day, records)
+        except Exception as fault:  # noqa: BLE001 - a bad row, an error of the user's callback, an ignored date: likewise
+            return Rows(records, error or fault)
         return Rows(records, error)
+
+    def _check_inside(self, day: date, records: list[RecordT]) -> None:
+        """Notice a gateway that ignores the date.
+
+        Raises:
+            IncompleteError: most calls start over a day outside of it.
+        """
+        days = (self.moment(record).astimezone(self.zone).date() for record in records)
+        outside = sum(1 for other in days if abs(other - day) > timedelta(days=1))
+        if outside * 2 > len(records):
+            raise IncompleteError(f"{day}: {outside} of {len(records)} calls are of other days: the date is ignored")

@@ -2,7 +2,8 @@
 
 import asyncio
 import warnings
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -13,6 +14,18 @@ from nxcdr_async.pages.pump import Mailbox, Pump
 from nxcdr_async.stats import PaginatorStats
 
 RecordT = TypeVar("RecordT")
+
+
+async def stop(tasks: Collection["asyncio.Task[None]"]) -> None:
+    """Cancel tasks and wait for their end; tasks of another event loop are told, but cannot be waited for."""
+    here = asyncio.get_running_loop()
+    under_way = [task for task in tasks if not task.done() and not task.get_loop().is_closed()]
+    for task in under_way:
+        task.get_loop().call_soon_threadsafe(task.cancel)
+    own = [task for task in under_way if task.get_loop() is here]
+    if own:
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait(own)
 
 
 class Paginator(Generic[RecordT]):
@@ -43,7 +56,7 @@ class Paginator(Generic[RecordT]):
         self._pump: Pump[RecordT] | None = None
         self._mailbox: Mailbox[RecordT] = Mailbox()
         self._task: asyncio.Task[None] | None = None
-        self._batch: Iterator[RecordT] = iter(())
+        self._batch: deque[RecordT] = deque()
         self._closed = False
         self._ended = False
 
@@ -68,22 +81,17 @@ class Paginator(Generic[RecordT]):
     async def aclose(self) -> None:
         """Stop, and wait until no request is under way. Closing twice does no harm."""
         self._closed = True
-        task = self._task
-        if task is None or task.done():
-            return
-        task.cancel()
-        with anyio.CancelScope(shield=True):
-            await asyncio.wait([task])
+        if self._task is not None:
+            await stop([self._task])
 
     def __aiter__(self) -> Self:
         self._check_not_ended()
         return self
 
     async def __anext__(self) -> RecordT:
-        while True:
-            for record in self._batch:
-                return record
-            self._batch = iter(await self._next_batch())
+        while not self._batch:
+            self._batch.extend(await self._next_batch())
+        return self._batch.popleft()
 
     async def __aenter__(self) -> Self:
         return self
@@ -115,7 +123,11 @@ class Paginator(Generic[RecordT]):
             raise ConfigurationError("a Paginator can be read once: ask the session for a new one")
 
     async def _rest_of_page(self) -> list[RecordT]:
-        return list(self._batch) or await self._next_batch()
+        if not self._batch:
+            return await self._next_batch()
+        rest = list(self._batch)
+        self._batch.clear()
+        return rest
 
     async def _next_batch(self) -> list[RecordT]:
         if self._closed:
@@ -125,7 +137,7 @@ class Paginator(Generic[RecordT]):
         if batch is not None:
             return batch
         if pump.error is not None:
-            raise pump.error
+            raise _visible(pump.error)
         if self._closed:
             raise ConfigurationError("the paginator was closed while it was read")
         if not pump.finished:
@@ -139,8 +151,20 @@ class Paginator(Generic[RecordT]):
             # The one unstructured task of the package. The pump knows nothing of the paginator, so that a paginator
             # nobody holds any more is dropped at once, and its task with it.
             self._task = asyncio.create_task(self._pump.run(), name="nxcdr_async paginator")
+            # Even a task that is cancelled before its first step ends the wait for its batches.
+            mailbox = self._mailbox
+            self._task.add_done_callback(lambda _: mailbox.end())
             self._on_start(self._task)
+        if self._task is not None and self._task.get_loop() is not asyncio.get_running_loop():
+            raise ConfigurationError("the paginator was started in another event loop: read it there")
         return self._pump
+
+
+def _visible(error: Exception) -> Exception:
+    """Return what to raise for an error: itself, but for one that an `async for` would take for the end."""
+    if not isinstance(error, StopAsyncIteration):
+        return error
+    return RuntimeError("a callback raised StopAsyncIteration")
 
 
 class RecordPages(Generic[RecordT]):

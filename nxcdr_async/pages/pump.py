@@ -7,13 +7,14 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC
+from itertools import islice
 from typing import Generic, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from nxcdr_async.errors import NxcdrError
+from nxcdr_async.errors import NxcdrError, TransportError
 from nxcdr_async.pages.sequencer import Sequencer
 from nxcdr_async.pages.source import Piece, Rows, Source, Split
 from nxcdr_async.stats import PaginatorStats
@@ -97,10 +98,10 @@ class Pump(Generic[RecordT]):
             async with anyio.create_task_group() as workers:
                 try:
                     self.error = await self._deliver_all(workers)
+                    self.finished = self.error is None
                 except Exception as error:  # noqa: BLE001 - raised by the paginator, bare, not in a group
                     self.error = error
                 workers.cancel_scope.cancel()
-            self.finished = self.error is None
         finally:
             self.mailbox.end()
 
@@ -126,7 +127,7 @@ class Pump(Generic[RecordT]):
         """Keep as many pieces being read as are worth it, the earliest first, and as many again read ahead of need."""
         width = self.width()
         reading = sum(reader.is_reading for reader in self._line)
-        for reader in self._line:
+        for reader in islice(self._line, 2 * width):
             if reading >= width:
                 return
             if not reader.is_reading and reader.rows is None:
@@ -148,6 +149,11 @@ class Pump(Generic[RecordT]):
         result: Rows[RecordT] | Split
         try:
             result = await self.source.read(reader.piece)
+        except asyncio.CancelledError:
+            if workers.cancel_scope.cancel_called:
+                raise
+            # Not ours: were it let through, the group would take it for its own and end as if all were read.
+            result = Rows([], TransportError("a request was cancelled from outside; was its client session closed?"))
         except Exception as error:  # noqa: BLE001 - raised by the paginator when its turn comes
             result = Rows([], error)
         reader.is_reading = False
@@ -156,7 +162,6 @@ class Pump(Generic[RecordT]):
             self._line[place : place + 1] = [_Reader(part) for part in result.parts]
         else:
             reader.rows = result
-        self._start_readers(workers)
         self._progress.set()
 
     async def _deliver(self, records: list[RecordT]) -> None:

@@ -56,7 +56,7 @@ class Sequencer(Generic[RecordT]):
 
     def flush(self) -> list[RecordT]:
         """Return what was held back: no window follows."""
-        return self._release(before=datetime.max.replace(tzinfo=UTC))
+        return self._release(before=None)
 
     def _learn_filter(self, records: list[RecordT], start: datetime, end: datetime) -> None:
         self._has_strays = self._has_strays or any(self._moment(record) < start - OVERLAP for record in records)
@@ -79,11 +79,11 @@ class Sequencer(Generic[RecordT]):
         self._seen.append({identity for identity in map(self._identity, records) if identity is not None})
         return fresh
 
-    def _release(self, *, before: datetime) -> list[RecordT]:
-        ready = sorted((r for r in self._held if self._moment(r) < before), key=self._rank)
+    def _release(self, *, before: datetime | None) -> list[RecordT]:
+        ready = sorted((r for r in self._held if before is None or self._moment(r) < before), key=self._rank)
         if not ready:
             return ready
-        self._held = [r for r in self._held if self._moment(r) >= before]
+        self._held = [] if before is None else [r for r in self._held if self._moment(r) >= before]
         self.out_of_order += sum(1 for r in ready if self._moment(r) < self._released_until)
         self._released_until = max(self._released_until, self._moment(ready[-1]))
         return ready

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
 
-from attrs import define
+from attrs import define, field
 
 from nxcdr_async.errors import RecordError
 from nxcdr_async.stats import PaginatorStats
@@ -19,6 +19,40 @@ Ask = Callable[[Mapping[str, Any]], Awaitable[Page]]
 
 MOST_PAGES = 2_000
 """Pages of one piece beyond which a gateway is taken to answer without end."""
+
+
+@define
+class PageSize:
+    """How many rows a gateway really puts on a page; one for each session and API, as gateways may cap it lower.
+
+    A page that is shorter than asked for is the last one only if the gateway does not cap its pages at just that. It
+    does not once a page as long as asked for was seen; until then each length is looked behind once.
+
+    Attributes:
+        rows: the rows of a full page.
+        is_proven: whether a full page as long as asked for was seen.
+        cleared: shorter lengths that turned out to be no cap.
+    """
+
+    rows: int
+    is_proven: bool = False
+    cleared: set[int] = field(factory=set)
+
+    def is_full(self, came: int) -> bool:
+        """Tell whether so many rows fill a page."""
+        self.is_proven = self.is_proven or came >= self.rows
+        return came >= self.rows
+
+    def is_doubtful(self, came: int) -> bool:
+        """Tell whether so many rows, though fewer than asked for, may fill a page of this gateway."""
+        return came > 0 and not self.is_proven and came not in self.cleared
+
+    def learn(self, came: int, *, more_behind: bool) -> None:
+        """Take in whether there was more behind a page of so many rows."""
+        if more_behind:
+            self.rows, self.is_proven = came, True
+        else:
+            self.cleared.add(came)
 
 
 @define(frozen=True)
@@ -67,6 +101,7 @@ class RowStructurer(Generic[RecordT]):
     structure: Callable[[Any], RecordT]
     on_bad_row: Callable[[RecordError], object] | None
     stats: PaginatorStats
+    _skipped: set[str | None] = field(factory=set, init=False)
 
     def records(self, rows: list[Any]) -> Iterator[RecordT]:
         """Yield the records of rows.
@@ -80,10 +115,17 @@ class RowStructurer(Generic[RecordT]):
             except RecordError as bad:
                 if self.on_bad_row is None:
                     raise
-                self.stats.bad_rows += 1
-                self.on_bad_row(bad)
+                self._skip(bad, self.on_bad_row)
             else:
                 yield record
+
+    def _skip(self, bad: RecordError, on_bad_row: Callable[[RecordError], object]) -> None:
+        """Count a bad row and hand it on, once, though it may be read again with a narrower window."""
+        if bad.record_id is not None and bad.record_id in self._skipped:
+            return
+        self._skipped.add(bad.record_id)
+        self.stats.bad_rows += 1
+        on_bad_row(bad)
 
 
 def piece_of(window: Window) -> Piece:

@@ -4,21 +4,15 @@ from collections.abc import Callable, Hashable, Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from attrs import Factory, define, field
+from attrs import Factory, define
 
 from nxcdr_async.errors import IncompleteError, NxcdrError
-from nxcdr_async.pages.source import MOST_PAGES, Ask, Piece, Rows, RowStructurer, Split, piece_of, span_of
+from nxcdr_async.pages.source import MOST_PAGES, Ask, PageSize, Piece, Rows, RowStructurer, Split, piece_of, span_of
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window, WindowPlan, in_time_order
 from nxcdr_async.wire import Page
 
 RecordT = TypeVar("RecordT")
-
-SURELY_SOME = 3.0
-"""Calls to be expected in a window beyond which an answer without any is doubted."""
-
-ROUND = 5
-"""A gateway that caps its pages lower than documented would choose a multiple of this."""
 
 FARTHEST_OUTSIDE = 3600.0
 """Seconds a call may start outside the window that gave it, as gateways may filter by another time than the start."""
@@ -56,8 +50,9 @@ class WindowedPages(Generic[RecordT]):
         parameters: of the request for a page of a window.
         rows: turns rows into records.
         moment: the time of a record.
+        finish: the other time of a record that a gateway may filter by, if there is one.
         row_key: the id of a raw row, None without one.
-        page_size: the rows of a full page.
+        page_size: how many rows fill a page.
     """
 
     plan: WindowPlan
@@ -66,9 +61,9 @@ class WindowedPages(Generic[RecordT]):
     rows: RowStructurer[RecordT]
     moment: Callable[[RecordT], datetime]
     row_key: Callable[[Any], Hashable]
-    page_size: int
+    finish: Callable[[RecordT], datetime | None] | None
+    page_size: PageSize
     stats: PaginatorStats
-    _cleared: set[int] = field(factory=set, init=False)
 
     def next(self, *, readers: int) -> Piece | None:
         """Cut the next window."""
@@ -82,15 +77,16 @@ class WindowedPages(Generic[RecordT]):
         try:
             for number in range(1, MOST_PAGES + 1):
                 page = await self._page(window, number)
+                page = await self._complete(window, page) if number == 1 else page
                 news = reading.is_news(page.rows, [self.row_key(row) for row in page.rows])
                 for record in self.rows.records(page.rows):
                     reading.records.append(record)
                     reading.starts.append(self.moment(record).timestamp())
-                if await self._is_last(window, number, page):
+                if not self.page_size.is_full(len(page.rows)):
                     self.stats.windows += 1
                     self.plan.density.learn(window, reading.starts)
                     return Rows(reading.records)
-                self._check_inside(window, reading.starts[-len(page.rows) :])
+                self._check_inside(window, reading.records[-len(page.rows) :])
                 if not news:
                     return self._split_repeating(window, reading, number)
                 if self.plan.is_too_full(window, reading.starts):
@@ -105,26 +101,25 @@ class WindowedPages(Generic[RecordT]):
         A throttled gateway may answer with nothing instead of a refusal.
         """
         page = await self._ask(window, number)
-        if page.rows or (number == 1 and not page.is_vague and self.plan.density.expected(window) < SURELY_SOME):
+        if page.rows or not (number > 1 or page.is_vague or self.plan.expects_calls(window)):
             return page
         return await self._ask(window, number)
 
-    async def _is_last(self, window: Window, number: int, page: Page) -> bool:
-        """Tell whether a page is the last: it is short, unless the gateway makes its pages shorter than asked for.
+    async def _complete(self, window: Window, page: Page) -> Page:
+        """Look behind a short first page, in case the gateway caps its pages lower than it should.
 
-        A lower cap would be a round number; then a page beyond it is looked at, once for each such number.
+        More rows mean that it does, unless its first page is longer by now: then they just arrived.
         """
         came = len(page.rows)
-        if came >= self.page_size:
-            return False
-        if number > 1 or came == 0 or came % ROUND or came in self._cleared:
-            return True
-        beyond = await self._ask(window, 2)
-        if beyond.rows and not set(map(self.row_key, beyond.rows)) & set(map(self.row_key, page.rows)):
-            self.page_size = came
-            return False
-        self._cleared.add(came)
-        return True
+        if self.page_size.is_full(came) or not self.page_size.is_doubtful(came):
+            return page
+        known = {self.row_key(row) for row in page.rows}
+        if all(self.row_key(row) in known for row in (await self._ask(window, 2)).rows):
+            self.page_size.learn(came, more_behind=False)
+            return page
+        again = await self._ask(window, 1)
+        self.page_size.learn(came, more_behind=len(again.rows) <= came)
+        return again
 
     async def _ask(self, window: Window, number: int) -> Page:
         self.stats.pages += 1
@@ -144,9 +139,9 @@ class WindowedPages(Generic[RecordT]):
     async def _measure(self, window: Window) -> float:
         """Find about how many rows a window holds, whatever their order, by asking for pages ever further out."""
         number = 4
-        while number < MOST_PAGES and len((await self._ask(window, number)).rows) >= self.page_size:
+        while number < MOST_PAGES and self.page_size.is_full(len((await self._ask(window, number)).rows)):
             number *= 2
-        return float(number * self.page_size) * 0.75
+        return float(number * self.page_size.rows) * 0.75
 
     def _split_repeating(self, window: Window, reading: _Reading[RecordT], number: int) -> Rows[RecordT] | Split:
         """Handle a full page without news: the end, for a gateway that repeats its last page, or one it made up.
@@ -167,17 +162,20 @@ class WindowedPages(Generic[RecordT]):
             return Split([piece_of(part) for part in parts])
         return Split([piece_of(part) for part in self.plan.split(window, reading.starts, float(reading.rows))])
 
-    def _check_inside(self, window: Window, starts: list[float]) -> None:
+    def _check_inside(self, window: Window, records: list[RecordT]) -> None:
         """Notice a gateway that ignores the range: it answers each narrow window with calls of any time.
 
         Raises:
-            IncompleteError: most calls of a page are far outside.
+            IncompleteError: most calls of a page both start and end far outside.
         """
-        outside = sum(
-            1 for start in starts if not window.start - FARTHEST_OUTSIDE <= start <= window.end + FARTHEST_OUTSIDE
-        )
-        if outside * 2 > len(starts):
+        outside = sum(1 for record in records if self._is_far_outside(window, record))
+        if outside * 2 > len(records):
             raise IncompleteError(
-                f"{outside} of {len(starts)} calls given for {span_of(window)} started over an hour outside of it: "
+                f"{outside} of {len(records)} calls given for {span_of(window)} lie over an hour outside of it: "
                 "the gateway, or something in front of it, ignores the time range",
             )
+
+    def _is_far_outside(self, window: Window, record: RecordT) -> bool:
+        first, last = window.start - FARTHEST_OUTSIDE, window.end + FARTHEST_OUTSIDE
+        times = (self.moment(record), self.finish(record) if self.finish else None)
+        return not any(first <= time.timestamp() <= last for time in times if time is not None)

@@ -5,6 +5,7 @@ Adding an API is one `Endpoint` here, and one method of the session that names i
 
 from collections.abc import Callable, Hashable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Generic, Literal, TypeVar
 
 from attrs import define
@@ -48,10 +49,12 @@ class Endpoint(Generic[RecordT]):
     id_key: str
     flash_codes: bool = False
 
-    def row_key(self, row: Any) -> str | int | None:
-        """Return the id of a row that is not a record yet, None if it has none."""
+    def row_key(self, row: Any) -> str | None:
+        """Return the id of a row that is not a record yet as text, None if it has none: 5, 5.0 and "5" are one."""
         found = row.get(self.id_key) if isinstance(row, dict) else None
-        return found if isinstance(found, str | int) and found != "" else None
+        if isinstance(found, Decimal) and found == found.to_integral_value():
+            return f"{found:.0f}"
+        return str(found) if isinstance(found, str | int) and found != "" else None
 
 
 def _call_start(call: CallRecord) -> datetime:

@@ -92,6 +92,8 @@ def checked_days(first_day: date, last_day: date | None) -> tuple[date, date]:
     for name, day in (("first_day", first_day), ("last_day", last)):
         if not isinstance(day, date) or isinstance(day, datetime):
             raise ConfigurationError(f"{name} must be a datetime.date, as the gateway keeps DID calls by its local day")
+    if first_day.year < 1970 or last.year > 9998:  # noqa: PLR2004 - what epoch seconds and a day more can say
+        raise ConfigurationError("first_day and last_day must lie between the years 1970 and 9998")
     if last < first_day:
         raise ConfigurationError(f"last_day ({last}) must not be before first_day ({first_day})")
     return first_day, last

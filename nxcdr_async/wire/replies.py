@@ -1,8 +1,9 @@
 """Replies of the gateways: bytes to rows, or the error they stand for. Pure."""
 
 import codecs
+import re
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import quote
 
@@ -21,10 +22,16 @@ from nxcdr_async.errors import (
 )
 from nxcdr_async.retry import read_retry_after
 
+MOST_ROWS = 10**12
+"""A count above this is no count."""
+
 LONGEST_MESSAGE = 300
 """Characters of a vendor's message that go into an error."""
 
-_decoder = msgspec.json.Decoder(float_hook=Decimal)
+_LONE_SURROGATE = re.compile(
+    rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})",
+)
+"""An escaped backslash, a pair of surrogates, or, as the group, half a pair."""
 
 
 @define(frozen=True)
@@ -93,11 +100,32 @@ def read_page(
 
 def _decode(reply: Reply) -> Mapping[str, Any] | None:
     try:
-        envelope = _decoder.decode(reply.body.removeprefix(codecs.BOM_UTF8))
-    except (ValueError, RecursionError, ArithmeticError):
-        # msgspec's and Unicode's errors are ValueErrors; a number no Decimal can hold is an ArithmeticError.
+        envelope = _decode_json(reply.body.removeprefix(codecs.BOM_UTF8))
+    except (ValueError, RecursionError):  # msgspec's and Unicode's errors are ValueErrors
         return None
     return envelope if isinstance(envelope, dict) else None
+
+
+def _decode_json(body: bytes) -> Any:
+    try:
+        return _decoder.decode(body)
+    except msgspec.DecodeError:
+        # A server that cuts a text in the middle of an emoji must not cost the whole page.
+        whole = _LONE_SURROGATE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body)
+        if whole == body:
+            raise
+        return _decoder.decode(whole)
+
+
+def _number(text: str) -> Decimal | str:
+    """Keep a number exactly; one that no Decimal can hold stays text, for its row alone to be refused."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return text
+
+
+_decoder = msgspec.json.Decoder(float_hook=_number)
 
 
 def _read_code(envelope: Mapping[str, Any]) -> int | None:
@@ -129,7 +157,7 @@ def _rows(envelope: Mapping[str, Any], rows_at: tuple[str, ...]) -> Page:
 
 def _count(holder: Mapping[str, Any], key: str) -> int | None:
     value = holder.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_ROWS else None
 
 
 def _without_envelope(reply: Reply, now: float) -> NxcdrError:

@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 
 from nxcdr_async import CallRecord
 from nxcdr_async.convert import make_converter, structure_row
-from nxcdr_async.pages import Mailbox, Pump, RowStructurer, Sequencer, WindowedPages
+from nxcdr_async.pages import Mailbox, PageSize, Pump, RowStructurer, Sequencer, WindowedPages
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window, WindowPlan
 from nxcdr_async.wire import CALLS, CallQuery, Page
@@ -79,8 +79,9 @@ async def read(
         parameters=lambda window, number: query.page(window, number, page_size),
         rows=RowStructurer(structure, None, stats),
         moment=CALLS.moment,
+        finish=CALLS.finish,
         row_key=CALLS.row_key,
-        page_size=page_size,
+        page_size=PageSize(page_size),
         stats=stats,
     )
     mailbox: Mailbox[CallRecord] = Mailbox()

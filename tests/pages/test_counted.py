@@ -97,6 +97,7 @@ class ScriptedDay:
             ask=self.ask,
             parameters=lambda day, number: DidQuery().page(day, number, self.page_size),
             rows=RowStructurer(structure, None, stats),
+            moment=DID.moment,
             row_key=DID.row_key,
             page_size=self.page_size,
             stats=stats,

@@ -19,7 +19,7 @@ async def test_answered_is_a_number_or_a_boolean(
     gateway: Gateway,
     order: str,
     asked: object,
-    answered: bool,  # noqa: FBT001 - a test's parameter
+    answered: bool,
 ) -> None:
     gateway.switches.order = order
     expected = ids_of(gateway, lambda row: row["answered"] is answered)

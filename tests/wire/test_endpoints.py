@@ -1,4 +1,5 @@
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -61,7 +62,16 @@ def test_a_record_is_known_by_its_id_and_sorted_by_its_time(
 
 @pytest.mark.parametrize(
     ("row", "key"),
-    [({"id": 7}, 7), ({"id": "7"}, "7"), ({"id": ""}, None), ({"id": None}, None), ({"id": []}, None), ([], None)],
+    [
+        ({"id": 7}, "7"),
+        ({"id": "7"}, "7"),
+        ({"id": Decimal("7.0")}, "7"),
+        ({"id": Decimal("7.5")}, None),
+        ({"id": ""}, None),
+        ({"id": None}, None),
+        ({"id": []}, None),
+        ([], None),
+    ],
 )
 def test_a_row_without_a_usable_id_has_no_key(row: Any, key: object) -> None:
     assert DID.row_key(row) == key
