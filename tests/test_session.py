@@ -61,6 +61,9 @@ def test_a_gateway_by_hand_serves_every_api() -> None:
         {"rate": "fast"},
         {"timeout": 0},
         {"timeout": None},
+        {"timeout": float("inf")},
+        {"timeout": 10**400},
+        {"concurrency": 10**400},
         {"naive_zone": 8},
         {"http": "client"},
     ],
@@ -138,6 +141,11 @@ def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) 
     assert CdrSession.from_env(region=Region.HK).region is Region.HK
 
 
+def test_half_a_key_pair_does_not_matter_where_credentials_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NXCDR_ACCESS_KEY", "k")
+    assert CdrSession.from_env(credentials=KEYS)._transport.credentials == KEYS
+
+
 def test_half_a_key_pair_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NXCDR_ACCESS_KEY", "k")
     with pytest.raises(ConfigurationError, match="NXCDR_ACCESS_SECRET is not set"):
@@ -175,7 +183,7 @@ async def test_a_bad_row_stops_the_stream_with_its_id_and_path(gateway: Gateway,
 
 
 async def test_a_bad_row_can_be_skipped_counted_and_looked_at(gateway: Gateway, open_session: OpenSession) -> None:
-    gateway.add_call(callId="bad", startTime=first_ms(gateway) + 50_000_000, answerTime="yesterday")
+    gateway.add_call(callId="bad", startTime=first_ms(gateway) + 1, answerTime="yesterday")
     bad: list[RecordError] = []
     calls = open_session().calls(
         gateway.first_call, gateway.last_call + HOUR, on_bad_row="skip", bad_row_callback=bad.append
@@ -200,7 +208,16 @@ async def test_an_error_of_the_users_callback_comes_out_bare(gateway: Gateway, o
         )
 
 
-@pytest.mark.parametrize("wrong", [{"on_bad_row": "ignore"}, {"bad_row_callback": print}], ids=str)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"on_bad_row": "ignore"},
+        {"on_bad_row": ["skip"]},
+        {"bad_row_callback": print},
+        {"on_bad_row": "skip", "bad_row_callback": 5},
+    ],
+    ids=str,
+)
 def test_what_to_do_with_bad_rows_must_be_said_rightly(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         CdrSession(credentials=KEYS).calls(START, START + HOUR, **wrong)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import ssl
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -443,3 +444,49 @@ async def test_a_flash_secret_shows_in_no_error_log_or_cause(kind: str, caplog: 
             trace = trace.tb_next
         error = error.__cause__ or error.__context__
     assert SECRET not in "".join(record.getMessage() for record in caplog.records if record.name != "aiohttp.access")
+
+
+@pytest.mark.parametrize("skew", [0.0, 120.0])
+async def test_one_refusal_for_no_reason_does_not_end_a_session(
+    skew: float, gateway: Gateway, open_session: OpenSession
+) -> None:
+    gateway.clock.move(skew)
+    session = impatient(open_session())
+    await read(session, gateway)
+    for times in (1, 2, 1):
+        gateway.fail_next("1004", times=times)
+        assert len(await read(session, gateway)) == len(gateway.call_ids())
+
+
+async def test_a_flash_secret_is_in_no_frame_of_a_body_that_was_cut_off() -> None:
+    async def cut(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhello")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(cut, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, CdrSession(gateway=f"http://127.0.0.1:{port}", flash_app=FlashApp("app", SECRET)) as cdr:
+        with pytest.raises(TransportError) as caught:
+            await impatient(cdr).flash_calls(DAY, DAY + timedelta(hours=1)).collect()
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True).format()
+    assert SECRET not in "".join(shown)
+
+
+async def test_dates_at_the_end_of_time_are_no_crash() -> None:
+    async def answer(_: web.Request) -> web.Response:
+        headers = {"Date": "Fri, 31 Dec 9999 23:59:59 -2359", "Retry-After": "Fri, 31 Dec 9999 23:59:59 -2359"}
+        return web.Response(status=503, headers=headers)
+
+    assert isinstance(await asked_of(answer), ServerError)
+
+
+async def test_a_vague_answer_about_an_order_is_asked_for_again() -> None:
+    answers = iter([{"code": 0, "data": None}])
+
+    async def answer(_: web.Request) -> web.Response:
+        told = next(answers, {"code": 0, "data": [{"callId": "a", "startTime": 1, "answered": True}]})
+        return web.json_response(told)
+
+    async with serving(answer) as url, CdrSession(gateway=url, credentials=Credentials("key", SECRET)) as cdr:
+        assert [call.call_id for call in await cdr.calls_by_order("order", tenant_id=1)] == ["a"]

@@ -14,7 +14,7 @@ from attrs import define
 from nxcdr_async.cli.child import Announcement, emulator_process
 from nxcdr_async.cli.guard import DONE, FAILED
 from nxcdr_async.cli.output import say
-from nxcdr_async.cli.progress import Course, bar_or_lines
+from nxcdr_async.cli.progress import ProgressTracker, bar_or_lines
 from nxcdr_async.cli.store import CallStore
 from nxcdr_async.cli.summary import Run, show_summary
 from nxcdr_async.credentials import Credentials
@@ -75,11 +75,11 @@ async def _fill(history: History, target: Path) -> Run:
 async def _copy(session: CdrSession, announced: Announcement, store: CallStore) -> None:
     end = announced.last_call + timedelta(seconds=1)
     batch: list[CallRecord] = []
-    with bar_or_lines("calls") as meter:
-        course = Course(meter, lambda: session.stats, total=announced.calls)
+    with bar_or_lines("calls") as display:
+        tracker = ProgressTracker(display, lambda: session.stats, total=announced.calls)
         async with session.calls(announced.first_call, end) as calls:
             async for page in calls.pages():
-                course.advance(len(page))
+                tracker.advance(len(page))
                 batch += page
                 if len(batch) >= CALLS_A_BATCH:
                     await to_thread.run_sync(store.add, batch)

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nxcdr_async.cli.guard import DONE, FAILED
-from nxcdr_async.cli.options import Connection
+from nxcdr_async.cli.options import CommonOptions
 from nxcdr_async.cli.output import can_show, shown
 from nxcdr_async.clock import CORRECT_ABOVE
 from nxcdr_async.errors import ConfigurationError, NxcdrError, SaturatedSecondError
@@ -53,9 +53,9 @@ class Finding:
     advice: str = ""
 
 
-def examine(connection: Connection) -> list[Finding]:
+def examine(options: CommonOptions) -> list[Finding]:
     """Check everything, as far as it goes."""
-    return anyio.run(_examine, connection)
+    return anyio.run(_examine, options)
 
 
 def show_findings(findings: list[Finding]) -> int:
@@ -72,13 +72,13 @@ def show_findings(findings: list[Finding]) -> int:
     return FAILED if any(finding.state is State.BAD for finding in findings) else DONE
 
 
-async def _examine(connection: Connection) -> list[Finding]:
+async def _examine(options: CommonOptions) -> list[Finding]:
     try:
-        session = CdrSession.from_env(**connection.arguments())
+        session = CdrSession.from_env(**options.arguments())
     except ConfigurationError as error:
         return [Finding("settings", State.BAD, str(error))]
     async with session:
-        own = connection.gateway or os.environ.get("NXCDR_GATEWAY")
+        own = options.gateway or os.environ.get("NXCDR_GATEWAY")
         gateway = checked_gateway(own or session.region.gateway)
         findings = [
             Finding("gateway", State.GOOD, f"{gateway} ({'given' if own else f'region {session.region.name}'})")

@@ -54,7 +54,7 @@ _ASKED: dict[Secrets, tuple[tuple[str, str], tuple[str, str]]] = {
 }
 
 
-class Connection(NamedTuple):
+class CommonOptions(NamedTuple):
     """How to reach a gateway: what the common options say; None leaves it to the environment, then to the default."""
 
     region: str | None

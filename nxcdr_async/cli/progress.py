@@ -55,7 +55,7 @@ class Progress:
         return f"{left:.0f} s" if left < 2 * _MINUTE else f"{left / _MINUTE:.0f} min"
 
 
-class Meter(Protocol):
+class ProgressDisplay(Protocol):
     """Shows progress in some way."""
 
     def show(self, progress: Progress) -> None:
@@ -63,16 +63,16 @@ class Meter(Protocol):
 
 
 @define
-class Course:
-    """Tells a meter how far a reading is, whenever a page has come.
+class ProgressTracker:
+    """Tells a display how far a reading is, whenever a page has come.
 
     Attributes:
-        meter: where it is shown.
+        display: where it is shown.
         stats: the session's counts at this moment.
         total: records there are about, None where nobody knows.
     """
 
-    meter: Meter
+    display: ProgressDisplay
     stats: Callable[[], SessionStats]
     total: int | None = None
     _done: int = field(default=0, init=False)
@@ -86,7 +86,7 @@ class Course:
         self._done += records
         reached = self._done / self.total if share is None and self.total else share or 0.0
         seconds = time.monotonic() - self._began
-        self.meter.show(Progress(self._done, min(1.0, max(0.0, reached)), seconds, self.stats(), self.total))
+        self.display.show(Progress(self._done, min(1.0, max(0.0, reached)), seconds, self.stats(), self.total))
 
 
 @define
@@ -109,7 +109,7 @@ class _Nothing:
 
 
 @contextmanager
-def bar_or_lines(unit: str) -> Iterator[Meter]:
+def bar_or_lines(unit: str) -> Iterator[ProgressDisplay]:
     """Show a bar where stderr is a terminal, else a line every second."""
     if not sys.stderr.isatty():
         yield _Lines(unit)
@@ -119,7 +119,7 @@ def bar_or_lines(unit: str) -> Iterator[Meter]:
 
 
 @contextmanager
-def bar_or_nothing() -> Iterator[Meter]:
+def bar_or_nothing() -> Iterator[ProgressDisplay]:
     """Show a bar where stderr is a terminal that does not show the records as well."""
     if not sys.stderr.isatty() or sys.stdout.isatty():
         yield _Nothing()
@@ -129,7 +129,7 @@ def bar_or_nothing() -> Iterator[Meter]:
 
 
 @contextmanager
-def _bar() -> Iterator[Meter]:
+def _bar() -> Iterator[ProgressDisplay]:
     from rich.console import Console  # noqa: PLC0415 - heavy, and of no use without a terminal
     from rich.progress import BarColumn, Progress as RichProgress, TextColumn  # noqa: PLC0415 - likewise
 

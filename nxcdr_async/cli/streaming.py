@@ -10,7 +10,7 @@ from attrs import define, field
 from nxcdr_async.cli.guard import DONE, KNOWN_GAPS
 from nxcdr_async.cli.lines import write_lines
 from nxcdr_async.cli.output import say
-from nxcdr_async.cli.progress import Course, bar_or_nothing
+from nxcdr_async.cli.progress import ProgressTracker, bar_or_nothing
 from nxcdr_async.cli.rows import json_lines
 from nxcdr_async.convert import UTC_PLUS_8
 from nxcdr_async.errors import NxcdrError, RecordError
@@ -99,12 +99,12 @@ async def _write(
     arguments: dict[str, Any], read: Callable[[CdrSession], Paginator[Any]], span: Span, bad_rows: BadRows
 ) -> int:
     async with CdrSession.from_env(**arguments) as session, read(session) as paginator:
-        with bar_or_nothing() as meter:
-            course = Course(meter, lambda: session.stats)
+        with bar_or_nothing() as display:
+            tracker = ProgressTracker(display, lambda: session.stats)
             try:
                 async for page in paginator.pages():
                     await write_lines(json_lines(page))
-                    course.advance(len(page), span.share(page[-1]))
+                    tracker.advance(len(page), span.share(page[-1]))
             except NxcdrError as error:
                 if error.complete_until is not None and error.complete_until > span.start:
                     error.add_note(f"what was written is complete before {error.complete_until.isoformat()}")

@@ -12,7 +12,7 @@ can go wrong. pytest users get one as the fixture `nxcdr_gateway`.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nxcdr_async.testing.clock import GatewayClock
+    from nxcdr_async.testing.clock import EmulatorClock
     from nxcdr_async.testing.gateway import Gateway
     from nxcdr_async.testing.history import CallHistory
     from nxcdr_async.testing.log import GatewayLog, SeenRequest
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 __all__ = [
     "FAULT_KINDS",
     "CallHistory",
+    "EmulatorClock",
     "EndpointName",
     "FaultKind",
     "Gateway",
-    "GatewayClock",
     "GatewayLog",
     "Order",
     "SeenRequest",
@@ -34,7 +34,7 @@ __all__ = [
 _ROOMS = {
     "CallHistory": "history",
     "Gateway": "gateway",
-    "GatewayClock": "clock",
+    "EmulatorClock": "clock",
     "GatewayLog": "log",
     "SeenRequest": "log",
 }

@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime
 
 
-class GatewayClock:
+class EmulatorClock:
     """The real time plus an offset; safe to move from any thread."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import define, evolve, field, validators
 
-from nxcdr_async.testing.replies import RefusedError, Reply, Style, refusal, web_page
+from nxcdr_async.testing.replies import EmulatedReply, RefusedError, Style, refusal, web_page
 from nxcdr_async.testing.switches import FAULT_KINDS, EndpointName, FaultKind, Switches
 
 
@@ -60,17 +60,17 @@ class FaultPlan:
         return self._chance.choice(self._switches.faults)
 
 
-_BARE: dict[FaultKind, Reply] = {
+_BARE: dict[FaultKind, EmulatedReply] = {
     "429": web_page(429, "429 Too Many Requests"),
     "429-retry-after": web_page(429, "429 Too Many Requests", {"Retry-After": "1"}),
     "502": web_page(502, "502 Bad Gateway"),
     "503": web_page(503, "503 Service Temporarily Unavailable"),
-    "empty": Reply(),
+    "empty": EmulatedReply(),
     "html": web_page(200, "系统维护中"),
 }
 
 
-def refused_by(kind: FaultKind, style: Style) -> Reply | None:
+def refused_by(kind: FaultKind, style: Style) -> EmulatedReply | None:
     """Return the reply of a fault that needs no genuine one; None when it does."""
     if kind in _BARE:
         return _BARE[kind]
@@ -79,7 +79,7 @@ def refused_by(kind: FaultKind, style: Style) -> Reply | None:
     return None
 
 
-def spoiled(kind: FaultKind, genuine: Reply) -> Reply:
+def spoiled(kind: FaultKind, genuine: EmulatedReply) -> EmulatedReply:
     """Return a genuine reply as a fault leaves it."""
     if kind == "truncated":
         return evolve(genuine, body=genuine.body[: len(genuine.body) // 2])

@@ -12,11 +12,11 @@ from typing import Any, Self
 from aiohttp import web
 
 from nxcdr_async.credentials import Credentials, FlashApp
-from nxcdr_async.testing.clock import GatewayClock
+from nxcdr_async.testing.clock import EmulatorClock
 from nxcdr_async.testing.faults import FaultPlan, ScriptedFault
 from nxcdr_async.testing.history import FIRST_DAY, CallHistory
 from nxcdr_async.testing.log import GatewayLog
-from nxcdr_async.testing.security import Doorkeeper
+from nxcdr_async.testing.security import RequestVerifier
 from nxcdr_async.testing.server import GatewayServer
 from nxcdr_async.testing.switches import EndpointName, FaultKind, Switches
 from nxcdr_async.testing.timeline import RowId
@@ -27,7 +27,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Gateway:
-    """An emulator of the vendor's gateway: all five APIs, signed and paged like the real ones.
+    """An emulator of the vendor's gateway: every API of the vendor, signed and paged like the real ones.
 
     As a context manager it serves from a thread with an event loop of its own, so it works beside any test style:
 
@@ -77,7 +77,7 @@ class Gateway:
         self.flash_app = FlashApp("emulatorApp01", "emulator-app-secret-of-no-value")
         self.tenant_id = _TENANT_ID
         self._switches = switches or Switches()
-        self.clock = GatewayClock()
+        self.clock = EmulatorClock()
         self.log = GatewayLog()
         self.history = CallHistory(
             calls,
@@ -189,7 +189,7 @@ class Gateway:
             switches=self.switches,
             clock=self.clock,
             log=self.log,
-            doorkeeper=Doorkeeper(self.credentials, self.credentials_without_rights, self.flash_app),
+            verifier=RequestVerifier(self.credentials, self.credentials_without_rights, self.flash_app),
             faults=self._faults,
             tenant_id=self.tenant_id,
             seed=self._seed,

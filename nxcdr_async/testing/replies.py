@@ -38,7 +38,7 @@ class RefusedError(Exception):
 
 
 @define
-class Reply:
+class EmulatedReply:
     """A whole reply before it goes out.
 
     Attributes:
@@ -56,16 +56,18 @@ class Reply:
     headers: dict[str, str] = field(factory=dict)
 
 
-def answer(style: Style, data: Any) -> Reply:
+def answer(style: Style, data: Any) -> EmulatedReply:
     """Return a success; `data` is what goes under `data`, or under `cdrs` for the flash list."""
     if style == "flash":
-        return Reply(_encode({"cdrs": data, "code": "0"}), 0)
+        return EmulatedReply(_encode({"cdrs": data, "code": "0"}), 0)
     if style == "did":
-        return Reply(_encode({"code": 0, "data": data, "message": _EXPLANATIONS[0], "requestId": token_hex(16)}), 0)
-    return Reply(_encode({"reqId": token_hex(16), "code": 0, "msg": "success", "data": data}), 0)
+        return EmulatedReply(
+            _encode({"code": 0, "data": data, "message": _EXPLANATIONS[0], "requestId": token_hex(16)}), 0
+        )
+    return EmulatedReply(_encode({"reqId": token_hex(16), "code": 0, "msg": "success", "data": data}), 0)
 
 
-def refusal(style: Style, refused: RefusedError) -> Reply:
+def refusal(style: Style, refused: RefusedError) -> EmulatedReply:
     """Return a failure the way each API words it: HTTP 200 with a code."""
     code, explanation = refused.code, refused.explanation
     payload: Mapping[str, Any]
@@ -75,11 +77,11 @@ def refusal(style: Style, refused: RefusedError) -> Reply:
         payload = {"code": code, "data": None, "message": explanation, "requestId": token_hex(16)}
     else:
         payload = {"reqId": token_hex(16).upper(), "code": code, "msg": explanation, "data": {}}
-    return Reply(_encode(payload), code)
+    return EmulatedReply(_encode(payload), code)
 
 
-def web_page(status: int, title: str, headers: dict[str, str] | None = None) -> Reply:
+def web_page(status: int, title: str, headers: dict[str, str] | None = None) -> EmulatedReply:
     """Return an HTML page such as a proxy in front of the gateway would send."""
     head = f"<html>\r\n<head><title>{title}</title></head>\r\n"
     page = f"{head}<body>\r\n<center><h1>{title}</h1></center>\r\n</body>\r\n</html>"
-    return Reply(page.encode(), None, status, "text/html", headers or {})
+    return EmulatedReply(page.encode(), None, status, "text/html", headers or {})

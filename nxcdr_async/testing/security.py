@@ -19,7 +19,7 @@ _WRONG_FLASH_KEY = 1
 
 
 @define
-class Doorkeeper:
+class RequestVerifier:
     """Knows the keys and checks requests against them.
 
     Attributes:

@@ -11,21 +11,21 @@ import msgspec
 from aiohttp import web
 from attrs import define
 
-from nxcdr_async.testing.clock import GatewayClock
+from nxcdr_async.testing.clock import EmulatorClock
 from nxcdr_async.testing.faults import FaultPlan, refused_by, spoiled
 from nxcdr_async.testing.history import CallHistory
 from nxcdr_async.testing.log import GatewayLog, SeenRequest, without_secrets
 from nxcdr_async.testing.parameters import CallQuestion, DidQuestion, FlashQuestion, order_of_tenant
 from nxcdr_async.testing.queries import Catalog
-from nxcdr_async.testing.replies import RefusedError, Reply, Style, answer, refusal, web_page
-from nxcdr_async.testing.security import Doorkeeper
+from nxcdr_async.testing.replies import EmulatedReply, RefusedError, Style, answer, refusal, web_page
+from nxcdr_async.testing.security import RequestVerifier
 from nxcdr_async.testing.switches import EndpointName, FaultKind, Switches
 
 _NOTHING_FOUND: dict[str, Any] = {"list": [], "null": None, "object": {}}
 
 
 @define(frozen=True)
-class Endpoint:
+class Route:
     """One API.
 
     Attributes:
@@ -48,11 +48,11 @@ class Endpoint:
         return bool(self.biz_type)
 
 
-ENDPOINTS = (
-    Endpoint("calls", "/saas/cc/openapi/cdr/page", "call center", "8", "cc"),
-    Endpoint("order", "/saas/cc/openapi/cdr/queryByOrderId", "call center", "8", "cc"),
-    Endpoint("did", "/api/did/cdr", "did", "4", "cdr"),
-    Endpoint("flash", "/otp/call/list", "flash"),
+ROUTES = (
+    Route("calls", "/saas/cc/openapi/cdr/page", "call center", "8", "cc"),
+    Route("order", "/saas/cc/openapi/cdr/queryByOrderId", "call center", "8", "cc"),
+    Route("did", "/api/did/cdr", "did", "4", "cdr"),
+    Route("flash", "/otp/call/list", "flash"),
 )
 """The vendor's APIs; the regional gateways and the older one share the paths."""
 
@@ -65,9 +65,9 @@ class GatewayServer:
         *,
         history: CallHistory,
         switches: Switches,
-        clock: GatewayClock,
+        clock: EmulatorClock,
         log: GatewayLog,
-        doorkeeper: Doorkeeper,
+        verifier: RequestVerifier,
         faults: FaultPlan,
         tenant_id: int,
         seed: int,
@@ -76,7 +76,7 @@ class GatewayServer:
         self._switches = switches
         self._clock = clock
         self._log = log
-        self._doorkeeper = doorkeeper
+        self._verifier = verifier
         self._faults = faults
         self._catalog = Catalog(history, switches, clock.now_ms)
         self._chance = Random(seed)  # noqa: S311 - latencies and late calls have to be repeatable, not secret
@@ -92,9 +92,9 @@ class GatewayServer:
     def application(self) -> web.Application:
         """Return the aiohttp application."""
         application = web.Application()
-        for endpoint in ENDPOINTS:
-            method = "POST" if endpoint.is_signed else "GET"
-            application.router.add_route(method, endpoint.path, self._handler(endpoint))
+        for route in ROUTES:
+            method = "POST" if route.is_signed else "GET"
+            application.router.add_route(method, route.path, self._handler(route))
         application.on_response_prepare.append(self._date_it)
         return application
 
@@ -105,46 +105,46 @@ class GatewayServer:
     async def _date_it(self, _request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Date"] = formatdate(self._clock.now(), usegmt=True)
 
-    def _handler(self, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             body = await request.read()
             parameters = _parameters(request, body)
             ts = request.headers.get("ts", "")
             seen = SeenRequest(
-                endpoint.name,
+                route.name,
                 int(ts) if ts.isascii() and ts.isdigit() else None,
                 self._clock.now(),
                 without_secrets(parameters),
             )
             with self._log.request(seen):
-                return await self._respond(endpoint, request, body, parameters, seen)
+                return await self._respond(route, request, body, parameters, seen)
 
         return handle
 
     async def _respond(
-        self, endpoint: Endpoint, request: web.Request, body: bytes, parameters: dict[str, Any], seen: SeenRequest
+        self, route: Route, request: web.Request, body: bytes, parameters: dict[str, Any], seen: SeenRequest
     ) -> web.StreamResponse:
         turned_away = self._turned_away()
         if turned_away is not None:
             seen.status = turned_away.status
             return await _sent(turned_away, None, request)
-        fault = seen.fault = self._faults.next_fault(endpoint.name, parameters)
+        fault = seen.fault = self._faults.next_fault(route.name, parameters)
         if fault == "hang":
             return await self._hang(request)
-        reply = refused_by(fault, endpoint.style) if fault else None
+        reply = refused_by(fault, route.style) if fault else None
         if reply is None:
-            reply = self._genuine(endpoint, request, body, parameters)
+            reply = self._genuine(route, request, body, parameters)
         if fault:
             reply = spoiled(fault, reply)
         await self._take_time()
         seen.status, seen.code = reply.status, reply.code
         return await _sent(reply, fault, request)
 
-    def _turned_away(self) -> Reply | None:
+    def _turned_away(self) -> EmulatedReply | None:
         """Answer at once and without looking at the request: a redirect, or too many requests."""
         switches = self._switches
         if switches.redirect_to is not None:
-            return Reply(status=302, headers={"Location": switches.redirect_to})
+            return EmulatedReply(status=302, headers={"Location": switches.redirect_to})
         crowded = switches.max_in_flight is not None and self._log.in_flight > switches.max_in_flight
         if not crowded and not self._too_fast():
             return None
@@ -165,21 +165,21 @@ class GatewayServer:
         self._latest.append(now)
         return False
 
-    def _genuine(self, endpoint: Endpoint, request: web.Request, body: bytes, parameters: dict[str, Any]) -> Reply:
+    def _genuine(self, route: Route, request: web.Request, body: bytes, parameters: dict[str, Any]) -> EmulatedReply:
         try:
-            if endpoint.is_signed:
-                self._doorkeeper.check_signed(
+            if route.is_signed:
+                self._verifier.check_signed(
                     request.headers,
                     body,
-                    biz_type=endpoint.biz_type,
-                    action=endpoint.action,
+                    biz_type=route.biz_type,
+                    action=route.action,
                     now_ms=self._clock.now_ms(),
                 )
             else:
-                self._doorkeeper.check_flash(parameters)
-            return answer(endpoint.style, self._answers[endpoint.name](parameters))
+                self._verifier.check_flash(parameters)
+            return answer(route.style, self._answers[route.name](parameters))
         except RefusedError as refused:
-            return refusal(endpoint.style, refused)
+            return refusal(route.style, refused)
 
     def _call_page(self, parameters: dict[str, Any]) -> Any:
         question = CallQuestion.from_parameters(parameters)
@@ -215,7 +215,7 @@ def _parameters(request: web.Request, body: bytes) -> dict[str, Any]:
         return {}
 
 
-async def _sent(reply: Reply, fault: FaultKind | None, request: web.Request) -> web.StreamResponse:
+async def _sent(reply: EmulatedReply, fault: FaultKind | None, request: web.Request) -> web.StreamResponse:
     headers = {"Content-Type": reply.content_type, **reply.headers}
     if fault == "reset":
         return await _broken_off(reply, headers, request)
@@ -227,7 +227,7 @@ async def _sent(reply: Reply, fault: FaultKind | None, request: web.Request) -> 
     return response
 
 
-async def _broken_off(reply: Reply, headers: dict[str, str], request: web.Request) -> web.StreamResponse:
+async def _broken_off(reply: EmulatedReply, headers: dict[str, str], request: web.Request) -> web.StreamResponse:
     """Send half of what was announced, then break the connection."""
     response = web.StreamResponse(status=reply.status, headers=headers)
     response.content_length = len(reply.body)

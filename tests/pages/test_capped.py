@@ -1,16 +1,24 @@
 """The flash-call list on the real emulator."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from nxcdr_async import CdrSession, FlashCallRecord, SaturatedSecondError
+from nxcdr_async import CdrSession, ConfigurationError, FlashApp, FlashCallRecord, SaturatedSecondError
+from nxcdr_async.convert import make_converter, structure_row
+from nxcdr_async.pages import CappedList, Mailbox, PageSize, Pump, RowStructurer, Sequencer
+from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.testing import Gateway
+from nxcdr_async.windows import WindowPlan, window_of
+from nxcdr_async.wire import FLASH, Page
 
 OpenSession = Callable[..., CdrSession]
 DAY = timedelta(days=1)
+SECOND = timedelta(seconds=1)
 ENDS = [(True, True), (True, False), (False, True), (False, False)]
 NOON = datetime(2026, 1, 1, 4, tzinfo=UTC)
 NOON_LOCAL = "2026-01-01 12:00:00"
@@ -69,3 +77,63 @@ async def test_money_and_odd_numbers_survive(gateway: Gateway, open_session: Ope
     calls = await read_all(open_session(), gateway)
     assert any(call.msisdn and call.msisdn.startswith(" ") for call in calls)
     assert all(call.gmt_create.tzinfo is UTC for call in calls)
+
+
+class ModelList:
+    """The flash-call list in memory, with a cap, and answers that are empty now and then."""
+
+    def __init__(self, rows: int, *, cap: int = 100, empty_every: int = 0) -> None:
+        self.cap, self.empty_every, self.asked = cap, empty_every, 0
+        self.rows = [
+            {"id": number, "gmtCreate": (NOON + 7 * number * SECOND).strftime("%Y-%m-%d %H:%M:%S")}
+            for number in range(rows)
+        ]
+
+    async def ask(self, parameters: Any) -> Page:
+        self.asked += 1
+        if self.empty_every and self.asked % self.empty_every == 0:
+            return Page([])
+        inside = [row for row in self.rows if parameters["start"] <= str(row["gmtCreate"]) <= parameters["end"]]
+        return Page(inside[: self.cap])
+
+    async def read(self) -> set[int]:
+        stats = PaginatorStats()
+        converter = make_converter(UTC)
+
+        def structure(row: Any) -> FlashCallRecord:
+            return structure_row(converter, row, FlashCallRecord)
+
+        source = CappedList(
+            plan=WindowPlan(window_of(NOON, NOON + DAY), most_rows=60, fewest_rows=60),
+            ask=self.ask,
+            zone=UTC,
+            rows=RowStructurer(structure, None, stats),
+            moment=FLASH.moment,
+            row_key=FLASH.row_key,
+            page_size=PageSize(100),
+            stats=stats,
+        )
+        pump = Pump(source, Sequencer(FLASH.moment, FLASH.identity), Mailbox(), width=lambda: 4, stats=stats)
+        task = asyncio.create_task(pump.run())
+        found: set[int] = set()
+        while (batch := await pump.mailbox.take()) is not None:
+            found |= {call.id for call in batch}
+        await task
+        assert pump.error is None
+        return found
+
+
+@pytest.mark.parametrize("cap", [10, 50, 99])
+async def test_a_list_cut_off_earlier_than_documented_loses_nothing(cap: int) -> None:
+    assert await ModelList(1_000, cap=cap).read() == set(range(1_000))
+
+
+async def test_an_empty_list_where_calls_are_due_is_doubted() -> None:
+    assert await ModelList(3_000, empty_every=7).read() == set(range(3_000))
+
+
+def test_a_zone_whose_offset_changes_in_the_range_is_refused() -> None:
+    session = CdrSession(flash_app=FlashApp("app", "secret"), naive_zone=ZoneInfo("America/New_York"))
+    with pytest.raises(ConfigurationError, match="fixed offset"):
+        session.flash_calls(datetime(2025, 11, 2, 5, tzinfo=UTC), datetime(2025, 11, 2, 7, tzinfo=UTC))
+    session.flash_calls(datetime(2025, 12, 1, tzinfo=UTC), datetime(2025, 12, 2, tzinfo=UTC))

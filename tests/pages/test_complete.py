@@ -64,10 +64,7 @@ class ModelGateway:
         return sorted(rows, key=lambda row: row["startTime"], reverse=self.order == "descending")
 
 
-async def read(
-    gateway: ModelGateway, seconds: int, width: int, page_size: int = PAGE
-) -> tuple[list[CallRecord], PaginatorStats]:
-    stats = PaginatorStats()
+def pump_of(gateway: ModelGateway, seconds: int, width: int, page_size: int, stats: PaginatorStats) -> Pump[CallRecord]:
     query = CallQuery()
 
     def structure(row: Any) -> CallRecord:
@@ -84,12 +81,18 @@ async def read(
         page_size=PageSize(page_size),
         stats=stats,
     )
-    mailbox: Mailbox[CallRecord] = Mailbox()
     sequencer = Sequencer(CALLS.moment, CALLS.identity, CALLS.finish)
-    pump = Pump(source, sequencer, mailbox, width=lambda: width, stats=stats)
+    return Pump(source, sequencer, Mailbox(), width=lambda: width, stats=stats)
+
+
+async def read(
+    gateway: ModelGateway, seconds: int, width: int, page_size: int = PAGE
+) -> tuple[list[CallRecord], PaginatorStats]:
+    stats = PaginatorStats()
+    pump = pump_of(gateway, seconds, width, page_size, stats)
     task = asyncio.create_task(pump.run())
     calls: list[CallRecord] = []
-    while (batch := await mailbox.take()) is not None:
+    while (batch := await pump.mailbox.take()) is not None:
         calls += batch
     await task
     if pump.error is not None:
@@ -145,7 +148,7 @@ def evenly(rows: int) -> list[dict[str, Any]]:
     return [{"callId": f"{number}", "startTime": BEGIN * 1000 + number * 3_600_000 // rows} for number in range(rows)]
 
 
-@pytest.mark.parametrize("cap", [10, 50, 75])
+@pytest.mark.parametrize("cap", [10, 33, 50, 64, 99])
 @pytest.mark.parametrize("rows", [50, 150, 1_000])
 def test_a_gateway_that_caps_pages_lower_than_documented_loses_nothing(cap: int, rows: int) -> None:
     gateway = ModelGateway(evenly(rows), "ascending", *(True, True, False), repeats_last_page=False, arrivals=None)
@@ -163,3 +166,62 @@ def test_an_answer_without_rows_where_many_were_due_is_doubted() -> None:
     gateway = Throttled(evenly(1_000), "ascending", *(True, True, False), repeats_last_page=False, arrivals=None)
     calls, _ = asyncio.run(read(gateway, 3600, 1))
     assert {call.call_id for call in calls} == {row["callId"] for row in evenly(1_000)}
+
+
+def test_a_lower_cap_is_found_though_a_call_arrives_meanwhile() -> None:
+    class Arriving(ModelGateway):
+        async def ask(self, parameters: Mapping[str, Any]) -> Page:
+            page = await super().ask(parameters)
+            if self.asked == 1:
+                self.rows.append({"callId": "new", "startTime": BEGIN * 1000})
+            return page
+
+    gateway = Arriving(evenly(1_000), "ascending", *(True, True, False), repeats_last_page=False, arrivals=None)
+    gateway.page_size = 50
+    calls, _ = asyncio.run(read(gateway, 3600, 4, page_size=100))
+    assert {call.call_id for call in calls} >= {row["callId"] for row in evenly(1_000)}
+
+
+def test_a_first_answer_without_rows_is_doubted() -> None:
+    class Throttled(ModelGateway):
+        async def ask(self, parameters: Mapping[str, Any]) -> Page:
+            page = await super().ask(parameters)
+            return Page([]) if self.asked == 1 else page
+
+    gateway = Throttled(evenly(500), "ascending", *(True, True, False), repeats_last_page=False, arrivals=None)
+    calls, _ = asyncio.run(read(gateway, 3600, 1, page_size=100))
+    assert len(calls) == 500
+
+
+def test_long_calls_of_a_gateway_that_filters_by_their_end_are_no_ignored_range() -> None:
+    class ByEnd(ModelGateway):
+        def _is_inside(self, moment: int, start: int, end: int) -> bool:
+            return super()._is_inside(moment + 7_200_000, start, end)
+
+    rows = [{**row, "startTime": row["startTime"] - 7_200_000, "endTime": row["startTime"]} for row in evenly(400)]
+    gateway = ByEnd(rows, "ascending", *(True, True, False), repeats_last_page=False, arrivals=None)
+    calls, _ = asyncio.run(read(gateway, 3600, 2))
+    assert len(calls) == 400
+
+
+def test_a_jump_in_density_does_not_fill_the_memory() -> None:
+    sparse = [{"callId": f"s{number}", "startTime": (BEGIN + number * 36_000) * 1000} for number in range(200)]
+    busy = [{"callId": f"b{number}", "startTime": (BEGIN + 7_200_000 + number) * 1000} for number in range(20_000)]
+    gateway = ModelGateway(sparse + busy, "ascending", *(True, True, False), repeats_last_page=False, arrivals=None)
+    gateway.page_size = 100
+
+    async def read_slowly() -> int:
+        stats = PaginatorStats()
+        pump = pump_of(gateway, 7_200_000 + 20_000, 4, 100, stats)
+        task = asyncio.create_task(pump.run())
+        await pump.mailbox.take()
+        before = -1
+        while before != gateway.asked:
+            before = gateway.asked
+            for _ in range(200):
+                await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        return stats.pages
+
+    assert asyncio.run(read_slowly()) < 150

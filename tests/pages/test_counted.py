@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -194,3 +195,51 @@ async def test_the_lowest_failing_page_is_the_error_and_the_pages_before_it_are_
     result = await Failing(95).read()
     assert isinstance(result.error, ServerError)
     assert ids(result) == set(range(20))
+
+
+@pytest.mark.parametrize("told", [0, 5, 91])
+async def test_a_total_below_the_rows_that_came_is_an_error(told: int) -> None:
+    class Understating(ScriptedDay):
+        def answer(self, number: int) -> Page:
+            return Page(super().answer(number).rows, total_rows=told)
+
+    result = await Understating(95).read()
+    assert isinstance(result.error, IncompleteError)
+
+
+async def test_a_day_that_agrees_at_the_last_reading_is_whole() -> None:
+    class Settling(ScriptedDay):
+        def answer(self, number: int) -> Page:
+            told = 2 if len(self.asked) < 4 else 3
+            return Page(super().answer(number).rows, total_rows=told, total_pages=1)
+
+    result = await Settling(3).read()
+    assert result.error is None
+    assert ids(result) == {0, 1, 2}
+
+
+async def test_a_gateway_that_ignores_the_date_is_noticed() -> None:
+    day = ScriptedDay(3)
+    for row in day.rows:
+        row["startTime"] = "2026-03-05 08:00:00"
+    result = await day.read()
+    assert isinstance(result.error, IncompleteError)
+    assert "date is ignored" in str(result.error)
+
+
+async def test_ids_written_as_fractions_are_the_same_ids() -> None:
+    class Doubling(ScriptedDay):
+        def answer(self, number: int) -> Page:
+            rows = [{**row, "id": Decimal(f"{row['id']}.0")} for row in super().answer(number).rows]
+            if number == 2:
+                rows[0] = {**rows[0], "id": Decimal("0.0")}
+            return Page(rows, total_rows=20, total_pages=2)
+
+    result = await Doubling(20).read()
+    assert isinstance(result.error, IncompleteError)
+
+
+@pytest.mark.parametrize("day", [date.min, date.max, date(1969, 12, 31)])
+async def test_days_beyond_what_a_clock_can_say_are_refused(day: date, open_session: OpenSession) -> None:
+    with pytest.raises(ConfigurationError, match="between the years"):
+        open_session().did_calls(day)

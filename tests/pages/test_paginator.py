@@ -8,10 +8,19 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
+import aiohttp
 import anyio
 import pytest
 
-from nxcdr_async import CallRecord, CdrSession, ConfigurationError, Paginator, ServerError
+from nxcdr_async import (
+    CallRecord,
+    CdrSession,
+    ConfigurationError,
+    NxcdrError,
+    Paginator,
+    ServerError,
+    TransportError,
+)
 from nxcdr_async.testing import Gateway
 
 OpenSession = Callable[..., CdrSession]
@@ -255,3 +264,82 @@ def start_of(gateway: Gateway, number: int) -> datetime:
     """Return when the call of this number starts."""
     row = next(islice(gateway.history.calls(), number, None))
     return datetime.fromtimestamp(row["startTime"] / 1000, UTC)
+
+
+async def test_tasks_that_share_a_paginator_share_its_records(gateway: Gateway, open_session: OpenSession) -> None:
+    calls = all_calls(open_session(), gateway)
+    read: list[str] = []
+
+    async def work() -> None:
+        async for call in calls:
+            read.append(call.call_id)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(work(), work(), work())
+    assert sorted(read) == sorted(gateway.call_ids())
+
+
+@pytest.mark.parametrize("close", ["session", "paginator"])
+async def test_closing_before_the_first_step_of_its_task_ends_the_wait(
+    close: str, gateway: Gateway, open_session: OpenSession
+) -> None:
+    session = open_session()
+    calls = all_calls(session, gateway)
+    waiting = asyncio.create_task(calls.collect())
+    await asyncio.sleep(0)
+    await (session.aclose() if close == "session" else calls.aclose())
+    with anyio.fail_after(5), pytest.raises(ConfigurationError, match="closed"):
+        await waiting
+
+
+async def test_a_client_session_closed_in_mid_run_is_an_error_not_an_end(gateway: Gateway) -> None:
+    gateway.switches.latency = (0.02, 0.02)
+    http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=2))
+    async with CdrSession(gateway=gateway.url, credentials=gateway.credentials, http=http, concurrency=2) as session:
+        calls = all_calls(session, gateway)
+        await anext(calls)
+        # Requests of the app's own take every connection, so that ours queue for one when the app closes its client.
+        gateway.switches.latency = (5, 5)
+        own = [asyncio.create_task(http.get(f"{gateway.url}/otp/call/list")) for _ in range(4)]
+        await asyncio.sleep(0.1)
+        await http.close()
+        with pytest.raises(NxcdrError):
+            await calls.collect()
+        await asyncio.gather(*own, return_exceptions=True)
+
+
+@pytest.mark.parametrize("raised", [asyncio.CancelledError, StopAsyncIteration])
+async def test_what_a_callback_raises_is_never_taken_for_the_end(
+    raised: type[BaseException], gateway: Gateway, open_session: OpenSession
+) -> None:
+    gateway.add_call(callId="bad", startTime=int(gateway.first_call.timestamp() * 1000) + 1, answerTime="yesterday")
+
+    def refuse(_: object) -> None:
+        raise raised
+
+    calls = open_session().calls(gateway.first_call, gateway.last_call, on_bad_row="skip", bad_row_callback=refuse)
+    with pytest.raises((TransportError, RuntimeError)):
+        await calls.collect()
+
+
+def test_a_paginator_of_another_loop_says_so(gateway: Gateway) -> None:
+    async def start() -> tuple[CdrSession, Paginator[CallRecord]]:
+        session = CdrSession(gateway=gateway.url, credentials=gateway.credentials)
+        calls = all_calls(session, gateway)
+        await anext(calls)
+        return session, calls
+
+    async def go_on(session: CdrSession, calls: Paginator[CallRecord]) -> None:
+        with pytest.raises(ConfigurationError):
+            await calls.collect()
+        for _ in range(2):
+            await calls.aclose()
+            await session.aclose()
+
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    session, calls = first.run_until_complete(start())
+    second.run_until_complete(asyncio.wait_for(go_on(session, calls), 5))
+    first.run_until_complete(session.aclose())
+    first.close()
+    second.run_until_complete(asyncio.wait_for(go_on(session, calls), 5))
+    second.close()

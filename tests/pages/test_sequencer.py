@@ -155,3 +155,10 @@ def test_memory_stays_bounded_however_long_the_range_is() -> None:
         line.push([Call(window, window * 10_000 + 9_500)], start=at(window * 10), end=at(window * 10 + 10))
     assert len(line._held) <= 2
     assert sum(map(len, line._seen)) <= 4
+
+
+def test_a_record_at_the_end_of_time_is_released_too() -> None:
+    last = datetime.max.replace(tzinfo=UTC)
+    records: Sequencer[tuple[datetime, str]] = Sequencer(lambda record: record[0], lambda record: record[1])
+    records.push([(last, "a")], start=last - timedelta(days=1), end=last)
+    assert records.flush() == [(last, "a")]

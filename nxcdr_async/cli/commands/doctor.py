@@ -1,8 +1,8 @@
 """The command that checks what everything else needs."""
 
 from nxcdr_async.cli.options import (
+    CommonOptions,
     ConcurrencyOption,
-    Connection,
     GatewayOption,
     RateOption,
     RegionOption,
@@ -19,7 +19,7 @@ def doctor(
     timeout: TimeoutOption = None,
 ) -> int:
     """Check settings, line, credentials and clock, and say what to do."""
-    connection = Connection(region, gateway, concurrency, rate, timeout)
+    options = CommonOptions(region, gateway, concurrency, rate, timeout)
     from nxcdr_async.cli.doctor import examine, show_findings  # noqa: PLC0415 - heavy
 
-    return show_findings(examine(connection))
+    return show_findings(examine(options))

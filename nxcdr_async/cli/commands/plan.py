@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from nxcdr_async.cli.options import (
+    CommonOptions,
     ConcurrencyOption,
-    Connection,
     GatewayOption,
     RateOption,
     RegionOption,
@@ -40,16 +40,16 @@ def plan(
     tz: ZoneOption = "UTC",
 ) -> int:
     """Estimate rows, requests, time and disk from a few samples."""
-    connection = Connection(region, gateway, concurrency, rate, timeout)
+    options = CommonOptions(region, gateway, concurrency, rate, timeout)
     if source is Source.DID:
         days = parse_day("--start", start), parse_day("--end", end)
-        arguments = connection.arguments_with("credentials")
+        arguments = options.arguments_with("credentials")
         from nxcdr_async.cli import plan as room  # noqa: PLC0415 - heavy
 
         estimate = room.estimate_did(arguments, *days)
     else:
         times = parse_moment("--start", start, tz), parse_moment("--end", end, tz)
-        arguments = connection.arguments_with("credentials" if source is Source.CALLS else "flash app")
+        arguments = options.arguments_with("credentials" if source is Source.CALLS else "flash app")
         from nxcdr_async.cli import plan as room  # noqa: PLC0415 - heavy
 
         estimate = (room.estimate_calls if source is Source.CALLS else room.estimate_flash)(arguments, *times)

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from nxcdr_async.cli.options import (
+    CommonOptions,
     ConcurrencyOption,
-    Connection,
     EndOption,
     GatewayOption,
     RateOption,
@@ -85,7 +85,7 @@ def calls(
         "call_id": call_id,
         "order_id": order_id,
     }
-    arguments = Connection(region, gateway, concurrency, rate, timeout).arguments_with("credentials")
+    arguments = CommonOptions(region, gateway, concurrency, rate, timeout).arguments_with("credentials")
     from nxcdr_async.cli import streaming  # noqa: PLC0415 - heavy
     from nxcdr_async.records import Direction  # noqa: PLC0415 - heavy
 
@@ -118,7 +118,7 @@ def did(
     The vendor keeps them by whole days of its local time (UTC+8); the last day is read too.
     """
     first, last = parse_day("--start", start), parse_day("--end", start if end is None else end)
-    arguments = Connection(region, gateway, concurrency, rate, timeout).arguments_with("credentials")
+    arguments = CommonOptions(region, gateway, concurrency, rate, timeout).arguments_with("credentials")
     from nxcdr_async.cli import streaming  # noqa: PLC0415 - heavy
     from nxcdr_async.records import Direction  # noqa: PLC0415 - heavy
 
@@ -153,7 +153,7 @@ def flash(
     Ends with code 3 at a second that holds more calls than the vendor's list can tell.
     """
     first, last = parse_moment("--start", start, tz), parse_moment("--end", end, tz)
-    arguments = Connection(region, gateway, concurrency, rate, timeout).arguments_with("flash app")
+    arguments = CommonOptions(region, gateway, concurrency, rate, timeout).arguments_with("flash app")
     from nxcdr_async.cli import streaming  # noqa: PLC0415 - heavy
 
     bad_rows = streaming.BadRows.skipping() if skip_bad_rows else streaming.BadRows()
@@ -176,7 +176,7 @@ def order(
     timeout: TimeoutOption = None,
 ) -> int:
     """Write the calls of one order as JSON lines."""
-    arguments = Connection(region, gateway, concurrency, rate, timeout).arguments_with("credentials")
+    arguments = CommonOptions(region, gateway, concurrency, rate, timeout).arguments_with("credentials")
     from nxcdr_async.cli import streaming  # noqa: PLC0415 - heavy
 
     return streaming.write_order(arguments, order_id, tenant)
