@@ -16,11 +16,10 @@ SAME_SKEW = 30.0
 """Two skews closer than this cannot explain why one was refused and the other would not be."""
 
 _DATE_RESOLUTION = 1.0
-_ZERO = 0.0
 
 
 @define
-class GatewayClock:
+class ClockEstimate:
     """What is known of the difference between the gateway's clock and ours.
 
     Attributes:
@@ -41,7 +40,7 @@ class GatewayClock:
         if self.earliest is None or self.latest is None:
             return None
         if self.earliest <= 0 <= self.latest:
-            return _ZERO
+            return 0.0
         return (self.earliest + self.latest) / 2
 
     @property
@@ -49,7 +48,7 @@ class GatewayClock:
         """Seconds to add to our clock before signing."""
         skew = self.skew
         if not self.trusted or skew is None or abs(skew) <= CORRECT_ABOVE:
-            return _ZERO
+            return 0.0
         return skew
 
     def observe(self, *, sent: float, received: float, date: str | None, age: str | None = None) -> None:

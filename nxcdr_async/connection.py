@@ -71,7 +71,7 @@ class Connection:
             ) as response:
                 body = await _read_body(response)
                 return Reply(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
-        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError):
+        except aiohttp.ClientConnectorCertificateError:
             return CertificateError(
                 f"the TLS certificate of {host} was not accepted: check the address, this machine's clock and its "
                 "certificates",
@@ -141,14 +141,18 @@ async def _read_body(response: aiohttp.ClientResponse) -> bytes:
 
 def _reason(error: BaseException) -> str:
     """Say what went wrong without quoting the error's own text, which may hold the address."""
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "its name is not known; is the gateway written right?"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"cannot connect ({error.os_error.strerror or type(error.os_error).__name__})"
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "it closed the connection"
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return "the body was cut off or is not what its headers say"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return type(error).__name__
+    for kind, reason in _REASONS.items():
+        if isinstance(error, kind):
+            return reason
+    told = error.strerror if isinstance(error, OSError) else None
+    return told or type(error).__name__
+
+
+_REASONS: dict[type[BaseException], str] = {
+    aiohttp.ClientConnectorDNSError: "its name is not known; is the gateway written right?",
+    aiohttp.ClientConnectorSSLError: "it does not speak TLS as it should; is this an https address?",
+    aiohttp.ClientConnectorError: "cannot connect; is it running, and are the address and the port right?",
+    aiohttp.ServerDisconnectedError: "it closed the connection",
+    aiohttp.ClientPayloadError: "the body was cut off or is not what its headers say",
+}
+"""From the most special kind to the most general."""

@@ -1,7 +1,7 @@
 """Every error a caller can meet.
 
     NxcdrError
-    ├── ConfigurationError        the call was wrong before anything was sent
+    ├── ConfigurationError        used in a way that cannot work
     ├── TransportError            no whole reply arrived
     │   ├── CertificateError      the TLS certificate was not accepted
     │   └── TimedOutError         not within the session's timeout
@@ -28,8 +28,8 @@ class NxcdrError(Exception):
     """Base of every error this package raises.
 
     Attributes:
-        complete_until: when a paginator raised the error, the time (UTC) before which it is known that every
-            record has been handed out, so a caller can go on from there; else None.
+        complete_until: when a paginator raised the error, the time (UTC) to ask again from without missing anything
+            (for did_calls, its date in the session's `naive_zone`); else None.
     """
 
     complete_until: datetime | None = None
@@ -40,7 +40,7 @@ class NxcdrError(Exception):
 
 
 class ConfigurationError(NxcdrError):
-    """The call cannot work as it stands; the message says how to mend it. Nothing was sent."""
+    """Used in a way that cannot work; the message says how to mend it. For a wrong argument, nothing was sent."""
 
 
 class TransportError(NxcdrError):
@@ -63,6 +63,8 @@ class GatewayError(NxcdrError):
         message: the vendor's own explanation, in whatever language it chose.
         request_id: the vendor's id of the request, to be quoted to its support; None when absent.
         http_status: status of the HTTP reply.
+        retry_after: seconds the gateway asked us to wait (HTTP 429 and 503), None when it did not say.
+        hint: what to do about it, in our words.
     """
 
     def __init__(
@@ -72,12 +74,14 @@ class GatewayError(NxcdrError):
         code: int | None = None,
         request_id: str | None = None,
         http_status: int | None = None,
+        retry_after: float | None = None,
         hint: str = "",
     ) -> None:
         self.code = code
         self.message = message
         self.request_id = request_id
         self.http_status = http_status
+        self.retry_after = retry_after
         self.hint = hint
         super().__init__(message)
 
@@ -105,27 +109,11 @@ class InvalidRequestError(GatewayError):
 
 
 class ThrottledError(GatewayError):
-    """The gateway asked us to slow down (HTTP 429, flash codes 3 and 6).
-
-    Attributes:
-        retry_after: seconds the gateway asked for, None when it did not say.
-    """
-
-    def __init__(self, message: str, *, retry_after: float | None = None, **facts: Any) -> None:
-        self.retry_after = retry_after
-        super().__init__(message, **facts)
+    """The gateway asked us to slow down (HTTP 429, flash codes 3 and 6)."""
 
 
 class ServerError(GatewayError):
-    """The gateway failed (codes 88, 99, -1, or HTTP 5xx); the same request may succeed later.
-
-    Attributes:
-        retry_after: seconds the gateway asked for (503), None when it did not say.
-    """
-
-    def __init__(self, message: str, *, retry_after: float | None = None, **facts: Any) -> None:
-        self.retry_after = retry_after
-        super().__init__(message, **facts)
+    """The gateway failed (codes 88, 99, -1, or HTTP 5xx); the same request may succeed later."""
 
 
 class MalformedReplyError(NxcdrError):

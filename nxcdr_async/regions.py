@@ -18,13 +18,12 @@ class Region(Enum):
     'https://chl-api.nxlink.ai'
     """
 
-    HK = ("hk", "https://api-hk.nxlink.ai", "https://app.nxlink.ai")
-    AMER = ("amer", "https://chl-api.nxlink.ai", "https://chl-nxlink.nxcloud.com")
-    IDN = ("idn", "https://api-idn.nxlink.ai", "https://idn.nxlink.ai")
-    LEGACY = ("legacy", SHARED_GATEWAY, None)
+    HK = ("https://api-hk.nxlink.ai", "https://app.nxlink.ai")
+    AMER = ("https://chl-api.nxlink.ai", "https://chl-nxlink.nxcloud.com")
+    IDN = ("https://api-idn.nxlink.ai", "https://idn.nxlink.ai")
+    LEGACY = (SHARED_GATEWAY, None)
 
-    def __init__(self, code: str, gateway: str, website: str | None) -> None:
-        self.code = code
+    def __init__(self, gateway: str, website: str | None) -> None:
         self.gateway = gateway
         """Base URL of the call-center APIs."""
         self.website = website

@@ -31,15 +31,19 @@ LONGEST_RETRY_AFTER = 300.0
 """Seconds; a gateway that asks for a longer pause gets an error handed to the user instead of a silent sleep."""
 
 BUDGET_RESERVE = 40.0
-"""Retries a session may make before any request has succeeded."""
+"""Retries a session may make after short waits before any request has succeeded."""
 
 BUDGET_PER_REPLY = 0.5
-"""Retries earned by each good reply: in a lasting storm of failures the load grows by half at most."""
+"""Retries earned by each good reply. In a lasting storm the budget is soon spent, and then each retry waits long."""
 
 
 @define
 class RetryBudget:
-    """The retries a whole session has left, so that a storm of failures does not multiply the load."""
+    """The retries a whole session may still make after short waits.
+
+    Once it is spent, every retry waits under the longest ceiling, so that a storm of failures does not become a storm
+    of requests.
+    """
 
     left: float = BUDGET_RESERVE
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, tzinfo
 from functools import partial
 from types import TracebackType
@@ -20,7 +20,7 @@ from nxcdr_async.limiter import Limiter
 from nxcdr_async.pages import (
     CappedList,
     CountedPages,
-    Mailbox,
+    PageReader,
     PageSize,
     Paginator,
     Pump,
@@ -28,13 +28,13 @@ from nxcdr_async.pages import (
     Sequencer,
     Source,
     WindowedPages,
-    stop,
+    cancel_and_wait,
 )
 from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
 from nxcdr_async.regions import Region, checked_gateway
 from nxcdr_async.settings import settings_from
 from nxcdr_async.stats import PaginatorStats, SessionStats
-from nxcdr_async.transport import Transport
+from nxcdr_async.transport import KnownGateway, Transport
 from nxcdr_async.windows import WindowPlan, check_offset, window_of
 from nxcdr_async.wire import (
     CALLS,
@@ -44,8 +44,10 @@ from nxcdr_async.wire import (
     CallQuery,
     DidQuery,
     Endpoint,
+    GatewayKind,
     Page,
     checked_days,
+    flash_parameters,
     order_parameters,
 )
 
@@ -114,7 +116,6 @@ class CdrSession:
             raise ConfigurationError(
                 f"timeout is {timeout!r}: give the seconds of one attempt, above 0 and below a day"
             )
-        own = None if gateway is None else checked_gateway(gateway)
         self._limiter = Limiter(concurrency=concurrency, rate=rate)
         self._connection = Connection(
             http=_checked(http, aiohttp.ClientSession | None, "http", "an aiohttp.ClientSession"),
@@ -123,14 +124,14 @@ class CdrSession:
         for limit in self._connection.limits:
             self._limiter.lower_ceiling(limit)
         self._transport = Transport(
-            gateways={"region": own or self.region.gateway, "shared": own or self.region.shared_gateway},
+            gateways=_gateways(self.region, None if gateway is None else checked_gateway(gateway)),
             limiter=self._limiter,
             connection=self._connection,
             credentials=_checked(credentials, Credentials | None, "credentials", "Credentials(access_key, secret)"),
             flash_app=_checked(flash_app, FlashApp | None, "flash_app", "FlashApp(appkey, secretkey)"),
         )
         self._page_sizes = {endpoint.name: PageSize(endpoint.page_size) for endpoint in (CALLS, FLASH)}
-        self._pumps: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -196,21 +197,19 @@ class CdrSession:
         )
         window = window_of(start, end)
         self._transport.need_credentials()
-
-        def source(stats: PaginatorStats, rows: RowStructurer[CallRecord]) -> Source[CallRecord]:
-            return WindowedPages(
-                plan=WindowPlan(window, most_rows=ROWS_A_WINDOW, fewest_rows=FEWEST_ROWS_A_WINDOW),
-                ask=self._asker(CALLS),
-                parameters=partial(query.page, size=CALLS.page_size),
-                rows=rows,
-                moment=CALLS.moment,
-                finish=CALLS.finish,
-                row_key=CALLS.row_key,
-                page_size=self._page_sizes[CALLS.name],
-                stats=stats,
-            )
-
-        return self._paginator(CALLS, source, on_bad_row, bad_row_callback)
+        structurer = self._structurer(CALLS, on_bad_row, bad_row_callback)
+        source = WindowedPages(
+            plan=WindowPlan(window, most_rows=ROWS_A_WINDOW, fewest_rows=FEWEST_ROWS_A_WINDOW),
+            reader=PageReader(partial(self.ask_page, CALLS), structurer.stats),
+            parameters=partial(query.page, size=CALLS.page_size),
+            structurer=structurer,
+            moment=CALLS.moment,
+            end_time=CALLS.end_time,
+            row_key=CALLS.row_key,
+            page_size=self._page_sizes[CALLS.name],
+            stats=structurer.stats,
+        )
+        return self._paginator(CALLS, source, structurer.stats)
 
     async def calls_by_order(self, order_id: str, *, tenant_id: int) -> list[CallRecord]:
         """Read the calls of one order of yours (cdr/queryByOrderId), sorted by start time.
@@ -224,11 +223,10 @@ class CdrSession:
         """
         parameters = order_parameters(order_id, tenant_id)
         self._transport.need_credentials()
-        page = await self._transport.ask(ORDER, parameters)
-        if page.is_vague:
-            page = await self._transport.ask(ORDER, parameters)
+        page = await PageReader(partial(self.ask_page, ORDER), PaginatorStats()).page(parameters, f"order {order_id!r}")
         calls: dict[str, CallRecord] = {}
-        for call in map(self._structurer(ORDER), page.rows):
+        for row in page.rows:
+            call = structure_row(self.converter, row, CallRecord)
             calls.setdefault(call.call_id, call)
         return sorted(calls.values(), key=lambda call: (call.start_time, call.call_id))
 
@@ -260,22 +258,20 @@ class CdrSession:
         query = DidQuery(did_number=did_number, call_number=call_number, direction=direction)
         first, last = checked_days(first_day, last_day)
         self._transport.need_credentials()
-
-        def source(stats: PaginatorStats, rows: RowStructurer[DidCallRecord]) -> Source[DidCallRecord]:
-            return CountedPages(
-                first_day=first,
-                last_day=last,
-                zone=self.naive_zone,
-                ask=self._asker(DID),
-                parameters=partial(query.page, size=DID.page_size),
-                rows=rows,
-                moment=DID.moment,
-                row_key=DID.row_key,
-                page_size=DID.page_size,
-                stats=stats,
-            )
-
-        return self._paginator(DID, source, on_bad_row, bad_row_callback)
+        structurer = self._structurer(DID, on_bad_row, bad_row_callback)
+        source = CountedPages(
+            first_day=first,
+            last_day=last,
+            zone=self.naive_zone,
+            reader=PageReader(partial(self.ask_page, DID), structurer.stats),
+            parameters=partial(query.page, size=DID.page_size),
+            structurer=structurer,
+            moment=DID.moment,
+            row_key=DID.row_key,
+            page_size=DID.page_size,
+            stats=structurer.stats,
+        )
+        return self._paginator(DID, source, structurer.stats)
 
     def flash_calls(
         self,
@@ -303,24 +299,34 @@ class CdrSession:
         window = window_of(start, end)
         check_offset(self.naive_zone, window)
         self._transport.need_flash_app()
+        structurer = self._structurer(FLASH, on_bad_row, bad_row_callback)
+        source = CappedList(
+            plan=WindowPlan(window, most_rows=ROWS_A_LIST, fewest_rows=ROWS_A_LIST),
+            reader=PageReader(partial(self.ask_page, FLASH), structurer.stats),
+            parameters=partial(flash_parameters, zone=self.naive_zone),
+            structurer=structurer,
+            moment=FLASH.moment,
+            row_key=FLASH.row_key,
+            page_size=self._page_sizes[FLASH.name],
+            stats=structurer.stats,
+        )
+        return self._paginator(FLASH, source, structurer.stats)
 
-        def source(stats: PaginatorStats, rows: RowStructurer[FlashCallRecord]) -> Source[FlashCallRecord]:
-            return CappedList(
-                plan=WindowPlan(window, most_rows=ROWS_A_LIST, fewest_rows=ROWS_A_LIST),
-                ask=self._asker(FLASH),
-                zone=self.naive_zone,
-                rows=rows,
-                moment=FLASH.moment,
-                row_key=FLASH.row_key,
-                page_size=self._page_sizes[FLASH.name],
-                stats=stats,
-            )
+    async def ask_page(self, endpoint: Endpoint[Any], parameters: Mapping[str, Any]) -> Page:
+        """Ask one question of an API and return the raw rows of its answer; all else is built on this.
 
-        return self._paginator(FLASH, source, on_bad_row, bad_row_callback)
+        Args:
+            endpoint: one of `nxcdr_async.wire`.
+            parameters: in the vendor's terms.
+
+        Raises:
+            NxcdrError: see `errors`.
+        """
+        return await self._transport.ask(endpoint, parameters)
 
     async def aclose(self) -> None:
         """Stop every paginator and close what this session opened. Closing twice does no harm."""
-        await stop(list(self._pumps))
+        await cancel_and_wait(list(self._tasks))
         with anyio.CancelScope(shield=True):
             await self._connection.aclose()
 
@@ -336,41 +342,37 @@ class CdrSession:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<CdrSession {self.region.name} {self._transport.gateways['region']}>"
+        return f"<CdrSession {self._transport.gateways['region'].url}>"
 
-    def _asker(self, endpoint: Endpoint[Any]) -> Callable[[Mapping[str, Any]], Awaitable[Page]]:
-        return partial(self._transport.ask, endpoint)
-
-    def _structurer(self, endpoint: Endpoint[RecordT]) -> Callable[[Any], RecordT]:
-        return partial(structure_row, self.converter, record_class=endpoint.record_class)
-
-    def _paginator(
+    def _structurer(
         self,
         endpoint: Endpoint[RecordT],
-        source: Callable[[PaginatorStats, RowStructurer[RecordT]], Source[RecordT]],
         on_bad_row: OnBadRow,
         bad_row_callback: Callable[[RecordError], object] | None,
-    ) -> Paginator[RecordT]:
+    ) -> RowStructurer[RecordT]:
         if on_bad_row not in ("raise", "skip"):
             raise ConfigurationError(f"on_bad_row is {on_bad_row!r}: give 'raise' or 'skip'")
         if bad_row_callback is not None and on_bad_row == "raise":
             raise ConfigurationError("bad_row_callback gets the rows that are skipped: give on_bad_row='skip' with it")
         if bad_row_callback is not None and not callable(bad_row_callback):
             raise ConfigurationError("bad_row_callback cannot be called: give a function of one argument")
-        stats = PaginatorStats()
-        take = None if on_bad_row == "raise" else bad_row_callback or _ignore
-        rows = RowStructurer(self._structurer(endpoint), take, stats)
+        structure = partial(structure_row, self.converter, record_class=endpoint.record_class)
+        return RowStructurer(
+            structure,
+            on_bad_row=None if on_bad_row == "raise" else bad_row_callback or _ignore,
+            stats=PaginatorStats(),
+        )
+
+    def _paginator(
+        self, endpoint: Endpoint[RecordT], source: Source[RecordT], stats: PaginatorStats
+    ) -> Paginator[RecordT]:
         limiter = self._limiter
+        sequencer = Sequencer(endpoint.moment, endpoint.identity, endpoint.end_time)
+        return Paginator(Pump(source, sequencer, readers=lambda: limiter.limit, stats=stats), self._own)
 
-        def pump(mailbox: Mailbox[RecordT]) -> Pump[RecordT]:
-            sequencer = Sequencer(endpoint.moment, endpoint.identity, endpoint.finish)
-            return Pump(source(stats, rows), sequencer, mailbox, width=lambda: limiter.limit, stats=stats)
-
-        return Paginator(pump, stats, self._own)
-
-    def _own(self, pump: "asyncio.Task[None]") -> None:
-        self._pumps.add(pump)
-        pump.add_done_callback(self._pumps.discard)
+    def _own(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 def _ignore(_bad: RecordError) -> None:
@@ -381,3 +383,9 @@ def _checked(value: Any, kind: Any, name: str, wanted: str) -> Any:
     if not isinstance(value, kind):
         raise ConfigurationError(f"{name} is of type {type(value).__name__}: give {wanted}")
     return value
+
+
+def _gateways(region: Region, by_hand: str | None) -> Mapping[GatewayKind, KnownGateway]:
+    own = KnownGateway(by_hand or region.gateway)
+    shared = own.url if by_hand else region.shared_gateway
+    return {"region": own, "shared": own if shared == own.url else KnownGateway(shared)}

@@ -15,7 +15,7 @@ class SessionStats:
         in_flight: requests under way now.
         peak_in_flight: the most that were under way at once.
         limit: the most that may be under way now.
-        clock_skew: seconds the gateway's clock is ahead of ours; None before the first reply.
+        clock_skew: seconds the clock of the gateway that answered last is ahead of ours; None before the first reply.
     """
 
     requests: int
@@ -33,7 +33,7 @@ class PaginatorStats:
     """A paginator's counts, up to date while it runs.
 
     Attributes:
-        pages: replies with rows that were read.
+        pages: pages asked for.
         windows: parts of the range that were read to their end.
         splits: parts that turned out too full and were cut further.
         records: records handed out.

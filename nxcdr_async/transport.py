@@ -3,13 +3,13 @@
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import anyio
 from attrs import define, field
 
-from nxcdr_async.clock import GatewayClock
+from nxcdr_async.clock import ClockEstimate
 from nxcdr_async.connection import Connection
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import (
@@ -17,10 +17,9 @@ from nxcdr_async.errors import (
     ConfigurationError,
     GatewayError,
     NxcdrError,
-    ServerError,
     ThrottledError,
 )
-from nxcdr_async.limiter import Limiter, Slot
+from nxcdr_async.limiter import Limiter
 from nxcdr_async.retry import (
     MOST_ATTEMPTS,
     MOST_ATTEMPTS_UNHEARD,
@@ -30,7 +29,7 @@ from nxcdr_async.retry import (
     is_worth_retrying,
 )
 from nxcdr_async.stats import SessionStats
-from nxcdr_async.wire import Endpoint, Page, Reply, Request, flash_request, read_page, signed_request
+from nxcdr_async.wire import Endpoint, GatewayKind, Page, Reply, Request, flash_request, read_page, signed_request
 
 _log = logging.getLogger("nxcdr_async")
 
@@ -41,6 +40,20 @@ class _Counts:
     retries: int = 0
     throttled: int = 0
     clock_refusals: int = 0
+
+
+@define(eq=False)
+class KnownGateway:
+    """A gateway, and what its replies told of it.
+
+    Attributes:
+        url: base URL.
+        clock: its clock, against ours.
+        is_heard: whether anything answered there that is a gateway.
+    """
+
+    url: str
+    clock: ClockEstimate = field(factory=ClockEstimate)
     is_heard: bool = False
 
 
@@ -55,25 +68,27 @@ class Transport:
     """Asks one question at a time of the gateways, as often as it takes; shared by all that a session does.
 
     Attributes:
-        gateways: base URLs of the region's own gateway and of the shared one.
+        gateways: the region's own gateway and the shared one, which may be the same.
         limiter: slots, pace and pauses.
         connection: sends one request.
+        credentials: for signed requests.
+        flash_app: for the flash-call list.
         now: our clock, epoch seconds.
         sleep: how retries wait.
         chance: random numbers in [0, 1) for the jitter.
     """
 
-    gateways: Mapping[Literal["region", "shared"], str]
+    gateways: Mapping[GatewayKind, KnownGateway]
     limiter: Limiter
     connection: Connection
     credentials: Credentials | None
     flash_app: FlashApp | None
     now: Callable[[], float] = field(factory=steady_clock)
-    sleep: Callable[[float], Any] = anyio.sleep
+    sleep: Callable[[float], Awaitable[Any]] = anyio.sleep
     chance: Callable[[], float] = random.random
-    clock: GatewayClock = field(factory=GatewayClock)
     _budget: RetryBudget = field(factory=RetryBudget, init=False)
     _counts: _Counts = field(factory=_Counts, init=False)
+    _last_skew: float | None = field(default=None, init=False)
 
     @property
     def stats(self) -> SessionStats:
@@ -86,7 +101,7 @@ class Transport:
             in_flight=self.limiter.in_flight,
             peak_in_flight=self.limiter.peak_in_flight,
             limit=self.limiter.limit,
-            clock_skew=self.clock.skew,
+            clock_skew=self._last_skew,
         )
 
     async def ask(self, endpoint: Endpoint[Any], parameters: Mapping[str, Any]) -> Page:
@@ -95,103 +110,110 @@ class Transport:
         Raises:
             NxcdrError: it did not help; see the tree in `errors`.
         """
+        gateway = self.gateways[endpoint.gateway]
         attempt, refused_clocks = 1, 0
         while True:
             self.connection.check_usable()
             try:
-                page = await self._attempt(endpoint, parameters)
+                page = await self._attempt(endpoint, parameters, gateway)
             except ClockSkewError as refused:
                 refused_clocks += 1
                 self._counts.clock_refusals += 1
-                wait = self._wait_after_clock_refusal(refused, attempt, refused_clocks)
+                wait = self._plan_retry_by_clock(refused, gateway, attempt, refused_clocks)
             except NxcdrError as fault:
-                wait = self._wait_after(fault, attempt)
+                wait = self._plan_retry(fault, endpoint, gateway, attempt)
             else:
                 return page
             attempt += 1
             self._counts.retries += 1
             await self.sleep(wait)
 
-    def _wait_after_clock_refusal(self, refused: ClockSkewError, attempt: int, refused_clocks: int) -> float:
-        """Ask again at once, by the clock just measured; later only if that clock did for other requests."""
+    def _plan_retry_by_clock(
+        self, refused: ClockSkewError, gateway: KnownGateway, attempt: int, refused_clocks: int
+    ) -> float:
+        """Ask again at once, by the clock just measured; later only if that clock did for other requests.
+
+        Raises:
+            ClockSkewError: neither would help.
+        """
+        _log.info("timestamp refused, the gateway's clock is %.1f s ahead of ours", gateway.clock.skew or 0.0)
         if refused_clocks == 1:
             return 0.0
-        if not self.clock.was_accepted(self.clock.correction) or attempt >= MOST_ATTEMPTS:
+        if not gateway.clock.was_accepted(gateway.clock.correction) or attempt >= MOST_ATTEMPTS:
             raise refused
         return delay_before(attempt + 1, chance=self.chance(), within_budget=self._budget.spend())
 
-    def _wait_after(self, fault: NxcdrError, attempt: int) -> float:
-        """Return how long to wait before asking again.
+    def _plan_retry(self, fault: NxcdrError, endpoint: Endpoint[Any], gateway: KnownGateway, attempt: int) -> float:
+        """Return how long to wait before asking again, and have all requests wait if the gateway asked for that.
 
         Raises:
             NxcdrError: the fault, when asking again would not help.
         """
         if isinstance(fault, ThrottledError):
             self._counts.throttled += 1
-        most = MOST_ATTEMPTS if self._counts.is_heard else MOST_ATTEMPTS_UNHEARD
+        most = MOST_ATTEMPTS if gateway.is_heard else MOST_ATTEMPTS_UNHEARD
         if not is_worth_retrying(fault) or attempt >= most:
             if attempt > 1:
                 fault.add_note(f"after {attempt} attempts")
             raise fault
-        if isinstance(fault, ThrottledError | ServerError) and fault.retry_after:
+        if isinstance(fault, GatewayError) and fault.retry_after:
             self.limiter.hold(fault.retry_after)
         wait = delay_before(attempt + 1, chance=self.chance(), within_budget=self._budget.spend())
-        _log.info("attempt %d failed with %s, next in %.2f s", attempt, type(fault).__name__, wait)
+        _log.info("%s: attempt %d failed, next in %.2f s: %s", endpoint.name, attempt, wait, fault)
         return wait
 
-    async def _attempt(self, endpoint: Endpoint[Any], parameters: Mapping[str, Any]) -> Page:
+    async def _attempt(self, endpoint: Endpoint[Any], parameters: Mapping[str, Any], gateway: KnownGateway) -> Page:
         async with self.limiter.slot() as slot:
             # Signed only now that it will be sent at once: no queue can age the timestamp.
-            correction = self.clock.correction
+            correction = gateway.clock.correction
             sent = self.now()
             request = self._build(endpoint, parameters, sent + correction)
             try:
-                reply = await self.connection.send(self.gateways[endpoint.home], request)
-                return self._read(endpoint, reply, sent=sent, correction=correction)
+                reply = await self.connection.send(gateway.url, request)
+                return self._read(endpoint, gateway, reply, sent=sent, correction=correction)
             except NxcdrError as fault:
-                self._note_congestion(fault, slot)
+                if is_congestion(fault):
+                    self.limiter.congested(slot)
                 raise
 
     def _build(self, endpoint: Endpoint[Any], parameters: Mapping[str, Any], moment: float) -> Request:
         self._counts.requests += 1
-        if endpoint.biz_type is None:
-            return flash_request(endpoint, parameters, self.need_flash_app())
-        return signed_request(endpoint, parameters, self.need_credentials(), ts=int(moment * 1000))
-
-    def _read(self, endpoint: Endpoint[Any], reply: Reply, *, sent: float, correction: float) -> Page:
-        received = self.now()
-        self.clock.observe(
-            sent=sent,
-            received=received,
-            date=reply.headers.get("date"),
-            age=reply.headers.get("age"),
+        if endpoint.signing is None:
+            return flash_request(endpoint.path, parameters, self.need_flash_app())
+        return signed_request(
+            endpoint.path, parameters, self.need_credentials(), endpoint.signing, ts=int(moment * 1000)
         )
+
+    def _read(
+        self, endpoint: Endpoint[Any], gateway: KnownGateway, reply: Reply, *, sent: float, correction: float
+    ) -> Page:
+        received = self.now()
+        _log.debug("%s: HTTP %d after %.0f ms", endpoint.name, reply.status, (received - sent) * 1000)
+        date, age = reply.headers.get("date"), reply.headers.get("age")
+        gateway.clock.observe(sent=sent, received=received, date=date, age=age)
+        self._last_skew = gateway.clock.skew
         try:
             page = read_page(
                 reply,
                 rows_at=endpoint.rows_at,
-                flash_codes=endpoint.flash_codes,
-                now=received + self.clock.correction,
+                codes=endpoint.codes,
+                now=received + gateway.clock.correction,
                 secrets=self._secrets(),
             )
         except NxcdrError as refusal:
             # Its frames hold the reply, which may send a secret back: they go no further.
             failure = refusal.with_traceback(None)
         else:
-            self._counts.is_heard = True
-            self.clock.accepted(correction)
+            gateway.is_heard = True
+            gateway.clock.accepted(correction)
             self._budget.earn()
             self.limiter.eased()
             return page
         # A web page in place of an answer may come from anywhere; a refusal, if only by status, is a gateway's.
-        self._counts.is_heard = self._counts.is_heard or isinstance(failure, GatewayError)
+        gateway.is_heard = gateway.is_heard or isinstance(failure, GatewayError)
         if isinstance(failure, ClockSkewError):
-            self.clock.refused(correction)
+            gateway.clock.refused(correction)
         raise failure
-
-    def _note_congestion(self, fault: NxcdrError, slot: Slot) -> None:
-        if is_congestion(fault):
-            self.limiter.congested(slot)
 
     def need_credentials(self) -> Credentials:
         """Return the credentials.

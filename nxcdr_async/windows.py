@@ -14,6 +14,13 @@ HOUR = 3600
 HOURS_A_WEEK = 168
 WEEK = HOURS_A_WEEK * HOUR
 HALF_A_DAY = 12 * HOUR
+
+OVERLAP = 1
+"""Seconds that neighbouring windows share."""
+
+FARTHEST_OUTSIDE = HOUR
+"""Seconds a call may start before the window that gives it, as gateways may filter by another time than the start."""
+
 SURELY_SOME = 3.0
 """Calls to be expected in a window beyond which an answer without any is doubted."""
 
@@ -48,7 +55,7 @@ class Window:
         No document says whether the ends of a range belong to it, nor whether fractions of a second count, so
         neighbours overlap by a second and their duplicates go by id.
         """
-        return self.start - 1, self.end
+        return max(0, self.start - OVERLAP), self.end
 
     def parts(self, count: int) -> list[Self]:
         """Cut into at most `count` windows of about the same width, none under a second."""
@@ -97,27 +104,27 @@ def check_offset(zone: tzinfo, window: Window) -> None:
 class Density:
     """Calls a second for each hour of the week, learned from what was read."""
 
-    rows: list[float] = Factory(lambda: [0.0] * HOURS_A_WEEK)
+    calls: list[float] = Factory(lambda: [0.0] * HOURS_A_WEEK)
     seconds: list[float] = Factory(lambda: [0.0] * HOURS_A_WEEK)
 
     @property
     def mean(self) -> float:
         """Calls a second over all that was read; 0 before anything was."""
         covered = sum(self.seconds)
-        return sum(self.rows) / covered if covered else 0.0
+        return sum(self.calls) / covered if covered else 0.0
 
     def learn(self, window: Window, starts: Iterable[float]) -> None:
         """Take in a window that was read whole, with the start times of its calls (epoch seconds)."""
         for hour, seconds in _hours(window):
             self.seconds[hour] += seconds
         for start in starts:
-            self.rows[_hour_of_week(start)] += 1
+            self.calls[_hour_of_week(start)] += 1
 
     def rates(self) -> list[float]:
         """Calls a second to expect in each hour of the week, leaning on the overall mean where little is known."""
         mean, doubt = self.mean, _HOURS_OF_DOUBT * HOUR
         return [
-            (rows + mean * doubt) / (seconds + doubt) for rows, seconds in zip(self.rows, self.seconds, strict=True)
+            (calls + mean * doubt) / (seconds + doubt) for calls, seconds in zip(self.calls, self.seconds, strict=True)
         ]
 
     def expected(self, window: Window) -> float:

@@ -6,7 +6,7 @@ from email.utils import formatdate
 import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async.clock import CORRECT_ABOVE, GatewayClock
+from nxcdr_async.clock import CORRECT_ABOVE, ClockEstimate
 
 NOON = 1_700_000_000.0
 TINY = 1e-5  # what floats of today's epoch seconds cannot tell apart
@@ -16,7 +16,7 @@ def date_of(moment: float) -> str:
     return formatdate(math.floor(moment), usegmt=True)
 
 
-def reply(clock: GatewayClock, *, skew: float, sent: float = NOON, trip: float = 0.1, at: float = 0.5) -> None:
+def reply(clock: ClockEstimate, *, skew: float, sent: float = NOON, trip: float = 0.1, at: float = 0.5) -> None:
     """Let the clock see a reply of a gateway so far ahead, which wrote its Date at a part of the round trip."""
     clock.observe(sent=sent, received=sent + trip, date=date_of(sent + trip * at + skew))
 
@@ -46,7 +46,7 @@ OBSERVATIONS = st.lists(
 def test_the_bounds_contain_the_true_skew_for_any_consistent_replies(
     skew: float, observations: list[tuple[float, int, float, float]]
 ) -> None:
-    clock = GatewayClock()
+    clock = ClockEstimate()
     for start, later, trip, at in observations:
         reply(clock, skew=skew, sent=start + later, trip=trip, at=at)
         assert clock.earliest is not None
@@ -58,7 +58,7 @@ def test_the_bounds_contain_the_true_skew_for_any_consistent_replies(
 def test_quick_replies_measure_the_skew_within_about_a_second(
     skew: float, observations: list[tuple[float, int, float, float]]
 ) -> None:
-    clock = GatewayClock()
+    clock = ClockEstimate()
     for start, later, _, at in observations:
         reply(clock, skew=skew, sent=start + later, trip=0.05, at=at)
     assert clock.skew is not None
@@ -69,7 +69,7 @@ def test_quick_replies_measure_the_skew_within_about_a_second(
 def test_the_correction_returns_to_zero_when_the_skew_goes(
     skew: float, observations: list[tuple[float, int, float, float]]
 ) -> None:
-    clock = GatewayClock()
+    clock = ClockEstimate()
     for start, later, trip, at in observations:
         reply(clock, skew=skew, sent=start + later, trip=trip, at=at)
     assert abs(clock.correction) > CORRECT_ABOVE
@@ -79,26 +79,26 @@ def test_the_correction_returns_to_zero_when_the_skew_goes(
 
 
 def test_before_the_first_reply_nothing_is_known_and_nothing_corrected() -> None:
-    assert GatewayClock().skew is None
-    assert GatewayClock().correction == 0
+    assert ClockEstimate().skew is None
+    assert ClockEstimate().correction == 0
 
 
 @pytest.mark.parametrize("skew", [-2.0, -0.4, 0.0, 0.9, 2.0])
 def test_a_skew_of_a_few_seconds_is_left_alone(skew: float) -> None:
-    clock = GatewayClock()
+    clock = ClockEstimate()
     reply(clock, skew=skew)
     assert clock.correction == 0
 
 
 @pytest.mark.parametrize("skew", [-3600.0, -61.0, 61.0, 90.0])
 def test_a_large_skew_is_corrected(skew: float) -> None:
-    clock = GatewayClock()
+    clock = ClockEstimate()
     reply(clock, skew=skew)
     assert clock.correction == pytest.approx(skew, abs=1.1)
 
 
 def test_several_replies_narrow_each_other() -> None:
-    clock = GatewayClock()
+    clock = ClockEstimate()
     for step in range(10):
         reply(clock, skew=61.35, sent=NOON + step * 1.1, trip=0.01)
     assert clock.skew == pytest.approx(61.35, abs=0.1)
@@ -106,19 +106,19 @@ def test_several_replies_narrow_each_other() -> None:
 
 @pytest.mark.parametrize("date", [None, "", "yesterday", "Tue, 99 Foo 2024 99:99:99 GMT", "0", "1700000000"])
 def test_a_reply_without_a_readable_date_teaches_nothing(date: str | None) -> None:
-    clock = GatewayClock()
+    clock = ClockEstimate()
     clock.observe(sent=NOON, received=NOON + 0.1, date=date)
     assert clock.skew is None
 
 
 def test_a_reply_out_of_a_cache_teaches_nothing() -> None:
-    clock = GatewayClock()
+    clock = ClockEstimate()
     clock.observe(sent=NOON, received=NOON + 0.1, date=date_of(NOON - 900), age="900")
     assert clock.skew is None
 
 
 def test_a_reply_received_before_it_was_sent_for_teaches_nothing() -> None:
-    clock = GatewayClock()
+    clock = ClockEstimate()
     clock.observe(sent=NOON, received=NOON - 1, date=date_of(NOON))
     assert clock.skew is None
 
@@ -126,7 +126,7 @@ def test_a_reply_received_before_it_was_sent_for_teaches_nothing() -> None:
 @pytest.mark.parametrize("zone", ["GMT", "-0000", "+0000", ""])
 @pytest.mark.usefixtures("far_from_utc")
 def test_a_date_without_a_zone_is_utc_wherever_this_machine_stands(zone: str) -> None:
-    clock = GatewayClock()
+    clock = ClockEstimate()
     date = formatdate(NOON, usegmt=True).replace("GMT", zone).strip()
     clock.observe(sent=NOON, received=NOON + 0.1, date=date)
     assert clock.skew == 0
@@ -134,11 +134,11 @@ def test_a_date_without_a_zone_is_utc_wherever_this_machine_stands(zone: str) ->
 
 @given(st.text())
 def test_no_date_raises(date: str) -> None:
-    GatewayClock().observe(sent=NOON, received=NOON, date=date)
+    ClockEstimate().observe(sent=NOON, received=NOON, date=date)
 
 
 def test_a_clock_is_not_trusted_once_what_it_says_was_refused() -> None:
-    clock = GatewayClock()
+    clock = ClockEstimate()
     reply(clock, skew=500)
     used = clock.correction
     clock.refused(used)
@@ -147,7 +147,7 @@ def test_a_clock_is_not_trusted_once_what_it_says_was_refused() -> None:
 
 
 def test_a_refusal_that_shows_another_clock_is_no_reason_for_distrust() -> None:
-    clock = GatewayClock()
+    clock = ClockEstimate()
     reply(clock, skew=500)
     used = clock.correction
     reply(clock, skew=-200, sent=NOON + 10)
@@ -156,14 +156,14 @@ def test_a_refusal_that_shows_another_clock_is_no_reason_for_distrust() -> None:
 
 
 def test_an_uncorrected_timestamp_that_is_refused_is_no_reason_for_distrust() -> None:
-    clock = GatewayClock()
+    clock = ClockEstimate()
     reply(clock, skew=500)
     clock.refused(0.0)
     assert clock.trusted
 
 
 def test_it_remembers_which_correction_was_accepted() -> None:
-    clock = GatewayClock()
+    clock = ClockEstimate()
     assert not clock.was_accepted(0.0)
     clock.accepted(100.0)
     assert clock.was_accepted(101.0)

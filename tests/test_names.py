@@ -91,7 +91,7 @@ def test_every_public_name_is_there_and_sorted() -> None:
             f"(self, start: datetime, end: datetime, *, {BAD_ROWS}) -> Paginator[FlashCallRecord]",
         ),
         (CdrSession.aclose, "(self) -> None"),
-        (Paginator.pages, "(self) -> RecordPages[RecordT]"),
+        (Paginator.pages, "(self) -> AsyncIterator[list[RecordT]]"),
         (Paginator.collect, "(self) -> list[RecordT]"),
         (Paginator.aclose, "(self) -> None"),
         (Paginator.__aiter__, "(self) -> Self"),
@@ -122,6 +122,7 @@ def test_a_paginator_offers_nothing_else() -> None:
 def test_a_session_offers_nothing_else() -> None:
     assert {name for name in vars(CdrSession) if not name.startswith("_")} == {
         "aclose",
+        "ask_page",
         "calls",
         "calls_by_order",
         "did_calls",

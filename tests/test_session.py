@@ -35,7 +35,8 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("region", Region)
 def test_each_region_has_its_own_gateway_and_the_shared_one(region: Region) -> None:
     session = CdrSession(region, KEYS)
-    assert session._transport.gateways == {"region": region.gateway, "shared": "https://api2.nxcloud.com"}
+    gateways = session._transport.gateways
+    assert (gateways["region"].url, gateways["shared"].url) == (region.gateway, "https://api2.nxcloud.com")
 
 
 def test_a_region_may_be_given_by_name() -> None:
@@ -44,7 +45,9 @@ def test_a_region_may_be_given_by_name() -> None:
 
 def test_a_gateway_by_hand_serves_every_api() -> None:
     session = CdrSession(gateway="https://proxy.example/nx/", credentials=KEYS)
-    assert set(session._transport.gateways.values()) == {"https://proxy.example/nx"}
+    gateways = session._transport.gateways
+    assert gateways["region"] is gateways["shared"]
+    assert gateways["region"].url == "https://proxy.example/nx"
 
 
 @pytest.mark.parametrize(
@@ -132,7 +135,7 @@ def test_the_environment_makes_a_session(monkeypatch: pytest.MonkeyPatch) -> Non
     assert session.region is Region.IDN
     assert session._transport.credentials == Credentials("k", "s")
     assert session._transport.flash_app == FlashApp("a", "b")
-    assert session._transport.gateways["region"] == "https://gw.example"
+    assert session._transport.gateways["region"].url == "https://gw.example"
     assert session.stats.limit == 3
 
 

@@ -170,7 +170,7 @@ def test_density_counts_every_second_of_a_window_once(window: Window, calls: int
     density = Density()
     density.learn(window, [float(window.start)] * calls)
     assert sum(density.seconds) == pytest.approx(window.seconds)
-    assert sum(density.rows) == calls
+    assert sum(density.calls) == calls
 
 
 @given(windows(), st.data())

@@ -1,12 +1,13 @@
 """The command `nxcdr`: call records as JSON lines, a demo without an account, and tools around them.
 
-Nothing heavy is imported before a command needs it, so that `nxcdr --help` answers at once.
+Importing any part of the package imports the SDK itself first. What only some commands need on top of that (rich,
+DuckDB, the emulator's web server) is imported when one of them runs, so that `nxcdr --help` does not wait for it.
 """
 
 import sys
 from importlib.util import find_spec
 
-WRONG_USAGE = 2
+from nxcdr_async.cli.exit_codes import ExitCode
 
 
 def main() -> None:
@@ -18,8 +19,7 @@ def main() -> None:
     missing = [package for package in ("typer", "rich") if find_spec(package) is None]
     if missing:
         sys.stderr.write(f"error: nxcdr needs {' and '.join(missing)}: pip install 'nxcdr-async[cli]'\n")
-        raise SystemExit(WRONG_USAGE)
-    # Only now, as it imports typer.
-    from nxcdr_async.cli.app import app  # noqa: PLC0415 - see above
+        raise SystemExit(ExitCode.WRONG_USAGE)
+    from nxcdr_async.cli.app import app  # noqa: PLC0415 - imports typer, which may be missing
 
     app(prog_name="nxcdr")

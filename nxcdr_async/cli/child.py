@@ -11,15 +11,11 @@ import msgspec
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from nxcdr_async.errors import NxcdrError
+from nxcdr_async.cli.guard import CommandError
 
 SECONDS_TO_START = 30.0
 SECONDS_TO_END = 5.0
 _LONGEST_LINE = 65_536
-
-
-class EmulatorError(NxcdrError):
-    """The emulator did not start."""
 
 
 class Announcement(msgspec.Struct):
@@ -38,7 +34,7 @@ async def emulator_process(options: Sequence[str]) -> AsyncIterator[Announcement
     """Run `nxcdr emulator` until the block ends, whichever way it does.
 
     Raises:
-        EmulatorError: it did not start.
+        CommandError: it did not start.
     """
     command = [sys.executable, "-m", "nxcdr_async", "emulator", "--port", "0", "--while-stdin-open", *options]
     # A session of its own, so that Ctrl-C is ours to handle; and it ends with its stdin, should we be killed.
@@ -52,15 +48,15 @@ async def emulator_process(options: Sequence[str]) -> AsyncIterator[Announcement
 
 async def _announced(process: Process) -> Announcement:
     if process.stdout is None:
-        raise EmulatorError("the emulator has no stdout")
+        raise CommandError("the emulator has no stdout")
     try:
         with anyio.fail_after(SECONDS_TO_START):
             line = await BufferedByteReceiveStream(process.stdout).receive_until(b"\n", _LONGEST_LINE)
         return msgspec.json.decode(line, type=Announcement)
     except (anyio.EndOfStream, anyio.IncompleteRead, anyio.DelimiterNotFound, msgspec.MsgspecError):
-        raise EmulatorError("the emulator did not start; what it says stands above") from None
+        raise CommandError("the emulator did not start; what it says stands above") from None
     except TimeoutError:
-        raise EmulatorError(f"the emulator did not start within {SECONDS_TO_START:.0f} s") from None
+        raise CommandError(f"the emulator did not start within {SECONDS_TO_START:.0f} s") from None
 
 
 async def _end(process: Process) -> None:

@@ -12,13 +12,13 @@ from anyio import to_thread
 from attrs import define
 
 from nxcdr_async.cli.child import Announcement, emulator_process
-from nxcdr_async.cli.guard import DONE, FAILED
+from nxcdr_async.cli.exit_codes import ExitCode
+from nxcdr_async.cli.guard import CommandError
 from nxcdr_async.cli.output import say
 from nxcdr_async.cli.progress import ProgressTracker, bar_or_lines
 from nxcdr_async.cli.store import CallStore
 from nxcdr_async.cli.summary import Run, show_summary
 from nxcdr_async.credentials import Credentials
-from nxcdr_async.errors import NxcdrError
 from nxcdr_async.records import CallRecord
 from nxcdr_async.session import CdrSession
 
@@ -26,10 +26,6 @@ CALLS_A_BATCH = 5_000
 
 _LATENCY = ("0.02", "0.06")
 """Seconds the emulator takes for a reply: as a gateway some way off would."""
-
-
-class StoreError(NxcdrError):
-    """The calls could not be written down."""
 
 
 @define(frozen=True)
@@ -47,7 +43,7 @@ class History:
         return [*numbers, "--did-calls", "0", "--flash-calls", "0", "--latency", *_LATENCY]
 
 
-def run_demo(history: History, target: Path) -> int:
+def run_demo(history: History, target: Path) -> ExitCode:
     """Run the demo; returns the exit code.
 
     Raises:
@@ -56,8 +52,8 @@ def run_demo(history: History, target: Path) -> int:
     try:
         run = anyio.run(_fill, history, target)
     except (duckdb.Error, OSError) as error:
-        raise StoreError(f"cannot write {target}: {error}") from None
-    return DONE if show_summary(run) else FAILED
+        raise CommandError(f"cannot write {target}: {error}") from None
+    return ExitCode.DONE if show_summary(run) else ExitCode.FAILED
 
 
 async def _fill(history: History, target: Path) -> Run:

@@ -12,11 +12,11 @@ from urllib.parse import SplitResult, urlsplit
 
 import anyio
 from attrs import define
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nxcdr_async.cli.guard import DONE, FAILED
+from nxcdr_async.cli.console import PlainConsole
+from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.options import CommonOptions
 from nxcdr_async.cli.output import can_show, shown
 from nxcdr_async.clock import CORRECT_ABOVE
@@ -58,7 +58,7 @@ def examine(options: CommonOptions) -> list[Finding]:
     return anyio.run(_examine, options)
 
 
-def show_findings(findings: list[Finding]) -> int:
+def show_findings(findings: list[Finding]) -> ExitCode:
     """Print a table of findings; returns the exit code."""
     symbols = can_show("✓✗·", sys.stdout)
     table = Table.grid(padding=(0, 2))
@@ -68,8 +68,8 @@ def show_findings(findings: list[Finding]) -> int:
         if finding.advice:
             told.append(f"\n{shown(finding.advice, sys.stdout)}", style="bold")
         table.add_row(Text(mark if symbols else plain, style=style), finding.check, told)
-    Console(highlight=False, markup=False, emoji=False).print(table)
-    return FAILED if any(finding.state is State.BAD for finding in findings) else DONE
+    PlainConsole().print(table)
+    return ExitCode.FAILED if any(finding.state is State.BAD for finding in findings) else ExitCode.DONE
 
 
 async def _examine(options: CommonOptions) -> list[Finding]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from threading import Thread
@@ -10,18 +9,15 @@ from threading import Thread
 import anyio
 import msgspec
 
-from nxcdr_async.cli.guard import DONE
-from nxcdr_async.errors import NxcdrError
+from nxcdr_async.cli.exit_codes import ExitCode
+from nxcdr_async.cli.guard import CommandError
+from nxcdr_async.cli.lines import write_lines
 from nxcdr_async.testing.gateway import Gateway
 
 Lifetime = Callable[[], Awaitable[object]]
 
 
-class PortError(NxcdrError):
-    """The port cannot be listened on."""
-
-
-def emulate(gateway: Gateway, port: int, lifetime: Lifetime) -> int:
+def emulate(gateway: Gateway, port: int, lifetime: Lifetime) -> ExitCode:
     """Announce an emulator as one line of JSON on stdout, then serve; returns the exit code.
 
     Args:
@@ -30,11 +26,12 @@ def emulate(gateway: Gateway, port: int, lifetime: Lifetime) -> int:
         lifetime: returns when it should end; SIGINT and SIGTERM end it too.
 
     Raises:
-        PortError: the port is taken, or not ours to take.
+        CommandError: the port is taken, or not ours to take.
+        ReaderGoneError: nobody reads the announcement.
     """
     with suppress(KeyboardInterrupt):
         anyio.run(_serve, gateway, port, lifetime)
-    return DONE
+    return ExitCode.DONE
 
 
 async def until_stdin_ends() -> None:
@@ -55,8 +52,7 @@ async def until_stdin_ends() -> None:
 async def _serve(gateway: Gateway, port: int, lifetime: Lifetime) -> None:
     try:
         async with gateway.serving():
-            sys.stdout.write(f"{msgspec.json.encode(gateway.announcement()).decode()}\n")
-            sys.stdout.flush()
+            await write_lines(msgspec.json.encode(gateway.announcement()) + b"\n")
             await lifetime()
     except OSError as error:
-        raise PortError(f"cannot listen on port {port}: {error.strerror or error}") from None
+        raise CommandError(f"cannot listen on port {port}: {error.strerror or error}") from None

@@ -10,17 +10,21 @@ from typing import ParamSpec
 
 import typer
 
-from nxcdr_async.cli.output import ReaderGoneError, say, say_error
+from nxcdr_async.cli.exit_codes import ExitCode
+from nxcdr_async.cli.lines import ReaderGoneError, flush_stdout
+from nxcdr_async.cli.output import say, say_error
 from nxcdr_async.errors import ConfigurationError, NxcdrError, SaturatedSecondError
-
-DONE, FAILED, WRONG_USAGE, KNOWN_GAPS, STOPPED = 0, 1, 2, 3, 130
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO}
 
 Parameters = ParamSpec("Parameters")
 
 
-def guarded(command: Callable[Parameters, int]) -> Callable[Parameters, None]:
+class CommandError(NxcdrError):
+    """A command cannot do its work, for a reason that is not the SDK's."""
+
+
+def guarded(command: Callable[Parameters, ExitCode]) -> Callable[Parameters, None]:
     """Wrap a command, which returns its exit code, so that whatever happens in it ends in a clear line and a code."""
 
     @wraps(command)
@@ -28,6 +32,7 @@ def guarded(command: Callable[Parameters, int]) -> Callable[Parameters, None]:
         try:
             _prepare()
             code = command(*args, **kwargs)
+            flush_stdout()
         except NxcdrError as error:
             say_error(error)
             code = exit_code(error)
@@ -35,7 +40,7 @@ def guarded(command: Callable[Parameters, int]) -> Callable[Parameters, None]:
             code = _without_reader()
         except (KeyboardInterrupt, typer.Abort):
             say("stopped")
-            code = STOPPED
+            code = ExitCode.STOPPED
         except Exception as error:
             if _log_level() == logging.DEBUG:
                 raise
@@ -43,17 +48,17 @@ def guarded(command: Callable[Parameters, int]) -> Callable[Parameters, None]:
                 f"error: an unexpected {type(error).__name__}: please report it, with what NXCDR_LOG=debug says "
                 "(look it over for private data first)"
             )
-            code = FAILED
+            code = ExitCode.FAILED
         raise SystemExit(code)
 
     return run
 
 
-def exit_code(error: NxcdrError) -> int:
+def exit_code(error: NxcdrError) -> ExitCode:
     """Return the exit code an error stands for."""
     if isinstance(error, ConfigurationError):
-        return WRONG_USAGE
-    return KNOWN_GAPS if isinstance(error, SaturatedSecondError) else FAILED
+        return ExitCode.WRONG_USAGE
+    return ExitCode.KNOWN_GAPS if isinstance(error, SaturatedSecondError) else ExitCode.FAILED
 
 
 def _prepare() -> None:
@@ -77,7 +82,7 @@ def _log_level() -> int | None:
     return _LEVELS.get(wanted)
 
 
-def _without_reader() -> int:
+def _without_reader() -> ExitCode:
     """Point stdout to nowhere, so that nothing complains when it is flushed at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return DONE
+    return ExitCode.DONE

@@ -6,10 +6,12 @@ import sys
 
 import anyio
 
-from nxcdr_async.cli.output import ReaderGoneError
-
 _NOT_ON_A_LINE = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
 """What JSON allows bare in a string though it steers terminals or ends lines: DEL, C1 controls, U+2028 and U+2029."""
+
+
+class ReaderGoneError(Exception):
+    """Whoever read our stdout has closed it, as `head` does."""
 
 
 async def write_lines(lines: bytes) -> None:
@@ -19,6 +21,18 @@ async def write_lines(lines: bytes) -> None:
         ReaderGoneError: nobody reads any more.
     """
     await anyio.to_thread.run_sync(_write_all, _NOT_ON_A_LINE.sub(_escaped, lines), abandon_on_cancel=True)
+
+
+def flush_stdout() -> None:
+    """Send what was printed on its way.
+
+    Raises:
+        ReaderGoneError: nobody reads any more.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise ReaderGoneError from None
 
 
 def _escaped(found: re.Match[bytes]) -> bytes:

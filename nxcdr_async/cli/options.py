@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError
 
 RegionOption = Annotated[
@@ -121,7 +122,7 @@ def parse_zone(text: str) -> tzinfo:
     try:
         if text[:1] in {"+", "-"}:
             return datetime.fromisoformat(f"2000-01-01T00:00{text}").tzinfo or UTC
-        from zoneinfo import ZoneInfo  # noqa: PLC0415 - slow to import, and rarely needed
+        from zoneinfo import ZoneInfo  # noqa: PLC0415 - no other part of a command needs it
 
         return ZoneInfo(text)
     except (ValueError, KeyError, OSError):  # what ZoneInfo raises for names that are none, or that are folders
@@ -131,8 +132,6 @@ def parse_zone(text: str) -> tzinfo:
 
 
 def _pair(secrets: Secrets, key: str, secret: str) -> dict[str, Any]:
-    from nxcdr_async.credentials import Credentials, FlashApp  # noqa: PLC0415 - not needed for --help
-
     if secrets == "credentials":
         return {"credentials": Credentials(key, secret)}
     return {"flash_app": FlashApp(key, secret)}

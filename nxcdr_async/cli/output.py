@@ -1,13 +1,12 @@
-"""Text for people: one clean line at a time, on stderr."""
+"""Text for people: clean lines, and numbers as they say them."""
 
 import sys
 from typing import TextIO
 
 from nxcdr_async.errors import NxcdrError
 
-
-class ReaderGoneError(Exception):
-    """Whoever read our stdout has closed it, as `head` does."""
+_MINUTE, _MEGABYTE = 60, 1_000_000
+_SECONDS_UP_TO, _TENTHS_UP_TO = 2 * _MINUTE, 10 * _MINUTE
 
 
 def say(text: str) -> None:
@@ -33,3 +32,16 @@ def say_error(error: NxcdrError) -> None:
     say(f"error: {error}")
     for note in getattr(error, "__notes__", ()):
         say(f"  {note}")
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in the unit people would count it in."""
+    if seconds < _SECONDS_UP_TO:
+        return f"{seconds:.0f} s"
+    minutes = seconds / _MINUTE
+    return f"{minutes:.1f} min" if seconds < _TENTHS_UP_TO else f"{minutes:,.0f} min"
+
+
+def megabytes(size: float) -> str:
+    """Return a number of bytes in megabytes."""
+    return f"{size / _MEGABYTE:,.1f} MB"

@@ -12,11 +12,11 @@ from typing import Any
 import anyio
 import msgspec
 from attrs import asdict, define
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nxcdr_async.cli.guard import DONE
+from nxcdr_async.cli.console import PlainConsole
+from nxcdr_async.cli.output import duration, megabytes
 from nxcdr_async.cli.rows import json_lines
 from nxcdr_async.convert import UTC_PLUS_8, structure_row, to_local
 from nxcdr_async.errors import RecordError
@@ -35,12 +35,9 @@ REQUESTS_A_FULL_PAGE = 1.2
 ROWS_A_FLASH_REQUEST = 45
 """Flash calls a request comes to, as measured: lists that turn out full are asked again in parts."""
 
-DUCKDB_SHRINK = 0.12
-"""Bytes of a DuckDB file for each byte of JSON lines, as measured."""
-
 _NARROWER = 6
 _GOLDEN = 0.618
-_MINUTE, _MEGABYTE = 60, 1_000_000
+_MINUTE = 60
 
 Ask = Callable[[Mapping[str, Any]], Awaitable[Page]]
 
@@ -68,9 +65,7 @@ class Estimate:
         requests: requests.
         minutes: how long it takes.
         at_once: requests in flight, taken for that.
-        json_bytes: size as JSON lines.
-        duckdb_bytes: size as a DuckDB file.
-        is_estimate: always true.
+        disk_bytes: size as JSON lines.
     """
 
     source: str
@@ -81,9 +76,7 @@ class Estimate:
     requests: int
     minutes: float
     at_once: int
-    json_bytes: int
-    duckdb_bytes: int
-    is_estimate: bool = True
+    disk_bytes: int
 
 
 def estimate_calls(arguments: dict[str, Any], start: datetime, end: datetime) -> Estimate:
@@ -124,25 +117,23 @@ def estimate_did(arguments: dict[str, Any], first_day: date, last_day: date) -> 
     )
 
 
-def show_json(estimate: Estimate) -> int:
-    """Print an estimate as a line of JSON; returns the exit code."""
+def show_json(estimate: Estimate) -> None:
+    """Print an estimate as a line of JSON."""
     sys.stdout.write(f"{msgspec.json.encode(asdict(estimate)).decode()}\n")
-    return DONE
 
 
-def show_table(estimate: Estimate) -> int:
-    """Print an estimate as a table; returns the exit code."""
+def show_table(estimate: Estimate) -> None:
+    """Print an estimate as a table."""
     table = Table.grid(padding=(0, 2))
     at_once = f"with {estimate.at_once} requests at once"
     table.add_row("rows", _about(estimate.rows))
     table.add_row("requests", _about(estimate.requests))
-    table.add_row("time", f"about {_duration(estimate.minutes)} {at_once}")
-    table.add_row("disk", f"about {_size(estimate.json_bytes)} as JSON lines, {_size(estimate.duckdb_bytes)} in DuckDB")
-    console = Console(highlight=False, markup=False, emoji=False)
+    table.add_row("time", f"about {duration(math.ceil(estimate.minutes * _MINUTE))} {at_once}")
+    table.add_row("disk", f"about {megabytes(estimate.disk_bytes)} as JSON lines")
+    console = PlainConsole()
     console.print(Text(f"nxcdr {estimate.source}, {estimate.start} to {estimate.end}", style="bold"))
     console.print(table)
     console.print(Text(f"An estimate from {estimate.samples} samples: it may well be off by a third."))
-    return DONE
 
 
 def spread(whole: Window, samples: int) -> list[Window]:
@@ -229,7 +220,6 @@ def _estimate(
     if rate := arguments.get("rate"):
         seconds = max(seconds, requests / rate)
     sizes = [sample.row_bytes for sample in samples if sample.row_bytes is not None]
-    json_bytes = rows * (fmean(sizes) if sizes else 0.0)
     return Estimate(
         source=source,
         start=span[0],
@@ -239,8 +229,7 @@ def _estimate(
         requests=round(requests),
         minutes=round(seconds / _MINUTE, 3),
         at_once=at_once,
-        json_bytes=round(json_bytes),
-        duckdb_bytes=round(json_bytes * DUCKDB_SHRINK),
+        disk_bytes=round(rows * fmean(sizes)) if sizes else 0,
     )
 
 
@@ -251,11 +240,3 @@ def _span(start: datetime, end: datetime) -> tuple[str, str]:
 def _about(number: int) -> str:
     """Write a number with the two digits that an estimate is good for."""
     return f"about {round(number, 2 - len(str(number))):,}"
-
-
-def _duration(minutes: float) -> str:
-    return f"{math.ceil(minutes * _MINUTE)} s" if minutes < 2 else f"{minutes:,.0f} minutes"  # noqa: PLR2004 - people count short times in seconds
-
-
-def _size(size: int) -> str:
-    return f"{size / _MEGABYTE:,.1f} MB"

@@ -8,12 +8,11 @@ from typing import Protocol
 
 from attrs import define, field
 
-from nxcdr_async.cli.output import say
+from nxcdr_async.cli.output import duration, say
 from nxcdr_async.stats import SessionStats
 
 SECONDS_BETWEEN_LINES = 1.0
 _STEPS = 1000
-_MINUTE = 60
 
 
 @define(frozen=True)
@@ -51,8 +50,7 @@ class Progress:
     def _time_left(self) -> str:
         if not self.share:
             return "?"
-        left = self.seconds * (1 - self.share) / self.share
-        return f"{left:.0f} s" if left < 2 * _MINUTE else f"{left / _MINUTE:.0f} min"
+        return duration(self.seconds * (1 - self.share) / self.share)
 
 
 class ProgressDisplay(Protocol):
@@ -130,7 +128,7 @@ def bar_or_nothing() -> Iterator[ProgressDisplay]:
 
 @contextmanager
 def _bar() -> Iterator[ProgressDisplay]:
-    from rich.console import Console  # noqa: PLC0415 - heavy, and of no use without a terminal
+    from rich.console import Console  # noqa: PLC0415 - rich takes a while, and is of no use without a terminal
     from rich.progress import BarColumn, Progress as RichProgress, TextColumn  # noqa: PLC0415 - likewise
 
     columns = (

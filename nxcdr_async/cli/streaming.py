@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 from attrs import define, field
 
-from nxcdr_async.cli.guard import DONE, KNOWN_GAPS
+from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.lines import write_lines
 from nxcdr_async.cli.output import say
 from nxcdr_async.cli.progress import ProgressTracker, bar_or_nothing
@@ -45,12 +45,12 @@ class BadRows:
         if self.skipped <= MOST_BAD_ROWS_SHOWN:
             say(f"skipped: {bad}")
 
-    def conclude(self) -> int:
+    def conclude(self) -> ExitCode:
         """Say how many were skipped, and return the exit code that stands for it."""
         if not self.skipped:
-            return DONE
+            return ExitCode.DONE
         say(f"warning: {self.skipped} rows could not be read and were left out")
-        return KNOWN_GAPS
+        return ExitCode.KNOWN_GAPS
 
 
 @define(frozen=True)
@@ -80,7 +80,7 @@ class Span:
 
 def write(
     arguments: dict[str, Any], read: Callable[[CdrSession], Paginator[Any]], span: Span, bad_rows: BadRows
-) -> int:
+) -> ExitCode:
     """Write the records of a paginator to stdout as they come; returns the exit code.
 
     Raises:
@@ -90,14 +90,14 @@ def write(
     return anyio.run(_write, arguments, read, span, bad_rows)
 
 
-def write_order(arguments: dict[str, Any], order_id: str, tenant_id: int) -> int:
+def write_order(arguments: dict[str, Any], order_id: str, tenant_id: int) -> ExitCode:
     """Write the calls of an order to stdout; returns the exit code."""
     return anyio.run(_write_order, arguments, order_id, tenant_id)
 
 
 async def _write(
     arguments: dict[str, Any], read: Callable[[CdrSession], Paginator[Any]], span: Span, bad_rows: BadRows
-) -> int:
+) -> ExitCode:
     async with CdrSession.from_env(**arguments) as session, read(session) as paginator:
         with bar_or_nothing() as display:
             tracker = ProgressTracker(display, lambda: session.stats)
@@ -112,10 +112,10 @@ async def _write(
     return bad_rows.conclude()
 
 
-async def _write_order(arguments: dict[str, Any], order_id: str, tenant_id: int) -> int:
+async def _write_order(arguments: dict[str, Any], order_id: str, tenant_id: int) -> ExitCode:
     async with CdrSession.from_env(**arguments) as session:
         calls = await session.calls_by_order(order_id, tenant_id=tenant_id)
     await write_lines(json_lines(calls))
     if not calls:
         say(f"order {order_id} of tenant {tenant_id} has no calls")
-    return DONE
+    return ExitCode.DONE

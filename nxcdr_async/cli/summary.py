@@ -8,19 +8,18 @@ from typing import Any
 
 import duckdb
 from attrs import define
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nxcdr_async.cli.output import can_show, shown
+from nxcdr_async.cli.console import PlainConsole
+from nxcdr_async.cli.output import can_show, duration, megabytes, shown
 from nxcdr_async.stats import SessionStats
 
 MOST_LISTED = 8
 BAR_WIDTH = 40
 DAYS_OF_A_CHART = 45
 """Days beyond which the chart shows weeks."""
-
-_MINUTE, _MEGABYTE = 60, 1_000_000
 
 _UTC = "make_timestamp(epoch_us(start_time))"
 """The start in UTC without a zone, which needs no further package in Python and no extension in DuckDB."""
@@ -64,7 +63,7 @@ class Run:
 
 def show_summary(run: Run) -> bool:
     """Print the summary to stdout; returns whether the database is complete."""
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = PlainConsole()
     with duckdb.connect(str(run.target), read_only=True) as database:
         stored, distinct = database.execute("SELECT count(*), count(DISTINCT call_id) FROM calls").fetchall()[0]
         for part in (_chart(database), _figures(database), _lists(database)):
@@ -140,14 +139,13 @@ def _table(first: str, *others: str) -> Table:
 def _proof(run: Run, stored: int, distinct: int, *, is_complete: bool) -> Text:
     good, bad = ("✓", "✗") if can_show("✓✗", sys.stdout) else ("OK:", "FAILED:")
     verdict = (f"{good} complete", "bold green") if is_complete else (f"{bad} not complete", "bold red")
-    size = run.target.stat().st_size / _MEGABYTE
     return Text.assemble(
         verdict,
         f": {stored:,} calls stored, {distinct:,} different ids, {run.held:,} in the emulator\n",
         f"{run.stats.requests:,} requests, {run.stats.retries} of them repeated, up to {run.stats.peak_in_flight} at "
         f"once; {run.seconds:.1f} s, {stored / run.seconds:,.0f} calls a second\n",
         (shown(str(run.target), sys.stdout), "bold"),
-        f", {size:.1f} MB, table calls\n",
+        f", {megabytes(run.target.stat().st_size)}, table calls\n",
     )
 
 
@@ -175,11 +173,7 @@ def _percent(share: float) -> str:
 
 
 def _times(usual: Any, long: Any) -> str:
-    return "" if usual is None else f"{_time(usual)} / {_time(long)}"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 2 * _MINUTE else f"{seconds / _MINUTE:.1f} min"
+    return "" if usual is None else f"{duration(usual)} / {duration(long)}"
 
 
 def _money(total: Decimal | None) -> str:

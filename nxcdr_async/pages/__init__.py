@@ -1,23 +1,24 @@
-"""The stream: three ways to read a range, one pump that reads its pieces side by side, and the Paginator on top."""
+"""The stream: three ways to read a range, one pump that reads its windows side by side, and the Paginator on top."""
 
 from nxcdr_async.pages.capped import CappedList
 from nxcdr_async.pages.counted import CountedPages
-from nxcdr_async.pages.paginator import Paginator, stop
-from nxcdr_async.pages.pump import Mailbox, Pump
+from nxcdr_async.pages.paginator import Paginator, cancel_and_wait
+from nxcdr_async.pages.pump import Pump
 from nxcdr_async.pages.sequencer import Sequencer
-from nxcdr_async.pages.source import PageSize, RowStructurer, Source
+from nxcdr_async.pages.source import PageReader, PageSize, ReadResult, RowStructurer, Source
 from nxcdr_async.pages.windowed import WindowedPages
 
 __all__ = [
     "CappedList",
     "CountedPages",
-    "Mailbox",
+    "PageReader",
     "PageSize",
     "Paginator",
     "Pump",
+    "ReadResult",
     "RowStructurer",
     "Sequencer",
     "Source",
     "WindowedPages",
-    "stop",
+    "cancel_and_wait",
 ]

@@ -1,14 +1,13 @@
 """Reading an API that answers with the first rows of a range, without pages or a total: the flash-call list."""
 
 from collections.abc import Callable, Hashable, Mapping
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from attrs import define, field
 
-from nxcdr_async.convert import to_local
-from nxcdr_async.errors import NxcdrError, SaturatedSecondError
-from nxcdr_async.pages.source import Ask, PageSize, Piece, Rows, RowStructurer, Split, piece_of, span_of
+from nxcdr_async.errors import SaturatedSecondError
+from nxcdr_async.pages.source import PageReader, PageSize, ReadResult, RowStructurer, Split, in_words
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window, WindowPlan
 from nxcdr_async.wire import Page
@@ -25,48 +24,47 @@ class CappedList(Generic[RecordT]):
 
     Attributes:
         plan: cuts the range into windows.
-        ask: asks for the rows between two times.
-        zone: the vendor's zone, for the times of a request.
-        rows: turns rows into records.
+        reader: asks for answers.
+        parameters: of the request for what lies between two seconds.
+        structurer: turns rows into records.
         moment: the time of a record.
         row_key: the id of a raw row, None without one.
         page_size: how many rows fill an answer.
+        stats: where windows and splits are counted.
     """
 
     plan: WindowPlan
-    ask: Ask
-    zone: tzinfo
-    rows: RowStructurer[RecordT]
+    reader: PageReader
+    parameters: Callable[[int, int], Mapping[str, str]]
+    structurer: RowStructurer[RecordT]
     moment: Callable[[RecordT], datetime]
     row_key: Callable[[Any], Hashable]
     page_size: PageSize
     stats: PaginatorStats
-    _start_counts: bool = field(default=False, init=False)
-    _end_counts: bool = field(default=False, init=False)
+    _start_is_inclusive: bool = field(default=False, init=False)
+    _end_is_inclusive: bool = field(default=False, init=False)
 
-    def next(self, *, readers: int) -> Piece | None:
+    def next(self, *, readers: int) -> Window | None:
         """Cut the next window."""
-        window = self.plan.next(readers=readers)
-        return None if window is None else piece_of(window)
+        return self.plan.next(readers=readers)
 
-    async def read(self, piece: Piece) -> Rows[RecordT] | Split:
+    async def read(self, window: Window) -> ReadResult[RecordT] | Split:
         """Read a window with one question, or find that it must be split."""
-        window = piece.window
         records: list[RecordT] = []
         try:
             is_full = await self._ask(window, window.bounds, records)
-            starts = [self.moment(record).timestamp() for record in records]
+            starts = [self._seconds(record) for record in records]
             if not is_full:
                 self.stats.windows += 1
                 self.plan.density.learn(window, starts)
-                return Rows(records)
+                return ReadResult(records)
             if window.seconds > 1:
                 self.stats.splits += 1
                 rows = max(self.plan.estimate(window, starts), 2.0 * self.page_size.rows)
-                return Split([piece_of(part) for part in self.plan.split(window, starts, rows)])
-            return Rows(await self._read_second(window, records))
+                return Split(self.plan.split(window, starts, rows))
+            return ReadResult(await self._read_second(window, records))
         except Exception as error:  # noqa: BLE001 - handed on with the records before it, and raised by the paginator
-            return Rows(records, error)
+            return ReadResult(records, error)
 
     async def _read_second(self, window: Window, seen: list[RecordT]) -> list[RecordT]:
         """Read one second by narrower bounds, as its neighbours may have filled the answer.
@@ -80,7 +78,7 @@ class CappedList(Generic[RecordT]):
             found: list[RecordT] = []
             is_full = await self._ask(window, (start, end), found)
             held = self._of_second(found, second)
-            holds_second = (start < second or self._start_counts) and (end > second or self._end_counts)
+            holds_second = (start < second or self._start_is_inclusive) and (end > second or self._end_is_inclusive)
             is_likely = bool(held) and all(record in held for record in known)
             if not is_full and (holds_second or is_likely):
                 self.stats.windows += 1
@@ -93,46 +91,42 @@ class CappedList(Generic[RecordT]):
             second=moment,
         )
 
-    def _of_second(self, records: list[RecordT], second: int) -> list[RecordT]:
-        return [record for record in records if int(self.moment(record).timestamp()) == second]
-
     async def _ask(self, window: Window, bounds: tuple[int, int], records: list[RecordT]) -> bool:
         """Add what the list has between two seconds to `records`; tell whether the answer was full."""
-        self.stats.pages += 1
         start, end = bounds
-        parameters = {
-            "start": to_local(datetime.fromtimestamp(start, UTC), self.zone),
-            "end": to_local(datetime.fromtimestamp(end, UTC), self.zone),
-        }
-        try:
-            page = await self.ask(parameters)
-            if not page.rows and (page.is_vague or self.plan.expects_calls(Window(start, end + 1))):
-                # A throttled gateway may answer with nothing instead of a refusal.
-                page = await self.ask(parameters)
-            page = await self._complete(page, parameters)
-        except NxcdrError as error:
-            error.add_note(f"while reading {span_of(window)}")
-            raise
-        records.extend(self.rows.records(page.rows))
-        self._start_counts = self._start_counts or bool(self._of_second(records, start))
-        self._end_counts = self._end_counts or bool(self._of_second(records, end))
+        what = in_words(window)
+        ask = self.reader.page_with_rows if self.plan.expects_calls(Window(start, end + 1)) else self.reader.page
+        page = await ask(self.parameters(start, end), what)
+        records.extend(self.structurer.records(page.rows))
+        if await self._is_cut_off(page, records, bounds, what):
+            return True
+        self._start_is_inclusive = self._start_is_inclusive or bool(self._of_second(records, start))
+        self._end_is_inclusive = self._end_is_inclusive or bool(self._of_second(records, end))
         return self.page_size.is_full(len(page.rows))
 
-    async def _complete(self, page: Page, parameters: Mapping[str, str]) -> Page:
+    async def _is_cut_off(self, page: Page, records: list[RecordT], bounds: tuple[int, int], what: str) -> bool:
         """Look behind a short answer, as the vendor tells to: from the time of its last row on.
 
         More rows mean that the gateway caps its answers lower than documented, unless the same question now has a
         longer answer: then they just arrived.
         """
         came = len(page.rows)
-        if self.page_size.is_full(came) or not self.page_size.is_doubtful(came):
-            return page
-        last = max((str(row.get("gmtCreate")) for row in page.rows if isinstance(row, dict)), default="")
-        beyond = await self.ask({**parameters, "start": max(last, parameters["start"])})
+        if not self.page_size.is_doubtful(came) or not records:
+            return False
+        start, end = bounds
+        last = min(end, max(start, int(max(map(self._seconds, records)))))
+        beyond = await self.reader.page(self.parameters(last, end), what)
         known = {self.row_key(row) for row in page.rows}
         if all(self.row_key(row) in known for row in beyond.rows):
             self.page_size.learn(came, more_behind=False)
-            return page
-        again = await self.ask(parameters)
+            return False
+        again = await self.reader.page(self.parameters(start, end), what)
         self.page_size.learn(came, more_behind=len(again.rows) <= came)
-        return again
+        records.extend(self.structurer.records(again.rows))
+        return self.page_size.is_full(came)
+
+    def _of_second(self, records: list[RecordT], second: int) -> list[RecordT]:
+        return [record for record in records if int(self._seconds(record)) == second]
+
+    def _seconds(self, record: RecordT) -> float:
+        return self.moment(record).timestamp()

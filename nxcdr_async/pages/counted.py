@@ -7,16 +7,16 @@ from typing import Any, Generic, TypeVar
 import anyio
 from attrs import define, field
 
-from nxcdr_async.errors import IncompleteError, NxcdrError
-from nxcdr_async.pages.source import MOST_PAGES, Ask, Piece, Rows, RowStructurer, Split
+from nxcdr_async.errors import IncompleteError
+from nxcdr_async.pages.source import MOST_PAGES, PageReader, ReadResult, RowStructurer, Split
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window
 from nxcdr_async.wire import Page
 
 RecordT = TypeVar("RecordT")
 
-MOST_PASSES = 3
-"""How often the pages of a day are read before their contradiction is an error."""
+MOST_REREADINGS = 3
+"""How often a day is read again, its pages in order, before its contradictions are an error."""
 
 
 @define
@@ -30,54 +30,56 @@ class CountedPages(Generic[RecordT]):
         first_day: the first day, in the vendor's zone.
         last_day: the last day, inclusive.
         zone: the vendor's zone.
-        ask: asks for one page.
+        reader: asks for pages.
         parameters: of the request for a page of a day.
-        rows: turns rows into records.
+        structurer: turns rows into records.
         moment: the time of a record.
         row_key: the id of a raw row, None without one.
-        page_size: the rows of a full page.
+        page_size: the rows asked for at once.
+        stats: where days are counted, as windows.
     """
 
     first_day: date
     last_day: date
     zone: tzinfo
-    ask: Ask
+    reader: PageReader
     parameters: Callable[[date, int], Mapping[str, Any]]
-    rows: RowStructurer[RecordT]
+    structurer: RowStructurer[RecordT]
     moment: Callable[[RecordT], datetime]
     row_key: Callable[[Any], Hashable]
     page_size: int
     stats: PaginatorStats
     _days: int = field(default=0, init=False)
 
-    def next(self, *, readers: int) -> Piece | None:  # noqa: ARG002 - a day is a day, however many are read at once
+    def next(self, *, readers: int) -> Window | None:  # noqa: ARG002 - a day is a day, however many are read at once
         """Take the next day."""
         day = self.first_day + timedelta(days=self._days)
         if day > self.last_day:
             return None
         self._days += 1
-        start = datetime(day.year, day.month, day.day, tzinfo=self.zone)
-        end = start + timedelta(days=1)
-        return Piece(start, end, Window(int(start.timestamp()), int(end.timestamp())))
+        start, end = (datetime(*each.timetuple()[:3], tzinfo=self.zone) for each in (day, day + timedelta(days=1)))
+        return Window(int(start.timestamp()), int(end.timestamp()))
 
-    async def read(self, piece: Piece) -> Rows[RecordT] | Split:
+    async def read(self, window: Window) -> ReadResult[RecordT] | Split:
         """Read the pages of a day."""
-        day = piece.start.date()
+        day = datetime.fromtimestamp(window.start, self.zone).date()
         pages: dict[int, Page] = {}
         try:
             await self._fan_out(day, pages)
             is_proven = self._agrees(pages)
-            for _ in range(MOST_PASSES):
+            for _ in range(MOST_REREADINGS):
                 if is_proven:
-                    self.stats.windows += 1
-                    return self._rows(day, pages)
+                    break
                 pages.clear()
                 await self._read_in_order(day, pages)
                 is_proven = self._covers(pages)
         except Exception as error:  # noqa: BLE001 - handed on with the records before it, and raised by the paginator
-            return self._rows(day, pages, error)
+            return self._result(day, pages, error)
+        if is_proven:
+            self.stats.windows += 1
+            return self._result(day, pages)
         told, came = pages[1].total_rows, sum(len(page.rows) for page in pages.values())
-        return self._rows(day, pages, IncompleteError(f"{day}: the gateway tells of {told} rows but gave {came}"))
+        return self._result(day, pages, IncompleteError(f"{day}: the gateway tells of {told} rows but gave {came}"))
 
     async def _fan_out(self, day: date, pages: dict[int, Page]) -> None:
         """Ask for the first page and then for all others at once; the error of the lowest failing page is raised."""
@@ -109,14 +111,7 @@ class CountedPages(Generic[RecordT]):
                 return
 
     async def _ask(self, day: date, number: int) -> Page:
-        self.stats.pages += 1
-        parameters = self.parameters(day, number)
-        try:
-            page = await self.ask(parameters)
-            return await self.ask(parameters) if page.is_vague else page
-        except NxcdrError as error:
-            error.add_note(f"while reading page {number} of {day}")
-            raise
+        return await self.reader.page(self.parameters(day, number), f"page {number} of {day}")
 
     def _page_count(self, page: Page) -> int:
         """Return how many pages a day has; a gateway may make its pages smaller than asked for."""
@@ -150,19 +145,20 @@ class CountedPages(Generic[RecordT]):
         return self._is_last(pages[max(pages)], max(pages)) and totals[0] <= distinct <= max(totals)
 
     def _count(self, pages: dict[int, Page]) -> tuple[int, int]:
+        """Count the different rows, and all rows; rows without an id all count as different."""
         keys = [self.row_key(row) for page in pages.values() for row in page.rows]
         known = [key for key in keys if key is not None]
         return len(set(known)) + len(keys) - len(known), len(keys)
 
-    def _rows(self, day: date, pages: dict[int, Page], error: Exception | None = None) -> Rows[RecordT]:
+    def _result(self, day: date, pages: dict[int, Page], error: Exception | None = None) -> ReadResult[RecordT]:
         records: list[RecordT] = []
         try:
             for number in sorted(pages):
-                records.extend(self.rows.records(pages[number].rows))
+                records.extend(self.structurer.records(pages[number].rows))
             self._check_inside(day, records)
         except Exception as fault:  # noqa: BLE001 - a bad row, an error of the user's callback, an ignored date: likewise
-            return Rows(records, error or fault)
-        return Rows(records, error)
+            return ReadResult(records, error or fault)
+        return ReadResult(records, error)
 
     def _check_inside(self, day: date, records: list[RecordT]) -> None:
         """Notice a gateway that ignores the date.

@@ -3,20 +3,20 @@
 import asyncio
 import warnings
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 import anyio
 
 from nxcdr_async.errors import ConfigurationError
-from nxcdr_async.pages.pump import Mailbox, Pump
+from nxcdr_async.pages.pump import Pump
 from nxcdr_async.stats import PaginatorStats
 
 RecordT = TypeVar("RecordT")
 
 
-async def stop(tasks: Collection["asyncio.Task[None]"]) -> None:
+async def cancel_and_wait(tasks: Collection["asyncio.Task[None]"]) -> None:
     """Cancel tasks and wait for their end; tasks of another event loop are told, but cannot be waited for."""
     here = asyncio.get_running_loop()
     under_way = [task for task in tasks if not task.done() and not task.get_loop().is_closed()]
@@ -44,17 +44,9 @@ class Paginator(Generic[RecordT]):
     An error is raised after the records before it, with `complete_until` telling up to where they are complete.
     """
 
-    def __init__(
-        self,
-        pump: Callable[[Mailbox[RecordT]], Pump[RecordT]],
-        stats: PaginatorStats,
-        on_start: Callable[["asyncio.Task[None]"], None],
-    ) -> None:
-        self._make_pump = pump
-        self._stats = stats
+    def __init__(self, pump: Pump[RecordT], on_start: Callable[["asyncio.Task[None]"], None]) -> None:
+        self._pump = pump
         self._on_start = on_start
-        self._pump: Pump[RecordT] | None = None
-        self._mailbox: Mailbox[RecordT] = Mailbox()
         self._task: asyncio.Task[None] | None = None
         self._batch: deque[RecordT] = deque()
         self._closed = False
@@ -63,12 +55,12 @@ class Paginator(Generic[RecordT]):
     @property
     def stats(self) -> PaginatorStats:
         """What was counted so far; see `PaginatorStats`."""
-        return self._stats
+        return self._pump.stats
 
-    def pages(self) -> "RecordPages[RecordT]":
+    def pages(self) -> AsyncIterator[list[RecordT]]:
         """Return an async iterator over lists of records, as they come: never empty, of no fixed length."""
         self._check_not_ended()
-        return RecordPages(self)
+        return _Pages(self._rest_of_page)
 
     async def collect(self) -> list[RecordT]:
         """Read everything that is left into one list. Use it for ranges that fit into memory."""
@@ -82,7 +74,7 @@ class Paginator(Generic[RecordT]):
         """Stop, and wait until no request is under way. Closing twice does no harm."""
         self._closed = True
         if self._task is not None:
-            await stop([self._task])
+            await cancel_and_wait([self._task])
 
     def __aiter__(self) -> Self:
         self._check_not_ended()
@@ -132,32 +124,30 @@ class Paginator(Generic[RecordT]):
     async def _next_batch(self) -> list[RecordT]:
         if self._closed:
             raise ConfigurationError("the paginator is closed: ask the session for a new one")
-        pump = self._started()
-        batch = await self._mailbox.take()
+        self._start()
+        batch = await self._pump.mailbox.take()
         if batch is not None:
             return batch
-        if pump.error is not None:
-            raise _visible(pump.error)
+        if self._pump.error is not None:
+            raise _visible(self._pump.error)
         if self._closed:
             raise ConfigurationError("the paginator was closed while it was read")
-        if not pump.finished:
+        if not self._pump.is_finished:
             raise ConfigurationError("the session was closed before its paginator was read to the end")
         self._ended = True
         raise StopAsyncIteration
 
-    def _started(self) -> Pump[RecordT]:
-        if self._pump is None:
-            self._pump = self._make_pump(self._mailbox)
+    def _start(self) -> None:
+        if self._task is None:
             # The one unstructured task of the package. The pump knows nothing of the paginator, so that a paginator
             # nobody holds any more is dropped at once, and its task with it.
             self._task = asyncio.create_task(self._pump.run(), name="nxcdr_async paginator")
             # Even a task that is cancelled before its first step ends the wait for its batches.
-            mailbox = self._mailbox
+            mailbox = self._pump.mailbox
             self._task.add_done_callback(lambda _: mailbox.end())
             self._on_start(self._task)
-        if self._task is not None and self._task.get_loop() is not asyncio.get_running_loop():
+        if self._task.get_loop() is not asyncio.get_running_loop():
             raise ConfigurationError("the paginator was started in another event loop: read it there")
-        return self._pump
 
 
 def _visible(error: Exception) -> Exception:
@@ -167,14 +157,14 @@ def _visible(error: Exception) -> Exception:
     return RuntimeError("a callback raised StopAsyncIteration")
 
 
-class RecordPages(Generic[RecordT]):
-    """The lists of a paginator's records; made by `Paginator.pages()`."""
+class _Pages(Generic[RecordT]):
+    """An async iterator over lists of records."""
 
-    def __init__(self, paginator: Paginator[RecordT]) -> None:
-        self._paginator = paginator
+    def __init__(self, take: Callable[[], Awaitable[list[RecordT]]]) -> None:
+        self._take = take
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> list[RecordT]:
-        return await self._paginator._rest_of_page()  # noqa: SLF001 - two halves of one thing
+        return await self._take()

@@ -1,4 +1,4 @@
-"""The pump: reads the pieces of a source side by side and puts their records, in order, into a mailbox.
+"""The pump: reads the windows of a source side by side and puts their records, in order, into a mailbox.
 
 It runs inside one task, and all concurrency is inside it. Whatever fails in it goes out through the mailbox.
 """
@@ -6,7 +6,7 @@ It runs inside one task, and all concurrency is inside it. Whatever fails in it 
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -16,8 +16,9 @@ from attrs import define, field
 
 from nxcdr_async.errors import NxcdrError, TransportError
 from nxcdr_async.pages.sequencer import Sequencer
-from nxcdr_async.pages.source import Piece, Rows, Source, Split
+from nxcdr_async.pages.source import ReadResult, Source, Split
 from nxcdr_async.stats import PaginatorStats
+from nxcdr_async.windows import Window
 
 RecordT = TypeVar("RecordT")
 
@@ -61,12 +62,12 @@ class Mailbox(Generic[RecordT]):
 
 
 @define(eq=False)
-class _Reader(Generic[RecordT]):
-    """A piece on its way: waiting, being read, or read."""
+class _Errand(Generic[RecordT]):
+    """A window on its way: waiting, being read, or read."""
 
-    piece: Piece
-    is_reading: bool = False
-    rows: Rows[RecordT] | None = None
+    window: Window
+    is_under_way: bool = False
+    result: ReadResult[RecordT] | None = None
 
 
 @define(eq=False)
@@ -76,20 +77,21 @@ class Pump(Generic[RecordT]):
     Attributes:
         source: what is read.
         sequencer: puts the records in order.
-        mailbox: where they go.
-        width: how many pieces are worth reading at once, which may change while it runs.
+        readers: how many windows are worth reading at once, which may change while it runs.
+        stats: where records are counted.
+        mailbox: where batches of records go.
         error: what ended the pump early, to be raised after the last batch.
-        finished: whether the source was read to its end.
+        is_finished: whether the source was read to its end.
     """
 
     source: Source[RecordT]
     sequencer: Sequencer[RecordT]
-    mailbox: Mailbox[RecordT]
-    width: Callable[[], int]
+    readers: Callable[[], int]
     stats: PaginatorStats
-    error: Exception | None = None
-    finished: bool = False
-    _line: list[_Reader[RecordT]] = field(factory=list, init=False)
+    mailbox: Mailbox[RecordT] = field(factory=Mailbox, init=False)
+    error: Exception | None = field(default=None, init=False)
+    is_finished: bool = field(default=False, init=False)
+    _errands: list[_Errand[RecordT]] = field(factory=list, init=False)
     _progress: asyncio.Event = field(factory=asyncio.Event, init=False)
 
     async def run(self) -> None:
@@ -98,7 +100,7 @@ class Pump(Generic[RecordT]):
             async with anyio.create_task_group() as workers:
                 try:
                     self.error = await self._deliver_all(workers)
-                    self.finished = self.error is None
+                    self.is_finished = self.error is None
                 except Exception as error:  # noqa: BLE001 - raised by the paginator, bare, not in a group
                     self.error = error
                 workers.cancel_scope.cancel()
@@ -107,61 +109,65 @@ class Pump(Generic[RecordT]):
 
     async def _deliver_all(self, workers: TaskGroup) -> Exception | None:
         while True:
-            self._start_readers(workers)
-            if not self._line:
+            self._start_reading(workers)
+            if not self._errands:
                 await self._deliver(self.sequencer.flush())
                 return None
-            head = self._line[0]
-            if head.rows is None:
+            first = self._errands[0]
+            if first.result is None:
                 self._progress.clear()
                 await self._progress.wait()
                 continue
-            del self._line[0]
-            ready = self.sequencer.push(head.rows.records, start=head.piece.start, end=head.piece.end)
-            if head.rows.error is not None:
+            del self._errands[0]
+            start, end = (datetime.fromtimestamp(edge, UTC) for edge in (first.window.start, first.window.end))
+            ready = self.sequencer.push(first.result.records, start=start, end=end)
+            if first.result.error is not None:
                 await self._deliver(ready + self.sequencer.flush())
-                return _at(head.rows.error, head.piece)
+                if isinstance(first.result.error, NxcdrError):
+                    first.result.error.complete_until = start
+                return first.result.error
             await self._deliver(ready)
 
-    def _start_readers(self, workers: TaskGroup) -> None:
-        """Keep as many pieces being read as are worth it, the earliest first, and as many again read ahead of need."""
-        width = self.width()
-        reading = sum(reader.is_reading for reader in self._line)
-        for reader in islice(self._line, 2 * width):
-            if reading >= width:
+    def _start_reading(self, workers: TaskGroup) -> None:
+        """Keep as many windows being read as are worth it, the earliest first, and as many again read ahead of need."""
+        readers = self.readers()
+        under_way = sum(errand.is_under_way for errand in self._errands)
+        for errand in islice(self._errands, 2 * readers):
+            if under_way >= readers:
                 return
-            if not reader.is_reading and reader.rows is None:
-                self._start(reader, workers)
-                reading += 1
-        while reading < width and len(self._line) < 2 * width:
-            piece = self.source.next(readers=width)
-            if piece is None:
+            if not errand.is_under_way and errand.result is None:
+                self._start(errand, workers)
+                under_way += 1
+        while under_way < readers and len(self._errands) < 2 * readers:
+            window = self.source.next(readers=readers)
+            if window is None:
                 return
-            self._line.append(_Reader(piece))
-            self._start(self._line[-1], workers)
-            reading += 1
+            self._errands.append(_Errand(window))
+            self._start(self._errands[-1], workers)
+            under_way += 1
 
-    def _start(self, reader: _Reader[RecordT], workers: TaskGroup) -> None:
-        reader.is_reading = True
-        workers.start_soon(self._read, reader, workers)
+    def _start(self, errand: _Errand[RecordT], workers: TaskGroup) -> None:
+        errand.is_under_way = True
+        workers.start_soon(self._read, errand, workers)
 
-    async def _read(self, reader: _Reader[RecordT], workers: TaskGroup) -> None:
-        result: Rows[RecordT] | Split
+    async def _read(self, errand: _Errand[RecordT], workers: TaskGroup) -> None:
+        result: ReadResult[RecordT] | Split
         try:
-            result = await self.source.read(reader.piece)
+            result = await self.source.read(errand.window)
         except asyncio.CancelledError:
             if workers.cancel_scope.cancel_called:
                 raise
             # Not ours: were it let through, the group would take it for its own and end as if all were read.
-            result = Rows([], TransportError("a request was cancelled from outside; was its client session closed?"))
+            fault = TransportError("a request was cancelled from outside; was its client session closed?")
+            result = ReadResult([], fault)
         except Exception as error:  # noqa: BLE001 - raised by the paginator when its turn comes
-            result = Rows([], error)
-        reader.is_reading = False
+            result = ReadResult([], error)
+        errand.is_under_way = False
         if isinstance(result, Split):
-            place = self._line.index(reader)
-            self._line[place : place + 1] = [_Reader(part) for part in result.parts]
+            place = self._errands.index(errand)
+            self._errands[place : place + 1] = [_Errand(part) for part in result.parts]
         else:
-            reader.rows = result
+            errand.result = result
         self._progress.set()
 
     async def _deliver(self, records: list[RecordT]) -> None:
@@ -170,9 +176,3 @@ class Pump(Generic[RecordT]):
         if records:
             self.stats.records += len(records)
             await self.mailbox.put(records)
-
-
-def _at(error: Exception, piece: Piece) -> Exception:
-    if isinstance(error, NxcdrError):
-        error.complete_until = piece.start.astimezone(UTC)
-    return error

@@ -5,12 +5,14 @@ from collections.abc import Callable, Hashable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
+from nxcdr_async.windows import FARTHEST_OUTSIDE, OVERLAP
+
 RecordT = TypeVar("RecordT")
 
-OVERLAP = timedelta(seconds=1)
+SHARED = timedelta(seconds=OVERLAP)
 """Neighbouring windows share this much, so nothing newer than it before the next window's start is final."""
 
-LONGEST_LAG = timedelta(hours=1)
+LAG = timedelta(seconds=FARTHEST_OUTSIDE)
 """How far records are held back while a gateway may filter by their end, so that later windows may still give some
 that started earlier."""
 
@@ -23,7 +25,7 @@ class Sequencer(Generic[RecordT]):
 
     No document says whether a range is about the start of calls or their end. A call that ends after its window shows
     that it is the start; until one does, or once a call starts before its window, records are held back for
-    `LONGEST_LAG`, so that the order holds either way.
+    `LAG`, so that the order holds either way.
 
     Attributes:
         duplicates: records left out because they were there already.
@@ -34,14 +36,14 @@ class Sequencer(Generic[RecordT]):
         self,
         moment: Callable[[RecordT], datetime],
         identity: Callable[[RecordT], Hashable | None],
-        finish: Callable[[RecordT], datetime | None] | None = None,
+        end_time: Callable[[RecordT], datetime | None] | None = None,
     ) -> None:
         self.duplicates = 0
         self.out_of_order = 0
         self._moment = moment
         self._identity = identity
-        self._finish = finish
-        self._is_by_start = finish is None
+        self._end_time = end_time
+        self._is_by_start = end_time is None
         self._has_strays = False
         self._held: list[RecordT] = []
         self._seen: deque[set[Hashable]] = deque(maxlen=WINDOWS_REMEMBERED)
@@ -51,19 +53,19 @@ class Sequencer(Generic[RecordT]):
         """Take the records of the window [start, end) and return those that are final."""
         self._held += self._fresh(records)
         self._learn_filter(records, start, end)
-        lag = timedelta(0) if self._is_by_start and not self._has_strays else LONGEST_LAG
-        return self._release(before=end - OVERLAP - lag)
+        lag = timedelta(0) if self._is_by_start and not self._has_strays else LAG
+        return self._release(before=end - SHARED - lag)
 
     def flush(self) -> list[RecordT]:
         """Return what was held back: no window follows."""
         return self._release(before=None)
 
     def _learn_filter(self, records: list[RecordT], start: datetime, end: datetime) -> None:
-        self._has_strays = self._has_strays or any(self._moment(record) < start - OVERLAP for record in records)
-        if self._finish is None or self._is_by_start:
+        self._has_strays = self._has_strays or any(self._moment(record) < start - SHARED for record in records)
+        if self._end_time is None or self._is_by_start:
             return
-        finishes = (self._finish(record) for record in records)
-        self._is_by_start = any(finish is not None and finish > end + OVERLAP for finish in finishes)
+        ends = (self._end_time(record) for record in records)
+        self._is_by_start = any(last is not None and last > end + SHARED for last in ends)
 
     def _fresh(self, records: list[RecordT]) -> list[RecordT]:
         """Leave out what this window or one of the last ones gave already; records without an id always count."""

@@ -1,4 +1,4 @@
-"""What a paginator reads: a source that cuts its range into pieces, in order of time, and reads one at a time."""
+"""What a paginator reads: a source that cuts its range into windows, in order of time, and reads one at a time."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from attrs import define, field
 
-from nxcdr_async.errors import RecordError
+from nxcdr_async.errors import NxcdrError, RecordError
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window
 from nxcdr_async.wire import Page
@@ -15,58 +15,15 @@ RecordT = TypeVar("RecordT")
 RecordT_co = TypeVar("RecordT_co", covariant=True)
 
 Ask = Callable[[Mapping[str, Any]], Awaitable[Page]]
-"""All a source needs of the world: the parameters of a request to its page."""
+"""All a source needs of the world: the parameters of a question to the page that answers it."""
 
 MOST_PAGES = 2_000
-"""Pages of one piece beyond which a gateway is taken to answer without end."""
-
-
-@define
-class PageSize:
-    """How many rows a gateway really puts on a page; one for each session and API, as gateways may cap it lower.
-
-    A page that is shorter than asked for is the last one only if the gateway does not cap its pages at just that. It
-    does not once a page as long as asked for was seen; until then each length is looked behind once.
-
-    Attributes:
-        rows: the rows of a full page.
-        is_proven: whether a full page as long as asked for was seen.
-        cleared: shorter lengths that turned out to be no cap.
-    """
-
-    rows: int
-    is_proven: bool = False
-    cleared: set[int] = field(factory=set)
-
-    def is_full(self, came: int) -> bool:
-        """Tell whether so many rows fill a page."""
-        self.is_proven = self.is_proven or came >= self.rows
-        return came >= self.rows
-
-    def is_doubtful(self, came: int) -> bool:
-        """Tell whether so many rows, though fewer than asked for, may fill a page of this gateway."""
-        return came > 0 and not self.is_proven and came not in self.cleared
-
-    def learn(self, came: int, *, more_behind: bool) -> None:
-        """Take in whether there was more behind a page of so many rows."""
-        if more_behind:
-            self.rows, self.is_proven = came, True
-        else:
-            self.cleared.add(came)
+"""Pages of one window beyond which a gateway is taken to answer without end."""
 
 
 @define(frozen=True)
-class Piece:
-    """A part of a range that is read in one go: [start, end), with what its reader needs to know of it."""
-
-    start: datetime
-    end: datetime
-    window: Window
-
-
-@define(frozen=True)
-class Rows(Generic[RecordT_co]):
-    """A piece that was read: its records, and the error that kept it from its end, if any."""
+class ReadResult(Generic[RecordT_co]):
+    """A window that was read: its records, and the error that kept it from its end, if any."""
 
     records: list[RecordT_co]
     error: Exception | None = None
@@ -74,19 +31,57 @@ class Rows(Generic[RecordT_co]):
 
 @define(frozen=True)
 class Split:
-    """A piece that must be read in parts; none if the source will cut them itself when asked for the next piece."""
+    """A window that must be read in parts; none if the source will cut them itself when asked for the next window."""
 
-    parts: list[Piece]
+    parts: list[Window]
 
 
 class Source(Protocol[RecordT_co]):
-    """A range that can be read in pieces."""
+    """A range that can be read window by window."""
 
-    def next(self, *, readers: int) -> Piece | None:
-        """Cut the next piece, in order of time; None at the end of the range."""
+    def next(self, *, readers: int) -> Window | None:
+        """Cut the next window, in order of time; None at the end of the range.
 
-    async def read(self, piece: Piece) -> Rows[RecordT_co] | Split:
-        """Read a piece to its end, or find that it must be split."""
+        Args:
+            readers: how many windows are read at once.
+        """
+
+    async def read(self, window: Window) -> ReadResult[RecordT_co] | Split:
+        """Read a window to its end, or find that it must be split."""
+
+
+@define
+class PageReader:
+    """Asks for pages, counts them, and says in errors what was being read.
+
+    Attributes:
+        ask: asks one question.
+        stats: where pages are counted.
+    """
+
+    ask: Ask
+    stats: PaginatorStats
+
+    async def page(self, parameters: Mapping[str, Any], what: str) -> Page:
+        """Ask for a page; one that may or may not say "no rows" is asked for once more."""
+        page = await self._once(parameters, what)
+        return await self._once(parameters, what) if page.is_vague else page
+
+    async def page_with_rows(self, parameters: Mapping[str, Any], what: str) -> Page:
+        """Ask for a page that should have rows; one without any is asked for once more.
+
+        A throttled gateway may answer with nothing instead of a refusal.
+        """
+        page = await self._once(parameters, what)
+        return page if page.rows else await self._once(parameters, what)
+
+    async def _once(self, parameters: Mapping[str, Any], what: str) -> Page:
+        self.stats.pages += 1
+        try:
+            return await self.ask(parameters)
+        except NxcdrError as error:
+            error.add_note(f"while reading {what}")
+            raise
 
 
 @define
@@ -96,6 +91,7 @@ class RowStructurer(Generic[RecordT]):
     Attributes:
         structure: turns a row into a record or raises RecordError.
         on_bad_row: gets the error of each bad row, which is then left out; None to raise it.
+        stats: where bad rows are counted.
     """
 
     structure: Callable[[Any], RecordT]
@@ -128,12 +124,41 @@ class RowStructurer(Generic[RecordT]):
         on_bad_row(bad)
 
 
-def piece_of(window: Window) -> Piece:
-    """Return a window as a piece."""
-    return Piece(datetime.fromtimestamp(window.start, UTC), datetime.fromtimestamp(window.end, UTC), window)
+@define
+class PageSize:
+    """How many rows a gateway really puts on a page; one for each session and API, as gateways may cap it lower.
+
+    A page that is shorter than asked for is the last one only if the gateway does not cap its pages at just that. It
+    does not once a page as long as asked for was seen; until then each length is looked behind once.
+
+    Attributes:
+        rows: the rows of a full page.
+        is_proven: whether a full page was seen, or the cap found.
+        cleared: shorter lengths that turned out to be no cap.
+    """
+
+    rows: int
+    is_proven: bool = False
+    cleared: set[int] = field(factory=set)
+
+    def is_full(self, came: int) -> bool:
+        """Tell whether so many rows fill a page, and remember that a page can be filled."""
+        self.is_proven = self.is_proven or came >= self.rows
+        return came >= self.rows
+
+    def is_doubtful(self, came: int) -> bool:
+        """Tell whether so many rows, though fewer than asked for, may fill a page of this gateway."""
+        return 0 < came < self.rows and not self.is_proven and came not in self.cleared
+
+    def learn(self, came: int, *, more_behind: bool) -> None:
+        """Take in whether there was more behind a page of so many rows."""
+        if more_behind:
+            self.rows, self.is_proven = came, True
+        else:
+            self.cleared.add(came)
 
 
-def span_of(window: Window) -> str:
+def in_words(window: Window) -> str:
     """Return a window in words, for errors."""
     start, end = (datetime.fromtimestamp(edge, UTC).isoformat() for edge in (window.start, window.end))
     return f"{start} to {end}"

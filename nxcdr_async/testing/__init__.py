@@ -41,9 +41,9 @@ _ROOMS = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: pytest loads this package for everybody who has it installed."""
+    """Import a public name when it is first used: pytest loads this package, as the home of its plugin, everywhere."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 - as above
+    from importlib import import_module  # noqa: PLC0415 - only here, so that it is no name of the package
 
     return getattr(import_module(f"{__name__}.{_ROOMS.get(name, 'switches')}"), name)

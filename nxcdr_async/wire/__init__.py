@@ -1,7 +1,7 @@
 """The wire: the table of the vendor's APIs, questions to bytes, and bytes to rows or an error. No I/O, no clock."""
 
-from nxcdr_async.wire.endpoints import CALLS, DID, ENDPOINTS, FLASH, ORDER, Endpoint
-from nxcdr_async.wire.queries import CallQuery, DidQuery, checked_days, order_parameters
+from nxcdr_async.wire.endpoints import CALLS, DID, ENDPOINTS, FLASH, ORDER, Endpoint, GatewayKind, Signing
+from nxcdr_async.wire.queries import CallQuery, DidQuery, checked_days, flash_parameters, order_parameters
 from nxcdr_async.wire.replies import Page, Reply, read_page
 from nxcdr_async.wire.requests import Request, flash_request, signed_request
 
@@ -14,10 +14,13 @@ __all__ = [
     "CallQuery",
     "DidQuery",
     "Endpoint",
+    "GatewayKind",
     "Page",
     "Reply",
     "Request",
+    "Signing",
     "checked_days",
+    "flash_parameters",
     "flash_request",
     "order_parameters",
     "read_page",

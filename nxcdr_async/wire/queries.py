@@ -1,11 +1,12 @@
 """What can be asked for: filters in the user's terms to parameters in the vendor's. Pure."""
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from typing import Any
 
 from attrs import define
 
+from nxcdr_async.convert import to_local
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.records import Direction
 from nxcdr_async.windows import Window
@@ -80,6 +81,11 @@ def order_parameters(order_id: str, tenant_id: int) -> Mapping[str, Any]:
     if not isinstance(tenant_id, int) or isinstance(tenant_id, bool):
         raise ConfigurationError(f"tenant_id is {tenant_id!r}: give the team's whole number from the vendor's console")
     return {"tenantId": tenant_id, "orderId": order_id}
+
+
+def flash_parameters(start: int, end: int, zone: tzinfo) -> Mapping[str, str]:
+    """Return the parameters of the flash-call list for what lies between two seconds (epoch), in the vendor's zone."""
+    return {name: to_local(datetime.fromtimestamp(at, UTC), zone) for name, at in (("start", start), ("end", end))}
 
 
 def checked_days(first_day: date, last_day: date | None) -> tuple[date, date]:

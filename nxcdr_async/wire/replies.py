@@ -12,7 +12,6 @@ from attrs import define, field
 
 from nxcdr_async.errors import (
     AuthenticationError,
-    ClockSkewError,
     GatewayError,
     InvalidRequestError,
     MalformedReplyError,
@@ -21,6 +20,7 @@ from nxcdr_async.errors import (
     ThrottledError,
 )
 from nxcdr_async.retry import read_retry_after
+from nxcdr_async.wire.codes import SLOWER, CodeMeaning
 
 MOST_ROWS = 10**12
 """A count above this is no count."""
@@ -70,7 +70,7 @@ def read_page(
     reply: Reply,
     *,
     rows_at: tuple[str, ...],
-    flash_codes: bool,
+    codes: Mapping[int, CodeMeaning],
     now: float,
     secrets: tuple[str, ...],
 ) -> Page:
@@ -79,7 +79,7 @@ def read_page(
     Args:
         reply: the reply.
         rows_at: the keys that lead to the rows.
-        flash_codes: whether result codes mean what the flash-call page says.
+        codes: what its result codes mean.
         now: the gateway's time, epoch seconds, to read a `Retry-After` date against.
         secrets: never let into an error, even if the gateway sends them back.
 
@@ -92,7 +92,7 @@ def read_page(
         raise _without_envelope(reply, now)
     code = _read_code(envelope)
     if reply.status >= 300 or code:  # noqa: PLR2004 - HTTP's first status that is no success
-        raise _refusal(reply, envelope, code, flash_codes=flash_codes, now=now, secrets=secrets)
+        raise _refusal(reply, envelope, code, codes, now=now, secrets=secrets)
     if code is None:
         raise MalformedReplyError("the reply has no result code; is this address a gateway of the vendor?")
     return _rows(envelope, rows_at)
@@ -162,7 +162,7 @@ def _count(holder: Mapping[str, Any], key: str) -> int | None:
 
 def _without_envelope(reply: Reply, now: float) -> NxcdrError:
     if reply.status >= 300:  # noqa: PLR2004 - HTTP's first status that is no success
-        return _by_status(reply, f"HTTP {reply.status} without a readable answer", {"http_status": reply.status}, now)
+        return _by_status(reply, "there is no readable answer", {"http_status": reply.status}, now)
     if not reply.body.strip():
         return MalformedReplyError("the reply is empty")
     if reply.body.lstrip()[:1] == b"<":
@@ -176,8 +176,8 @@ def _refusal(
     reply: Reply,
     envelope: Mapping[str, Any],
     code: int | None,
+    codes: Mapping[int, CodeMeaning],
     *,
-    flash_codes: bool,
     now: float,
     secrets: tuple[str, ...],
 ) -> GatewayError:
@@ -189,28 +189,28 @@ def _refusal(
         "request_id": _clean(str(request_id), secrets) if request_id else None,
         "http_status": reply.status,
     }
-    known = (_FLASH_CODES if flash_codes else _CODES).get(code or 0)
+    known = codes.get(code or 0)
     if not code or reply.status == 429 or (known is None and reply.status >= 300):  # noqa: PLR2004 - statuses of HTTP
         return _by_status(reply, message, facts, now)
     kind, hint = known or (GatewayError, "a code nobody has documented")
-    if issubclass(kind, ThrottledError | ServerError):
-        return kind(message, retry_after=_retry_after(reply, now), hint=hint, **facts)
-    return kind(message, hint=hint, **facts)
+    return kind(message, retry_after=_retry_after(reply, now), hint=hint, **facts)
 
 
 def _by_status(reply: Reply, message: str, facts: dict[str, Any], now: float) -> GatewayError:
-    status = reply.status
+    kind, hint = _status_meaning(reply.status)
+    return kind(message, retry_after=_retry_after(reply, now), hint=hint, **facts)
+
+
+def _status_meaning(status: int) -> CodeMeaning:
     if status == 429:  # noqa: PLR2004 - HTTP: too many requests
-        return ThrottledError(message, retry_after=_retry_after(reply, now), hint=_SLOWER, **facts)
-    if status >= 500:  # noqa: PLR2004 - HTTP's first status of a server's own fault
-        return ServerError(message, retry_after=_retry_after(reply, now), **facts)
+        return ThrottledError, SLOWER
     if status in {401, 403}:
-        return AuthenticationError(message, hint="something in front of the gateway refuses you", **facts)
+        return AuthenticationError, "something in front of the gateway refuses you"
     if status < 400:  # noqa: PLR2004 - HTTP's redirects
-        return InvalidRequestError(
-            message, hint="a redirect is never followed: give the final address as gateway", **facts
-        )
-    return InvalidRequestError(message, hint="is this the base URL of a gateway of the vendor?", **facts)
+        return InvalidRequestError, "a redirect is never followed: give the final address as gateway"
+    if status < 500 or status == 501:  # noqa: PLR2004 - HTTP's own faults begin at 500; 501 says "not such a request"
+        return InvalidRequestError, "is this the base URL of a gateway of the vendor?"
+    return ServerError, "it may pass: try again later"
 
 
 def _retry_after(reply: Reply, now: float) -> float | None:
@@ -224,29 +224,3 @@ def _clean(text: str, secrets: tuple[str, ...]) -> str:
         text = text.replace(secret, "…").replace(quote(secret, safe=""), "…")
     printable = "".join(char if char.isprintable() else " " for char in text).strip()
     return printable if len(printable) <= LONGEST_MESSAGE else f"{printable[:LONGEST_MESSAGE]}…"
-
-
-_SLOWER = "ask for less at once: lower concurrency, or set rate"
-
-_CODES: dict[int, tuple[type[GatewayError], str]] = {
-    88: (ServerError, "the vendor's support can look it up by the request id"),
-    99: (ServerError, "the vendor's support can look it up by the request id"),
-    -1: (ServerError, "the vendor's support can look it up by the request id"),
-    1001: (AuthenticationError, "a header got lost on the way: a proxy may drop it"),
-    1002: (InvalidRequestError, "check the filters and the range"),
-    1003: (AuthenticationError, "check the access secret, and that no proxy changes the body"),
-    1004: (ClockSkewError, "set this machine's clock, or tell the vendor that its gateway's is wrong"),
-    1005: (AuthenticationError, "the access key is unknown in this region or has no right to this API: check both"),
-    41000: (InvalidRequestError, "check the filters and the range"),
-}
-_FLASH_CODES: dict[int, tuple[type[GatewayError], str]] = {
-    **_CODES,
-    1: (AuthenticationError, "check appkey and secretkey of the flash-call application"),
-    2: (AuthenticationError, "the flash-call application is disabled: enable it in the vendor's console"),
-    3: (ThrottledError, _SLOWER),
-    4: (GatewayError, "the account's balance does not suffice"),
-    5: (InvalidRequestError, "a number was refused"),
-    6: (ThrottledError, _SLOWER),
-    7: (InvalidRequestError, "the gateway could not read the times of the range"),
-    8: (GatewayError, "the country is not available to this application"),
-}

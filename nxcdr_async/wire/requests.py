@@ -9,7 +9,7 @@ from attrs import define, field
 
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.signing import sign
-from nxcdr_async.wire.endpoints import Endpoint
+from nxcdr_async.wire.endpoints import Signing
 
 
 @define(frozen=True)
@@ -27,38 +27,39 @@ class Request:
 
 
 def signed_request(
-    endpoint: Endpoint[Any],
+    path: str,
     parameters: Mapping[str, Any],
     credentials: Credentials,
+    signing: Signing,
     *,
     ts: int,
 ) -> Request:
     """Build a POST whose signature covers the exact bytes of its body.
 
     Args:
-        endpoint: the API.
+        path: of the API, below its gateway.
         parameters: its parameters, sent as a JSON object.
         credentials: who asks.
+        signing: what for.
         ts: epoch milliseconds by the gateway's clock.
     """
     body = msgspec.json.encode(parameters)
-    biz_type, action = endpoint.biz_type or "", endpoint.action or ""
     headers = {
         "accessKey": credentials.access_key,
         "ts": str(ts),
-        "bizType": biz_type,
-        "action": action,
-        "sign": sign(credentials, action=action, biz_type=biz_type, ts=ts, body=body),
+        "bizType": signing.biz_type,
+        "action": signing.action,
+        "sign": sign(credentials, action=signing.action, biz_type=signing.biz_type, ts=ts, body=body),
         "Content-Type": "application/json",
     }
     if credentials.algorithm != "md5":
         # Servers older than the header know md5 only, so it is left out where it would say just that.
         headers["algorithm"] = credentials.algorithm
-    return Request("POST", endpoint.path, headers, body)
+    return Request("POST", path, headers, body)
 
 
-def flash_request(endpoint: Endpoint[Any], parameters: Mapping[str, Any], app: FlashApp) -> Request:
+def flash_request(path: str, parameters: Mapping[str, Any], app: FlashApp) -> Request:
     """Build a GET with the key pair in its query, the secret under both names the vendor's documents use."""
     secrets = {"appkey": app.appkey, "secretkey": app.secretkey, "appsecret": app.secretkey}
     query = urlencode({**parameters, **secrets}, quote_via=quote)
-    return Request("GET", f"{endpoint.path}?{query}", {})
+    return Request("GET", f"{path}?{query}", {})

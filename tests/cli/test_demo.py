@@ -58,6 +58,22 @@ def test_the_demo_stores_every_call_and_shows_it_and_again_in_ascii(alone: Any) 
     assert "OK: complete: 60 calls stored" in again.out
 
 
+def test_who_reads_only_the_first_line_gets_no_traceback_and_all_the_calls(alone: Any) -> None:
+    with subprocess.Popen(
+        alone.command("demo", "--calls", "60", "--days", "2"),
+        env=alone.environment,
+        cwd=alone.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.close()  # before the first line, as what a pipe holds would hide it
+        told = process.stderr.read().decode()
+    assert "Traceback" not in told
+    assert "Exception" not in told
+    assert process.returncode == 0
+    assert [path.name for path in alone.folder.iterdir()] == ["nxcdr-demo.duckdb"]
+
+
 def test_columns_are_those_of_a_row() -> None:
     call = CallRecord(call_id="1", start_time=Gateway(1).first_call)
     assert list(COLUMNS) == list(row_of(call))

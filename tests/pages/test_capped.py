@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,11 +11,11 @@ import pytest
 
 from nxcdr_async import CdrSession, ConfigurationError, FlashApp, FlashCallRecord, SaturatedSecondError
 from nxcdr_async.convert import make_converter, structure_row
-from nxcdr_async.pages import CappedList, Mailbox, PageSize, Pump, RowStructurer, Sequencer
+from nxcdr_async.pages import CappedList, PageReader, PageSize, Pump, RowStructurer, Sequencer
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.testing import Gateway
 from nxcdr_async.windows import WindowPlan, window_of
-from nxcdr_async.wire import FLASH, Page
+from nxcdr_async.wire import FLASH, Page, flash_parameters
 
 OpenSession = Callable[..., CdrSession]
 DAY = timedelta(days=1)
@@ -105,15 +106,15 @@ class ModelList:
 
         source = CappedList(
             plan=WindowPlan(window_of(NOON, NOON + DAY), most_rows=60, fewest_rows=60),
-            ask=self.ask,
-            zone=UTC,
-            rows=RowStructurer(structure, None, stats),
+            reader=PageReader(self.ask, stats),
+            parameters=partial(flash_parameters, zone=UTC),
+            structurer=RowStructurer(structure, None, stats),
             moment=FLASH.moment,
             row_key=FLASH.row_key,
             page_size=PageSize(100),
             stats=stats,
         )
-        pump = Pump(source, Sequencer(FLASH.moment, FLASH.identity), Mailbox(), width=lambda: 4, stats=stats)
+        pump = Pump(source, Sequencer(FLASH.moment, FLASH.identity), readers=lambda: 4, stats=stats)
         task = asyncio.create_task(pump.run())
         found: set[int] = set()
         while (batch := await pump.mailbox.take()) is not None:

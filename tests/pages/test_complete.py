@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 
 from nxcdr_async import CallRecord
 from nxcdr_async.convert import make_converter, structure_row
-from nxcdr_async.pages import Mailbox, PageSize, Pump, RowStructurer, Sequencer, WindowedPages
+from nxcdr_async.pages import PageReader, PageSize, Pump, RowStructurer, Sequencer, WindowedPages
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window, WindowPlan
 from nxcdr_async.wire import CALLS, CallQuery, Page
@@ -72,17 +72,17 @@ def pump_of(gateway: ModelGateway, seconds: int, width: int, page_size: int, sta
 
     source = WindowedPages(
         plan=WindowPlan(Window(BEGIN, BEGIN + seconds), most_rows=4 * page_size, fewest_rows=2 * page_size),
-        ask=gateway.ask,
+        reader=PageReader(gateway.ask, stats),
         parameters=lambda window, number: query.page(window, number, page_size),
-        rows=RowStructurer(structure, None, stats),
+        structurer=RowStructurer(structure, None, stats),
         moment=CALLS.moment,
-        finish=CALLS.finish,
+        end_time=CALLS.end_time,
         row_key=CALLS.row_key,
         page_size=PageSize(page_size),
         stats=stats,
     )
-    sequencer = Sequencer(CALLS.moment, CALLS.identity, CALLS.finish)
-    return Pump(source, sequencer, Mailbox(), width=lambda: width, stats=stats)
+    sequencer = Sequencer(CALLS.moment, CALLS.identity, CALLS.end_time)
+    return Pump(source, sequencer, readers=lambda: width, stats=stats)
 
 
 async def read(

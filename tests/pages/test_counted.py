@@ -9,8 +9,7 @@ import pytest
 
 from nxcdr_async import CdrSession, ConfigurationError, DidCallRecord, Direction, IncompleteError, ServerError
 from nxcdr_async.convert import UTC_PLUS_8, make_converter, structure_row
-from nxcdr_async.pages import CountedPages, RowStructurer
-from nxcdr_async.pages.source import Rows
+from nxcdr_async.pages import CountedPages, PageReader, ReadResult, RowStructurer
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.testing import Gateway
 from nxcdr_async.wire import DID, DidQuery, Page
@@ -84,7 +83,7 @@ class ScriptedDay:
             total_pages=-(-len(self.rows) // self.page_size),
         )
 
-    async def read(self) -> Rows[DidCallRecord]:
+    async def read(self) -> ReadResult[DidCallRecord]:
         stats = PaginatorStats()
         converter = make_converter()
 
@@ -95,9 +94,9 @@ class ScriptedDay:
             first_day=DAY,
             last_day=DAY,
             zone=UTC_PLUS_8,
-            ask=self.ask,
+            reader=PageReader(self.ask, stats),
             parameters=lambda day, number: DidQuery().page(day, number, self.page_size),
-            rows=RowStructurer(structure, None, stats),
+            structurer=RowStructurer(structure, None, stats),
             moment=DID.moment,
             row_key=DID.row_key,
             page_size=self.page_size,
@@ -107,11 +106,11 @@ class ScriptedDay:
         assert piece is not None
         assert reader.next(readers=4) is None
         result = await reader.read(piece)
-        assert isinstance(result, Rows)
+        assert isinstance(result, ReadResult)
         return result
 
 
-def ids(result: Rows[DidCallRecord]) -> set[int | None]:
+def ids(result: ReadResult[DidCallRecord]) -> set[int | None]:
     return {record.id for record in result.records}
 
 

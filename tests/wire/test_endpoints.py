@@ -7,6 +7,7 @@ import pytest
 from nxcdr_async import CallRecord, DidCallRecord, FlashCallRecord
 from nxcdr_async.records import vendor_fields
 from nxcdr_async.wire import CALLS, DID, ENDPOINTS, FLASH, ORDER, Endpoint
+from nxcdr_async.wire.codes import FLASH_CODES
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -23,7 +24,9 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 def test_an_endpoint_is_where_the_vendor_documents_it(
     endpoint: Endpoint[Any], path: str, biz_type: str | None, action: str | None, home: str
 ) -> None:
-    assert (endpoint.path, endpoint.biz_type, endpoint.action, endpoint.home) == (path, biz_type, action, home)
+    signing = endpoint.signing
+    signed = (signing.biz_type, signing.action) if signing else (None, None)
+    assert (endpoint.path, *signed, endpoint.gateway) == (path, biz_type, action, home)
 
 
 def test_pages_are_as_long_as_the_vendor_allows() -> None:
@@ -35,7 +38,7 @@ def test_the_table_holds_every_endpoint_once() -> None:
 
 
 def test_only_the_flash_list_has_codes_of_its_own() -> None:
-    assert [endpoint.name for endpoint in ENDPOINTS if endpoint.flash_codes] == ["flash"]
+    assert [endpoint.name for endpoint in ENDPOINTS if endpoint.codes is FLASH_CODES] == ["flash"]
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)

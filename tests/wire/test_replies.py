@@ -18,6 +18,7 @@ from nxcdr_async import (
     ThrottledError,
 )
 from nxcdr_async.wire import CALLS, DID, ENDPOINTS, FLASH, ORDER, Endpoint, Page, Reply, read_page
+from nxcdr_async.wire.codes import CODES
 from nxcdr_async.wire.replies import LONGEST_MESSAGE
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -32,7 +33,7 @@ def read(
     return read_page(
         Reply(status, headers, content.encode() if isinstance(content, str) else content),
         rows_at=endpoint.rows_at,
-        flash_codes=endpoint.flash_codes,
+        codes=endpoint.codes,
         now=NOW,
         secrets=SECRETS,
     )
@@ -320,7 +321,7 @@ def test_a_secret_inside_of_another_is_hidden_whole() -> None:
         read_page(
             Reply(200, {}, b'{"code":88,"msg":"abcdef"}'),
             rows_at=("data",),
-            flash_codes=False,
+            codes=CODES,
             now=NOW,
             secrets=("abc", "abcdef"),
         )

@@ -1,1 +1,1 @@
-"""The commands as typer sees them: options and help. They import nothing heavy until they run."""
+"""The commands as typer sees them: options and help. Rich, DuckDB and the emulator wait until one runs."""

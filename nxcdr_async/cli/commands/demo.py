@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.errors import ConfigurationError
 
 
@@ -18,7 +19,7 @@ def demo(
     force: Annotated[
         bool, typer.Option("--force", help="Replace FILE even if it is not from an earlier demo.")
     ] = False,
-) -> int:
+) -> ExitCode:
     """See it work without an account: a month of made-up calls.
 
     Starts an emulator of the gateway, reads all its calls into a DuckDB file, and shows what is in it.
@@ -26,8 +27,8 @@ def demo(
     missing = [package for package in ("duckdb", "pyarrow") if find_spec(package) is None]
     if missing:
         raise ConfigurationError(f"the demo needs {' and '.join(missing)}: pip install 'nxcdr-async[cli,duckdb]'")
-    from nxcdr_async.cli.demo import History, run_demo  # noqa: PLC0415 - heavy
-    from nxcdr_async.cli.store import checked_target, free_target  # noqa: PLC0415 - heavy
+    from nxcdr_async.cli.demo import History, run_demo  # noqa: PLC0415 - imports DuckDB and rich
+    from nxcdr_async.cli.store import checked_target, free_target  # noqa: PLC0415 - imports DuckDB and pyarrow
 
     target = free_target(to) if force else checked_target(to)
     return run_demo(History(calls, days, seed), target)

@@ -1,5 +1,6 @@
 """The command that checks what everything else needs."""
 
+from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.options import (
     CommonOptions,
     ConcurrencyOption,
@@ -17,9 +18,9 @@ def doctor(
     concurrency: ConcurrencyOption = None,
     rate: RateOption = None,
     timeout: TimeoutOption = None,
-) -> int:
+) -> ExitCode:
     """Check settings, line, credentials and clock, and say what to do."""
     options = CommonOptions(region, gateway, concurrency, rate, timeout)
-    from nxcdr_async.cli.doctor import examine, show_findings  # noqa: PLC0415 - heavy
+    from nxcdr_async.cli.doctor import examine, show_findings  # noqa: PLC0415 - imports rich
 
     return show_findings(examine(options))

@@ -4,8 +4,11 @@ from enum import Enum
 from typing import Annotated
 
 import typer
+from anyio import sleep_forever
 
+from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.options import parse_day
+from nxcdr_async.testing.switches import Switches
 
 
 class RowOrder(Enum):
@@ -51,18 +54,15 @@ def emulator(
     while_stdin_open: Annotated[
         bool, typer.Option("--while-stdin-open", help="End too when stdin is closed, so as not to outlive a parent.")
     ] = False,
-) -> int:
+) -> ExitCode:
     """Run an emulator of the vendor's gateway.
 
     It serves on this machine only, for trying things out without an account. Its first line on stdout is JSON
     with its address and its keys, which are made up. It runs until SIGINT or SIGTERM.
     """
     day = parse_day("--first-day", first_day)
-    from anyio import sleep_forever  # noqa: PLC0415 - heavy
-
-    from nxcdr_async.cli.emulation import emulate, until_stdin_ends  # noqa: PLC0415 - heavy
-    from nxcdr_async.testing.gateway import Gateway  # noqa: PLC0415 - heavy
-    from nxcdr_async.testing.switches import Switches  # noqa: PLC0415 - heavy
+    from nxcdr_async.cli.emulation import emulate, until_stdin_ends  # noqa: PLC0415 - imports aiohttp's web server
+    from nxcdr_async.testing.gateway import Gateway  # noqa: PLC0415 - likewise
 
     switches = Switches(
         latency=latency,

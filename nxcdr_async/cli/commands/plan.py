@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.options import (
     CommonOptions,
     ConcurrencyOption,
@@ -38,20 +39,21 @@ def plan(
     rate: RateOption = None,
     timeout: TimeoutOption = None,
     tz: ZoneOption = "UTC",
-) -> int:
+) -> ExitCode:
     """Estimate rows, requests, time and disk from a few samples."""
     options = CommonOptions(region, gateway, concurrency, rate, timeout)
     if source is Source.DID:
         days = parse_day("--start", start), parse_day("--end", end)
         arguments = options.arguments_with("credentials")
-        from nxcdr_async.cli import plan as room  # noqa: PLC0415 - heavy
+        from nxcdr_async.cli import plan as room  # noqa: PLC0415 - imports rich
 
         estimate = room.estimate_did(arguments, *days)
     else:
         times = parse_moment("--start", start, tz), parse_moment("--end", end, tz)
         arguments = options.arguments_with("credentials" if source is Source.CALLS else "flash app")
-        from nxcdr_async.cli import plan as room  # noqa: PLC0415 - heavy
+        from nxcdr_async.cli import plan as room  # noqa: PLC0415 - imports rich
 
         estimate = (room.estimate_calls if source is Source.CALLS else room.estimate_flash)(arguments, *times)
     show = room.show_json if as_json else room.show_table
-    return show(estimate)
+    show(estimate)
+    return ExitCode.DONE

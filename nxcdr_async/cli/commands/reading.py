@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from nxcdr_async.cli import streaming
+from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.options import (
     CommonOptions,
     ConcurrencyOption,
@@ -19,6 +21,7 @@ from nxcdr_async.cli.options import (
     parse_day,
     parse_moment,
 )
+from nxcdr_async.records import Direction
 
 
 class CallDirection(Enum):
@@ -71,7 +74,7 @@ def calls(
     rate: RateOption = None,
     timeout: TimeoutOption = None,
     tz: ZoneOption = "UTC",
-) -> int:
+) -> ExitCode:
     """Write call-center calls as JSON lines.
 
     They come sorted by start time, each once; times are UTC, money is exact text.
@@ -86,8 +89,6 @@ def calls(
         "order_id": order_id,
     }
     arguments = CommonOptions(region, gateway, concurrency, rate, timeout).arguments_with("credentials")
-    from nxcdr_async.cli import streaming  # noqa: PLC0415 - heavy
-    from nxcdr_async.records import Direction  # noqa: PLC0415 - heavy
 
     bad_rows = streaming.BadRows.skipping() if skip_bad_rows else streaming.BadRows()
     way = None if direction is None else Direction[direction.name]
@@ -112,15 +113,13 @@ def did(
     concurrency: ConcurrencyOption = None,
     rate: RateOption = None,
     timeout: TimeoutOption = None,
-) -> int:
+) -> ExitCode:
     """Write calls over DID numbers as JSON lines.
 
     The vendor keeps them by whole days of its local time (UTC+8); the last day is read too.
     """
     first, last = parse_day("--start", start), parse_day("--end", start if end is None else end)
     arguments = CommonOptions(region, gateway, concurrency, rate, timeout).arguments_with("credentials")
-    from nxcdr_async.cli import streaming  # noqa: PLC0415 - heavy
-    from nxcdr_async.records import Direction  # noqa: PLC0415 - heavy
 
     bad_rows = streaming.BadRows.skipping() if skip_bad_rows else streaming.BadRows()
     filters: dict[str, Any] = {
@@ -147,14 +146,13 @@ def flash(
     rate: RateOption = None,
     timeout: TimeoutOption = None,
     tz: ZoneOption = "UTC",
-) -> int:
+) -> ExitCode:
     """Write flash calls as JSON lines.
 
     Ends with code 3 at a second that holds more calls than the vendor's list can tell.
     """
     first, last = parse_moment("--start", start, tz), parse_moment("--end", end, tz)
     arguments = CommonOptions(region, gateway, concurrency, rate, timeout).arguments_with("flash app")
-    from nxcdr_async.cli import streaming  # noqa: PLC0415 - heavy
 
     bad_rows = streaming.BadRows.skipping() if skip_bad_rows else streaming.BadRows()
     return streaming.write(
@@ -174,9 +172,8 @@ def order(
     concurrency: ConcurrencyOption = None,
     rate: RateOption = None,
     timeout: TimeoutOption = None,
-) -> int:
+) -> ExitCode:
     """Write the calls of one order as JSON lines."""
     arguments = CommonOptions(region, gateway, concurrency, rate, timeout).arguments_with("credentials")
-    from nxcdr_async.cli import streaming  # noqa: PLC0415 - heavy
 
     return streaming.write_order(arguments, order_id, tenant)
