@@ -13,7 +13,6 @@ from nxcdr_async.testing import Gateway
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
-PYTEST_OPTIONS = ("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
 PREPARED = """
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -40,7 +39,7 @@ def test_each_python_block_runs(number: int, tmp_path: Path) -> None:
     script = tmp_path / "test_block.py"
     script.write_text(script_of(BLOCKS[number]), encoding="utf-8")
     is_test = "def test_" in BLOCKS[number]
-    command = [sys.executable, "-m", "pytest", "-q", *PYTEST_OPTIONS] if is_test else [sys.executable]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio"] if is_test else [sys.executable]
     with Gateway(calls=300, days=2) as gateway:
         environment = {
             **os.environ,

@@ -34,6 +34,7 @@ from nxcdr_async import (
     connection as line,
 )
 from nxcdr_async.testing import FAULT_KINDS, Gateway
+from nxcdr_async.transport import KnownGateway
 
 OpenSession = Callable[..., CdrSession]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -490,3 +491,50 @@ async def test_a_vague_answer_about_an_order_is_asked_for_again() -> None:
 
     async with serving(answer) as url, CdrSession(gateway=url, credentials=Credentials("key", SECRET)) as cdr:
         assert [call.call_id for call in await cdr.calls_by_order("order", tenant_id=1)] == ["a"]
+
+
+async def test_each_gateway_has_a_clock_of_its_own() -> None:
+    with Gateway(calls=500) as region, Gateway(calls=500) as shared:
+        shared.clock.move(-600)
+        async with CdrSession(gateway=region.url, credentials=region.credentials) as cdr:
+            cdr._transport.gateways = {
+                "region": KnownGateway(region.url),
+                "shared": KnownGateway(shared.url),
+            }
+            for _ in range(5):
+                await read(cdr, region)
+                assert await cdr.did_calls(shared.first_call.date()).collect()
+            assert cdr.stats.clock_refusals == 1
+
+
+async def test_plain_http_behind_an_https_address_says_so() -> None:
+    async with (
+        serving(answer_empty) as url,
+        CdrSession(gateway=url.replace("http:", "https:"), credentials=Credentials("key", SECRET)) as cdr,
+    ):
+        with pytest.raises(TransportError, match="https address") as caught:
+            await impatient(cdr).calls_by_order("order", tenant_id=1)
+    assert not isinstance(caught.value, CertificateError)
+
+
+async def test_a_server_that_knows_no_such_request_is_not_asked_again() -> None:
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(status=501, text="<html>")
+
+    error = await asked_of(refuse)
+    assert isinstance(error, InvalidRequestError)
+    assert "base URL" in str(error)
+
+
+async def test_the_log_tells_of_each_reply_and_each_retry(
+    gateway: Gateway, open_session: OpenSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="nxcdr_async")
+    session = impatient(open_session())
+    gateway.fail_next("503")
+    await session.calls_by_order("order", tenant_id=gateway.tenant_id)
+    told = [record.getMessage() for record in caplog.records if record.name == "nxcdr_async"]
+    assert any(text.startswith("order: HTTP 503") for text in told)
+    assert any(text.startswith("order: attempt 1 failed") for text in told)
+    assert any(text.startswith("order: HTTP 200") for text in told)
+    assert gateway.credentials.access_secret not in "".join(told)

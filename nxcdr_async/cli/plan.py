@@ -3,9 +3,9 @@
 import math
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from statistics import fmean
 from typing import Any
 
@@ -18,12 +18,12 @@ from rich.text import Text
 from nxcdr_async.cli.console import PlainConsole
 from nxcdr_async.cli.output import duration, megabytes
 from nxcdr_async.cli.rows import json_lines
-from nxcdr_async.convert import UTC_PLUS_8, structure_row, to_local
+from nxcdr_async.convert import UTC_PLUS_8, structure_row
 from nxcdr_async.errors import RecordError
 from nxcdr_async.limiter import FIRST_LIMIT
 from nxcdr_async.session import CdrSession
 from nxcdr_async.windows import HOUR, Window, window_of
-from nxcdr_async.wire import CALLS, DID, FLASH, CallQuery, DidQuery, Endpoint, Page, checked_days
+from nxcdr_async.wire import CALLS, DID, FLASH, CallQuery, DidQuery, Endpoint, Page, checked_days, flash_parameters
 
 MOST_SAMPLES = 12
 MOST_DAYS = 8
@@ -38,8 +38,6 @@ ROWS_A_FLASH_REQUEST = 45
 _NARROWER = 6
 _GOLDEN = 0.618
 _MINUTE = 60
-
-Ask = Callable[[Mapping[str, Any]], Awaitable[Page]]
 
 
 @define(frozen=True)
@@ -94,7 +92,9 @@ def estimate_calls(arguments: dict[str, Any], start: datetime, end: datetime) ->
 def estimate_flash(arguments: dict[str, Any], start: datetime, end: datetime) -> Estimate:
     """Estimate `nxcdr flash` from one-hour samples, narrower ones where an hour fills the list."""
     whole = window_of(start, end)
-    samples = anyio.run(_sample_windows, arguments, FLASH, whole, _flash_parameters)
+    samples = anyio.run(
+        _sample_windows, arguments, FLASH, whole, lambda window: flash_parameters(*window.bounds, UTC_PLUS_8)
+    )
     rows = fmean(sample.rows / sample.width for sample in samples) * whole.seconds
     requests = 1 + rows / ROWS_A_FLASH_REQUEST
     return _estimate("flash", _span(start, end), arguments=arguments, samples=samples, rows=rows, requests=requests)
@@ -161,10 +161,9 @@ async def _sample_window(
     window: Window,
     parameters: Callable[[Window], Mapping[str, Any]],
 ) -> Sample:
-    ask = _asker(session, endpoint)
     while True:
         began = time.monotonic()
-        page = await ask(parameters(window))
+        page = await session.ask_page(endpoint, parameters(window))
         if len(page.rows) < endpoint.page_size or window.seconds == 1:
             took = time.monotonic() - began
             return Sample(len(page.rows), window.seconds, took, _row_bytes(session, endpoint, page))
@@ -177,25 +176,14 @@ async def _sample_days(arguments: dict[str, Any], first: date, last: date) -> li
     query = DidQuery()
     samples: list[Sample] = []
     async with CdrSession.from_env(**arguments) as session:
-        ask = _asker(session, DID)
         for index in range(min(days, MOST_DAYS)):
             began = time.monotonic()
             day = first + timedelta(days=int(index * step))
-            page = await ask(query.page(day, number=1, size=ROWS_OF_A_DAY_SAMPLE))
+            page = await session.ask_page(DID, query.page(day, number=1, size=ROWS_OF_A_DAY_SAMPLE))
             took = time.monotonic() - began
             rows = len(page.rows) if page.total_rows is None else page.total_rows
             samples.append(Sample(rows, 1, took, _row_bytes(session, DID, page)))
     return samples
-
-
-def _asker(session: CdrSession, endpoint: Endpoint[Any]) -> Ask:
-    # A paginator reads ahead, so it cannot be held to one request a sample.
-    return session._asker(endpoint)  # noqa: SLF001 - the session has no public way to ask for one page
-
-
-def _flash_parameters(window: Window) -> Mapping[str, Any]:
-    start, end = (to_local(datetime.fromtimestamp(edge, UTC), UTC_PLUS_8) for edge in window.bounds)
-    return {"start": start, "end": end}
 
 
 def _row_bytes(session: CdrSession, endpoint: Endpoint[Any], page: Page) -> float | None:

@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Self
@@ -20,10 +20,10 @@ from nxcdr_async.testing.security import RequestVerifier
 from nxcdr_async.testing.server import GatewayServer
 from nxcdr_async.testing.switches import EndpointName, FaultKind, Switches
 from nxcdr_async.testing.timeline import RowId
+from nxcdr_async.testing.times import moment_at
 
 _TENANT_ID = 144
 _TURNS_TO_ARRIVE = 5
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Gateway:
@@ -117,13 +117,13 @@ class Gateway:
     def first_call(self) -> datetime:
         """When the first call of the seeded history starts, in UTC; the start of its first day when it is empty."""
         arrivals = self.history.call_timeline.arrivals
-        return _moment(arrivals.start_ms(0) if arrivals.total else arrivals.first_ms)
+        return moment_at(arrivals.start_ms(0) if arrivals.total else arrivals.first_ms)
 
     @property
     def last_call(self) -> datetime:
         """When the last call of the seeded history starts, in UTC; the end of its last day when it is empty."""
         arrivals = self.history.call_timeline.arrivals
-        return _moment(arrivals.start_ms(arrivals.total - 1) if arrivals.total else arrivals.end_ms)
+        return moment_at(arrivals.start_ms(arrivals.total - 1) if arrivals.total else arrivals.end_ms)
 
     @property
     def added_ids(self) -> list[RowId]:
@@ -270,7 +270,3 @@ async def _stop_accepting(listener: socket.socket) -> None:
         asyncio.get_running_loop().remove_reader(listener)
     for _ in range(_TURNS_TO_ARRIVE):
         await asyncio.sleep(0)
-
-
-def _moment(epoch_ms: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=epoch_ms)

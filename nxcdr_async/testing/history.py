@@ -5,10 +5,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import count
 from typing import Any
 
+from nxcdr_async.convert import UTC_PLUS_8
 from nxcdr_async.testing.arrivals import Arrivals
 from nxcdr_async.testing.call_rows import CallRows, Row
-from nxcdr_async.testing.other_rows import LOCAL_ZONE, DidRows, FlashRows
+from nxcdr_async.testing.other_rows import DidRows, FlashRows
 from nxcdr_async.testing.timeline import RowId, Timeline
+from nxcdr_async.testing.times import HALF_DAY_MS, epoch_ms, local_ms, local_text
 
 FIRST_DAY = date(2026, 1, 1)
 """The day a history starts unless told otherwise."""
@@ -49,15 +51,17 @@ class CallHistory:
         self.days = days
         busy = calls // days // _CALLS_PER_AGENT_A_DAY
         agents = agents or min(_MOST_AGENTS, max(_FEWEST_AGENTS, busy))
-        utc_ms = _ms(datetime.combine(first_day, time(), UTC))
-        local_ms = _ms(datetime.combine(first_day, time(), LOCAL_ZONE))
+        first_ms = epoch_ms(datetime.combine(first_day, time(), UTC))
+        first_local_ms = epoch_ms(datetime.combine(first_day, time(), UTC_PLUS_8))
 
-        call_rows = CallRows(Arrivals(calls, first_ms=utc_ms, days=days, seed=f"{seed} calls"), agents=agents)
+        call_rows = CallRows(Arrivals(calls, first_ms=first_ms, days=days, seed=f"{seed} calls"), agents=agents)
         did_rows = DidRows(
-            Arrivals(calls // 5 if did_calls is None else did_calls, first_ms=local_ms, days=days, seed=f"{seed} did")
+            Arrivals(
+                calls // 5 if did_calls is None else did_calls, first_ms=first_local_ms, days=days, seed=f"{seed} did"
+            )
         )
         flash_total = calls // 10 if flash_calls is None else flash_calls
-        flash_rows = FlashRows(Arrivals(flash_total, first_ms=local_ms, days=days, seed=f"{seed} flash"))
+        flash_rows = FlashRows(Arrivals(flash_total, first_ms=first_local_ms, days=days, seed=f"{seed} flash"))
         self.call_rows = call_rows
         self.call_timeline = Timeline(call_rows.arrivals, call_rows.row, call_rows.call_id)
         self.did_timeline = Timeline(did_rows.arrivals, did_rows.row, did_rows.did_id)
@@ -129,7 +133,7 @@ class CallHistory:
         """
         row = {**_DID_MODEL, "id": 900_000_000 + next(self._numbers), "startTime": self._noon_text()}
         row |= {"endTime": vendor_fields.get("startTime", row["startTime"])} | vendor_fields
-        start_ms, end_ms = _local_ms(row["startTime"]), _local_ms(row["endTime"])
+        start_ms, end_ms = local_ms(row["startTime"]), local_ms(row["endTime"])
         self.did_timeline.add(row, row_id=row["id"], start_ms=start_ms, end_ms=end_ms)
         return int(row["id"])
 
@@ -140,18 +144,18 @@ class CallHistory:
             **vendor_fields: the vendor's keys. `gmtCreate` is its local text, UTC+8.
         """
         row = {**_FLASH_MODEL, "id": 900_000_000 + next(self._numbers), "gmtCreate": self._noon_text()} | vendor_fields
-        start_ms = _local_ms(row["gmtCreate"])
+        start_ms = local_ms(row["gmtCreate"])
         self.flash_timeline.add(row, row_id=row["id"], start_ms=start_ms, end_ms=start_ms)
         return int(row["id"])
 
     def _model_call(self, number: int, given: Row) -> Row:
-        noon = self.call_rows.arrivals.first_ms + 43_200_000
+        noon = self.call_rows.arrivals.first_ms + HALF_DAY_MS
         row = dict(_CALL_MODEL, callId=f"{0xADDED << 16:09x}63616c6c{number:08x}")
         shift = given.get("startTime", noon) - row["startTime"]
         return row | {key: row[key] + shift for key in _TIME_KEYS}
 
     def _noon_text(self) -> str:
-        return f"{self.first_day.isoformat()} 12:00:00"
+        return local_text(self.did_timeline.arrivals.first_ms + HALF_DAY_MS)
 
 
 _TIME_KEYS = ("startTime", "ringTime", "inQueueTime", "outQueueTime", "answerTime", "endTime")
@@ -220,15 +224,5 @@ _FLASH_MODEL: Row = {
 }
 
 
-def _ms(moment: datetime) -> int:
-    if moment.tzinfo is None:
-        raise ValueError("a time without a zone means nothing here: use an aware datetime")
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-
-
 def _ms_or_none(moment: datetime | None) -> int | None:
-    return None if moment is None else _ms(moment)
-
-
-def _local_ms(text: str) -> int:
-    return _ms(datetime.fromisoformat(text).replace(tzinfo=LOCAL_ZONE))
+    return None if moment is None else epoch_ms(moment)

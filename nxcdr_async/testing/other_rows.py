@@ -1,24 +1,16 @@
 """The rows of did/cdr and of the flash list, with the vendor's naive local times (UTC+8, whole seconds)."""
 
-from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 from nxcdr_async.testing.arrivals import Arrivals
 from nxcdr_async.testing.call_rows import Row
-
-LOCAL_ZONE = timezone(timedelta(hours=8))
-"""The zone of the naive times in DID and flash rows."""
+from nxcdr_async.testing.times import local_text
 
 _FIRST_DID_ID, _FIRST_FLASH_ID = 700_001, 4
 _UNIT = Decimal("0.055")
 _COUNTRIES = ("Thailand", "Indonesia", "Brazil", "中国香港", "México")
 _DID_ENDINGS = ((0, "-7", "Caller Hang-up"), (1, "-8", "Callee Hang-up"), (2, "486", "Busy"), (0, "0", "主叫挂断"))
 _HALF = 32_768
-
-
-def local_text(moment_ms: int) -> str:
-    """Return epoch milliseconds as the vendor's local text, cut to the second."""
-    return datetime.fromtimestamp(moment_ms // 1000, LOCAL_ZONE).isoformat(" ")[:19]
 
 
 class DidRows:

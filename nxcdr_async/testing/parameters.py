@@ -6,9 +6,10 @@ from typing import Any, TypeVar
 
 from attrs import define
 
+from nxcdr_async.convert import UTC_PLUS_8
 from nxcdr_async.testing.call_rows import Row
-from nxcdr_async.testing.other_rows import LOCAL_ZONE
 from nxcdr_async.testing.replies import RefusedError
+from nxcdr_async.testing.times import local_ms
 
 _WRONG, _MISSING = 1002, 41000
 _WRONG_FLASH_DATE = 7
@@ -149,7 +150,7 @@ class FlashQuestion:
         Raises:
             RefusedError: 7, the date format.
         """
-        return cls(_local_ms(parameters.get("start", "")), _local_ms(parameters.get("end", "")))
+        return cls(_flash_ms(parameters.get("start", "")), _flash_ms(parameters.get("end", "")))
 
 
 def order_of_tenant(parameters: Mapping[str, Any], tenant_id: int) -> str:
@@ -201,14 +202,13 @@ def _filters(wanted: Mapping[str, Any]) -> Filters:
 
 def _day(value: Any) -> date:
     try:
-        return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=LOCAL_ZONE).date()
+        return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC_PLUS_8).date()
     except (TypeError, ValueError):
         raise RefusedError(_WRONG) from None
 
 
-def _local_ms(text: str) -> int:
+def _flash_ms(text: str) -> int:
     try:
-        moment = datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=LOCAL_ZONE)
+        return local_ms(text)
     except ValueError:
         raise RefusedError(_WRONG_FLASH_DATE) from None
-    return int(moment.timestamp()) * 1000

@@ -8,12 +8,13 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any, overload
 
+from nxcdr_async.convert import UTC_PLUS_8
 from nxcdr_async.testing.call_rows import LONGEST_CALL_MS, Row
 from nxcdr_async.testing.history import CallHistory
-from nxcdr_async.testing.other_rows import LOCAL_ZONE
 from nxcdr_async.testing.parameters import CallQuestion, DidQuestion, FlashQuestion
 from nxcdr_async.testing.switches import Switches
 from nxcdr_async.testing.timeline import AddedRow, Listing, Timeline
+from nxcdr_async.testing.times import epoch_ms
 
 _FLASH_LIMIT = 100
 _KEPT_RESULTS = 32
@@ -66,8 +67,8 @@ class Catalog:
     def did_calls(self, question: DidQuestion) -> dict[str, Any]:
         """Return the `data` of did/cdr: one page with its totals."""
         timeline = self._history.did_timeline
-        first = datetime.combine(question.day, time(), LOCAL_ZONE)
-        from_ms, until_ms = (int(moment.timestamp()) * 1000 for moment in (first, first + _DAY))
+        first = datetime.combine(question.day, time(), UTC_PLUS_8)
+        from_ms, until_ms = epoch_ms(first), epoch_ms(first + _DAY)
         candidates = timeline.ranks(from_ms, until_ms)
         ranks: Sequence[int] = candidates
         added = timeline.added(from_ms, until_ms)

@@ -101,7 +101,7 @@ def read_page(
 def _decode(reply: Reply) -> Mapping[str, Any] | None:
     try:
         envelope = _decode_json(reply.body.removeprefix(codecs.BOM_UTF8))
-    except (ValueError, RecursionError):  # msgspec's and Unicode's errors are ValueErrors
+    except (msgspec.DecodeError, ValueError, RecursionError):  # Unicode's errors are ValueErrors
         return None
     return envelope if isinstance(envelope, dict) else None
 

@@ -146,3 +146,10 @@ async def test_filters_reach_the_gateway(gateway: Gateway, open_session: OpenSes
     assert one in await read_all(session, gateway, caller=one.caller, callee=one.callee)
     assert {call.answered for call in await read_all(session, gateway, answered=True)} == {True}
     assert {call.answered for call in await read_all(session, gateway, answered=False)} == {False}
+
+
+async def test_a_range_from_the_beginning_of_time_is_asked_for_as_the_gateway_can_read_it(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
+    calls = await open_session().calls(datetime(1970, 1, 1, tzinfo=UTC), gateway.last_call + SECOND).collect()
+    assert ids(calls) == sorted(gateway.call_ids())

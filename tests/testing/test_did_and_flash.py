@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
+from nxcdr_async.convert import UTC_PLUS_8
 from nxcdr_async.testing import Gateway
-from nxcdr_async.testing.other_rows import LOCAL_ZONE
 
 
 async def test_did_pages_give_every_call_of_a_day_once_with_totals(client: Any, gateway: Gateway) -> None:
@@ -115,6 +115,6 @@ async def test_the_flash_secret_goes_by_either_name(client: Any, gateway: Gatewa
 
 
 def test_flash_times_are_local_to_utc_plus_8(gateway: Gateway) -> None:
-    moment = datetime.fromisoformat("2026-02-01 10:00:00").replace(tzinfo=LOCAL_ZONE)
+    moment = datetime.fromisoformat("2026-02-01 10:00:00").replace(tzinfo=UTC_PLUS_8)
     flash_id = gateway.add_flash_call(gmtCreate="2026-02-01 10:00:00")
     assert gateway.flash_ids(moment, moment + timedelta(seconds=1)) == [flash_id]
