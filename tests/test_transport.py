@@ -283,7 +283,7 @@ async def test_a_throttling_gateway_is_left_in_peace_for_as_long_as_it_asks() ->
     replies = iter([web.Response(status=429, headers={"Retry-After": "7"})])
 
     async def throttle(_: web.Request) -> web.Response:
-        return next(replies, None) or web.json_response({"code": 0, "data": []})
+        return next(replies, web.json_response({"code": 0, "data": []}))
 
     async with serving(throttle) as url, CdrSession(gateway=url, credentials=Credentials("key", SECRET)) as cdr:
         moment = time.monotonic()

@@ -92,9 +92,7 @@ def estimate_calls(arguments: dict[str, Any], start: datetime, end: datetime) ->
 def estimate_flash(arguments: dict[str, Any], start: datetime, end: datetime) -> Estimate:
     """Estimate `nxcdr flash` from one-hour samples, narrower ones where an hour fills the list."""
     whole = window_of(start, end)
-    samples = anyio.run(
-        _sample_windows, arguments, FLASH, whole, lambda window: flash_parameters(*window.bounds, UTC_PLUS_8)
-    )
+    samples = anyio.run(_sample_windows, arguments, FLASH, whole, _flash_parameters)
     rows = fmean(sample.rows / sample.width for sample in samples) * whole.seconds
     requests = 1 + rows / ROWS_A_FLASH_REQUEST
     return _estimate("flash", _span(start, end), arguments=arguments, samples=samples, rows=rows, requests=requests)
@@ -184,6 +182,11 @@ async def _sample_days(arguments: dict[str, Any], first: date, last: date) -> li
             rows = len(page.rows) if page.total_rows is None else page.total_rows
             samples.append(Sample(rows, 1, took, _row_bytes(session, DID, page)))
     return samples
+
+
+def _flash_parameters(window: Window) -> Mapping[str, Any]:
+    start, end = window.bounds
+    return flash_parameters(start, end, UTC_PLUS_8)
 
 
 def _row_bytes(session: CdrSession, endpoint: Endpoint[Any], page: Page) -> float | None:

@@ -55,11 +55,8 @@ class CallHistory:
         first_local_ms = epoch_ms(datetime.combine(first_day, time(), UTC_PLUS_8))
 
         call_rows = CallRows(Arrivals(calls, first_ms=first_ms, days=days, seed=f"{seed} calls"), agents=agents)
-        did_rows = DidRows(
-            Arrivals(
-                calls // 5 if did_calls is None else did_calls, first_ms=first_local_ms, days=days, seed=f"{seed} did"
-            )
-        )
+        did_total = calls // 5 if did_calls is None else did_calls
+        did_rows = DidRows(Arrivals(did_total, first_ms=first_local_ms, days=days, seed=f"{seed} did"))
         flash_total = calls // 10 if flash_calls is None else flash_calls
         flash_rows = FlashRows(Arrivals(flash_total, first_ms=first_local_ms, days=days, seed=f"{seed} flash"))
         self.call_rows = call_rows

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, time, timedelta
 from functools import lru_cache
 from itertools import chain
-from typing import Any, overload
+from typing import Any
 
 from nxcdr_async.convert import UTC_PLUS_8
 from nxcdr_async.testing.call_rows import LONGEST_CALL_MS, Row
@@ -151,7 +151,7 @@ class Catalog:
         sure = self._history.call_timeline.arrivals.rank_at(newest_end - LONGEST_CALL_MS)
         split = bisect_left(ranks, sure)
         late = [rank for rank in ranks[split:] if self._end_ms(rank) <= newest_end]
-        return Joined(ranks[:split], late), [one for one in added if one.end_ms <= newest_end]
+        return [*ranks[:split], *late], [one for one in added if one.end_ms <= newest_end]
 
 
 def _end_of(row: Row) -> int:
@@ -161,24 +161,3 @@ def _end_of(row: Row) -> int:
 def _common(one: range, other: range) -> range:
     first = max(one.start, other.start)
     return range(first, max(first, min(one.stop, other.stop)))
-
-
-class Joined(Sequence[int]):
-    """Two ascending sequences one after the other, without copying them."""
-
-    def __init__(self, head: Sequence[int], tail: Sequence[int]) -> None:
-        self._head = head
-        self._tail = tail
-
-    def __len__(self) -> int:
-        return len(self._head) + len(self._tail)
-
-    @overload
-    def __getitem__(self, index: int) -> int: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[int]: ...
-    def __getitem__(self, index: int | slice) -> int | Sequence[int]:
-        if isinstance(index, slice):
-            raise TypeError("a joined sequence has no slices")
-        beyond = index - len(self._head)
-        return self._head[index] if beyond < 0 else self._tail[beyond]
