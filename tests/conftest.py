@@ -1,13 +1,21 @@
 """What many tests share: an emulator, sessions on it, and the rule that nothing is left behind."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from nxcdr_async import CdrSession
 from nxcdr_async.testing import Gateway
+
+# A busy machine is no fault of a test; and what CI finds must be found again.
+settings.register_profile(
+    "nxcdr", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("nxcdr")
 
 OpenSession = Callable[..., CdrSession]
 

@@ -18,7 +18,7 @@ def main() -> None:
     """
     missing = [package for package in ("typer", "rich") if find_spec(package) is None]
     if missing:
-        sys.stderr.write(f"error: nxcdr needs {' and '.join(missing)}: pip install 'nxcdr-async[cli]'\n")
+        sys.stderr.write(f"error: nxcdr needs {' and '.join(missing)}: install the package with its extra cli\n")
         raise SystemExit(ExitCode.WRONG_USAGE)
     from nxcdr_async.cli.app import app  # noqa: PLC0415 - imports typer, which may be missing
 

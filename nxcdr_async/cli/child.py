@@ -36,7 +36,8 @@ async def emulator_process(options: Sequence[str]) -> AsyncIterator[Announcement
     Raises:
         CommandError: it did not start.
     """
-    command = [sys.executable, "-m", "nxcdr_async", "emulator", "--port", "0", "--while-stdin-open", *options]
+    # -P: a file of the user's in this folder, json.py say, must not be taken for a module.
+    command = [sys.executable, "-P", "-m", "nxcdr_async", "emulator", "--port", "0", "--while-stdin-open", *options]
     # A session of its own, so that Ctrl-C is ours to handle; and it ends with its stdin, should we be killed.
     process = await anyio.open_process(command, stdin=PIPE, stdout=PIPE, stderr=None, start_new_session=True)
     try:

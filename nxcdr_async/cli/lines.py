@@ -6,6 +6,8 @@ import sys
 
 import anyio
 
+from nxcdr_async.errors import NxcdrError
+
 _NOT_ON_A_LINE = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
 """What JSON allows bare in a string though it steers terminals or ends lines: DEL, C1 controls, U+2028 and U+2029."""
 
@@ -33,6 +35,8 @@ def flush_stdout() -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         raise ReaderGoneError from None
+    except OSError as error:
+        raise _not_written(error) from None
 
 
 def _escaped(found: re.Match[bytes]) -> bytes:
@@ -46,3 +50,9 @@ def _write_all(lines: bytes) -> None:
             left = left[os.write(sys.stdout.fileno(), left) :]
     except BrokenPipeError:
         raise ReaderGoneError from None
+    except OSError as error:
+        raise _not_written(error) from None
+
+
+def _not_written(error: OSError) -> NxcdrError:
+    return NxcdrError(f"cannot write the output: {error.strerror}")

@@ -131,7 +131,7 @@ def show_table(estimate: Estimate) -> None:
     console = PlainConsole()
     console.print(Text(f"nxcdr {estimate.source}, {estimate.start} to {estimate.end}", style="bold"))
     console.print(table)
-    console.print(Text(f"An estimate from {estimate.samples} samples: it may well be off by a third."))
+    console.print(Text(f"An estimate from {estimate.samples} samples: it may well be off by half."))
 
 
 def spread(whole: Window, samples: int) -> list[Window]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date, datetime, time
+from time import monotonic
 from typing import Any
 
 import anyio
@@ -9,7 +10,7 @@ from attrs import define, field
 
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.lines import write_lines
-from nxcdr_async.cli.output import say
+from nxcdr_async.cli.output import duration, say
 from nxcdr_async.cli.progress import ProgressTracker, bar_or_nothing
 from nxcdr_async.cli.rows import json_lines
 from nxcdr_async.convert import UTC_PLUS_8
@@ -98,6 +99,7 @@ def write_order(arguments: dict[str, Any], order_id: str, tenant_id: int) -> Exi
 async def _write(
     arguments: dict[str, Any], read: Callable[[CdrSession], Paginator[Any]], span: Span, bad_rows: BadRows
 ) -> ExitCode:
+    began = monotonic()
     async with CdrSession.from_env(**arguments) as session, read(session) as paginator:
         with bar_or_nothing() as display:
             tracker = ProgressTracker(display, lambda: session.stats)
@@ -109,6 +111,8 @@ async def _write(
                 if error.complete_until is not None and error.complete_until > span.start:
                     error.add_note(f"what was written is complete before {error.complete_until.isoformat()}")
                 raise
+        took = duration(monotonic() - began)
+        say(f"done: {paginator.stats.records:,} records, {session.stats.requests:,} requests, {took}")
     return bad_rows.conclude()
 
 

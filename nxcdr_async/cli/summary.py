@@ -153,14 +153,13 @@ def _next_steps(target: Path) -> Text:
     path = shown(str(target), sys.stdout).replace("'", "''")
     return Text.assemble(
         ("Ask it something", "bold"),
-        ", in the duckdb shell or in Python:\n",
-        f"  import duckdb\n  duckdb.sql(\"ATTACH '{path}' AS demo (READ_ONLY)\")\n",
-        '  duckdb.sql("SELECT agent_nick_name, count(*), avg(queue_wait)\n',
-        '              FROM demo.calls GROUP BY ALL ORDER BY 2 DESC").show()\n',
+        ", in Python:\n",
+        f"import duckdb\nduckdb.sql(\"ATTACH '{path}' AS demo (READ_ONLY)\")\n",
+        'duckdb.sql("FROM demo.calls SELECT agent_nick_name, count(*) GROUP BY ALL").show()\n',
         ("With an account", "bold"),
         ": set NXCDR_ACCESS_KEY and NXCDR_ACCESS_SECRET, then\n",
-        "  nxcdr doctor\n",
-        "  nxcdr calls --start 2026-01-01 --end 2026-01-02 > calls.jsonl",
+        "nxcdr doctor\n",
+        "nxcdr calls --start 2026-01-01 --end 2026-01-02 > calls.jsonl",
     )
 
 

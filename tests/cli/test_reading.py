@@ -4,6 +4,7 @@ import subprocess
 from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from nxcdr_async.testing import Gateway
@@ -13,7 +14,8 @@ BOTH_DAYS = ("--start", "2026-01-01", "--end", "2026-01-03")
 
 def test_every_call_is_a_line_of_json(nxcdr: Any, gateway: Gateway) -> None:
     ended = nxcdr("calls", *BOTH_DAYS)
-    assert (ended.code, ended.err) == (0, "")
+    assert ended.code == 0
+    assert ended.err.startswith("done: 700 records, ")
     assert [call["call_id"] for call in ended.records] == gateway.call_ids()
     starts = [datetime.fromisoformat(call["start_time"]) for call in ended.records]
     assert all(earlier <= later for earlier, later in pairwise(starts))
@@ -117,3 +119,12 @@ def test_a_kill_ends_it_with_one_line(nxcdr: Any) -> None:
         process.send_signal(signal.SIGTERM)
         _, told = process.communicate(timeout=30)
     assert (process.returncode, told) == (130, b"stopped\n")
+
+
+def test_a_full_disk_is_said_in_one_line(nxcdr: Any) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            nxcdr.command("calls", *BOTH_DAYS), env=nxcdr.environment, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == b"error: cannot write the output: No space left on device\n"

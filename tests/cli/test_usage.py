@@ -51,7 +51,7 @@ def test_without_typer_it_says_what_to_install(nxcdr: Any) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], env=nxcdr.environment, capture_output=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == b"error: nxcdr needs typer and rich: pip install 'nxcdr-async[cli]'\n"
+    assert done.stderr == b"error: nxcdr needs typer and rich: install the package with its extra cli\n"
 
 
 WRONG = [

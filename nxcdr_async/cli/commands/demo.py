@@ -26,7 +26,7 @@ def demo(
     """
     missing = [package for package in ("duckdb", "pyarrow") if find_spec(package) is None]
     if missing:
-        raise ConfigurationError(f"the demo needs {' and '.join(missing)}: pip install 'nxcdr-async[cli,duckdb]'")
+        raise ConfigurationError(f"the demo needs {' and '.join(missing)}: install the package with its extra duckdb")
     from nxcdr_async.cli.demo import History, run_demo  # noqa: PLC0415 - imports DuckDB and rich
     from nxcdr_async.cli.store import checked_target, free_target  # noqa: PLC0415 - imports DuckDB and pyarrow
 
