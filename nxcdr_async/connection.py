@@ -85,7 +85,8 @@ class Connection:
         except asyncio.CancelledError:
             if http.closed and not _is_cancelled():
                 # aiohttp cancels who waits for a connection of a client session that is closed.
-                return ConfigurationError("the aiohttp.ClientSession given as http was closed while it was used")
+                closed = "the aiohttp.ClientSession given as http was closed while it was used"
+                return ConfigurationError(closed)  # noqa: ASYNC104 - nobody cancelled this task
             raise
 
     async def aclose(self) -> None:

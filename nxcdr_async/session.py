@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime, tzinfo
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import aiohttp
 import anyio
@@ -20,6 +20,7 @@ from nxcdr_async.limiter import Limiter
 from nxcdr_async.pages import (
     CappedList,
     CountedPages,
+    OnBadRow,
     PageReader,
     PageSize,
     Paginator,
@@ -28,13 +29,14 @@ from nxcdr_async.pages import (
     Sequencer,
     Source,
     WindowedPages,
+    bad_row_taker,
     cancel_and_wait,
 )
 from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
 from nxcdr_async.regions import Region, checked_gateway
 from nxcdr_async.settings import settings_from
 from nxcdr_async.stats import PaginatorStats, SessionStats
-from nxcdr_async.transport import KnownGateway, Transport
+from nxcdr_async.transport import Transport, known_gateways
 from nxcdr_async.windows import WindowPlan, check_offset, window_of
 from nxcdr_async.wire import (
     CALLS,
@@ -44,7 +46,6 @@ from nxcdr_async.wire import (
     CallQuery,
     DidQuery,
     Endpoint,
-    GatewayKind,
     Page,
     checked_days,
     flash_parameters,
@@ -52,8 +53,6 @@ from nxcdr_async.wire import (
 )
 
 RecordT = TypeVar("RecordT")
-
-OnBadRow = Literal["raise", "skip"]
 
 LONGEST_TIMEOUT = 86_400.0
 """Seconds; an attempt that may take longer has no timeout worth the name."""
@@ -124,7 +123,7 @@ class CdrSession:
         for limit in self._connection.limits:
             self._limiter.lower_ceiling(limit)
         self._transport = Transport(
-            gateways=_gateways(self.region, None if gateway is None else checked_gateway(gateway)),
+            gateways=known_gateways(self.region, None if gateway is None else checked_gateway(gateway)),
             limiter=self._limiter,
             connection=self._connection,
             credentials=_checked(credentials, Credentials | None, "credentials", "Credentials(access_key, secret)"),
@@ -350,18 +349,8 @@ class CdrSession:
         on_bad_row: OnBadRow,
         bad_row_callback: Callable[[RecordError], object] | None,
     ) -> RowStructurer[RecordT]:
-        if on_bad_row not in ("raise", "skip"):
-            raise ConfigurationError(f"on_bad_row is {on_bad_row!r}: give 'raise' or 'skip'")
-        if bad_row_callback is not None and on_bad_row == "raise":
-            raise ConfigurationError("bad_row_callback gets the rows that are skipped: give on_bad_row='skip' with it")
-        if bad_row_callback is not None and not callable(bad_row_callback):
-            raise ConfigurationError("bad_row_callback cannot be called: give a function of one argument")
         structure = partial(structure_row, self.converter, record_class=endpoint.record_class)
-        return RowStructurer(
-            structure,
-            on_bad_row=None if on_bad_row == "raise" else bad_row_callback or _ignore,
-            stats=PaginatorStats(),
-        )
+        return RowStructurer(structure, bad_row_taker(on_bad_row, bad_row_callback), PaginatorStats())
 
     def _paginator(
         self, endpoint: Endpoint[RecordT], source: Source[RecordT], stats: PaginatorStats
@@ -375,17 +364,7 @@ class CdrSession:
         task.add_done_callback(self._tasks.discard)
 
 
-def _ignore(_bad: RecordError) -> None:
-    """Take a skipped row, which has been counted already."""
-
-
 def _checked(value: Any, kind: Any, name: str, wanted: str) -> Any:
     if not isinstance(value, kind):
         raise ConfigurationError(f"{name} is of type {type(value).__name__}: give {wanted}")
     return value
-
-
-def _gateways(region: Region, by_hand: str | None) -> Mapping[GatewayKind, KnownGateway]:
-    own = KnownGateway(by_hand or region.gateway)
-    shared = own.url if by_hand else region.shared_gateway
-    return {"region": own, "shared": own if shared == own.url else KnownGateway(shared)}

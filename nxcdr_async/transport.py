@@ -20,6 +20,7 @@ from nxcdr_async.errors import (
     ThrottledError,
 )
 from nxcdr_async.limiter import Limiter
+from nxcdr_async.regions import Region
 from nxcdr_async.retry import (
     MOST_ATTEMPTS,
     MOST_ATTEMPTS_UNHEARD,
@@ -55,6 +56,13 @@ class KnownGateway:
     url: str
     clock: ClockEstimate = field(factory=ClockEstimate)
     is_heard: bool = False
+
+
+def known_gateways(region: Region, by_hand: str | None) -> Mapping[GatewayKind, KnownGateway]:
+    """Return where each API is asked: of the region's gateway and the shared one, or of one given by hand."""
+    own = KnownGateway(by_hand or region.gateway)
+    shared = own.url if by_hand else region.shared_gateway
+    return {"region": own, "shared": own if shared == own.url else KnownGateway(shared)}
 
 
 def steady_clock() -> Callable[[], float]:

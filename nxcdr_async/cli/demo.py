@@ -8,7 +8,6 @@ from pathlib import Path
 
 import anyio
 import duckdb
-from anyio import to_thread
 from attrs import define
 
 from nxcdr_async.cli.child import Announcement, emulator_process
@@ -64,7 +63,7 @@ async def _fill(history: History, target: Path) -> Run:
         async with CdrSession(gateway=announced.gateway, credentials=credentials) as session:
             await _copy(session, announced, store)
             stats = session.stats
-        await to_thread.run_sync(store.finish, history.calls, history.days, history.seed)
+        await anyio.to_thread.run_sync(store.finish, history.calls, history.days, history.seed)
         return Run(target, announced.calls, stats, time.monotonic() - began)
 
 
@@ -78,16 +77,16 @@ async def _copy(session: CdrSession, announced: Announcement, store: CallStore) 
                 tracker.advance(len(page))
                 batch += page
                 if len(batch) >= CALLS_A_BATCH:
-                    await to_thread.run_sync(store.add, batch)
+                    await anyio.to_thread.run_sync(store.add, batch)
                     batch = []
-        await to_thread.run_sync(store.add, batch)
+        await anyio.to_thread.run_sync(store.add, batch)
 
 
 @asynccontextmanager
 async def _storing(target: Path) -> AsyncIterator[CallStore]:
-    store = await to_thread.run_sync(CallStore.create, target)
+    store = await anyio.to_thread.run_sync(CallStore.create, target)
     try:
         yield store
     finally:
         with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(store.discard)
+            await anyio.to_thread.run_sync(store.discard)

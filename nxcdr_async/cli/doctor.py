@@ -1,10 +1,10 @@
 """A check of everything a reading needs, step by step, each failure with what to do about it."""
 
+import asyncio
 import os
 import socket
 import ssl
 import sys
-from asyncio import get_running_loop, open_connection
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -94,7 +94,7 @@ async def _line(gateway: SplitResult) -> list[Finding]:
     """Check name, connection and certificate."""
     host, port = gateway.hostname or "", gateway.port or (443 if gateway.scheme == "https" else 80)
     try:
-        found = await get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         advice = "Is the gateway written right? Is this machine online?"
         return [Finding("name", State.BAD, f"{host} is not known ({error.strerror})", advice)]
@@ -106,7 +106,7 @@ async def _line(gateway: SplitResult) -> list[Finding]:
 async def _connection(host: str, port: int, *, is_encrypted: bool) -> Finding:
     try:
         with anyio.fail_after(SECONDS_TO_CONNECT):
-            _, writer = await open_connection(host, port, ssl=is_encrypted or None)
+            _, writer = await asyncio.open_connection(host, port, ssl=is_encrypted or None)
     except ssl.SSLError as error:
         why = getattr(error, "verify_message", "") or error.reason
         advice = "Check this machine's clock, its certificates, and whether a proxy reads along."

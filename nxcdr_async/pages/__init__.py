@@ -5,12 +5,21 @@ from nxcdr_async.pages.counted import CountedPages
 from nxcdr_async.pages.paginator import Paginator, cancel_and_wait
 from nxcdr_async.pages.pump import Pump
 from nxcdr_async.pages.sequencer import Sequencer
-from nxcdr_async.pages.source import PageReader, PageSize, ReadResult, RowStructurer, Source
+from nxcdr_async.pages.source import (
+    OnBadRow,
+    PageReader,
+    PageSize,
+    ReadResult,
+    RowStructurer,
+    Source,
+    bad_row_taker,
+)
 from nxcdr_async.pages.windowed import WindowedPages
 
 __all__ = [
     "CappedList",
     "CountedPages",
+    "OnBadRow",
     "PageReader",
     "PageSize",
     "Paginator",
@@ -20,5 +29,6 @@ __all__ = [
     "Sequencer",
     "Source",
     "WindowedPages",
+    "bad_row_taker",
     "cancel_and_wait",
 ]

@@ -154,7 +154,7 @@ class Pump(Generic[RecordT]):
         result: ReadResult[RecordT] | Split
         try:
             result = await self.source.read(errand.window)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError:  # noqa: ASYNC103 - raised again if it is ours
             if workers.cancel_scope.cancel_called:
                 raise
             # Not ours: were it let through, the group would take it for its own and end as if all were read.

@@ -2,11 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from attrs import define, field
 
-from nxcdr_async.errors import NxcdrError, RecordError
+from nxcdr_async.errors import ConfigurationError, NxcdrError, RecordError
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window
 from nxcdr_async.wire import Page
@@ -16,6 +16,8 @@ RecordT_co = TypeVar("RecordT_co", covariant=True)
 
 Ask = Callable[[Mapping[str, Any]], Awaitable[Page]]
 """All a source needs of the world: the parameters of a question to the page that answers it."""
+
+OnBadRow = Literal["raise", "skip"]
 
 MOST_PAGES = 2_000
 """Pages of one window beyond which a gateway is taken to answer without end."""
@@ -82,6 +84,29 @@ class PageReader:
         except NxcdrError as error:
             error.add_note(f"while reading {what}")
             raise
+
+
+def bad_row_taker(
+    on_bad_row: OnBadRow, callback: Callable[[RecordError], object] | None
+) -> Callable[[RecordError], object] | None:
+    """Return what takes bad rows, None if they are to be raised.
+
+    Raises:
+        ConfigurationError: the two do not go together.
+    """
+    if on_bad_row not in ("raise", "skip"):
+        raise ConfigurationError(f"on_bad_row is {on_bad_row!r}: give 'raise' or 'skip'")
+    if callback is not None and not callable(callback):
+        raise ConfigurationError("bad_row_callback cannot be called: give a function of one argument")
+    if on_bad_row == "skip":
+        return callback or _ignore
+    if callback is not None:
+        raise ConfigurationError("bad_row_callback gets the rows that are skipped: give on_bad_row='skip' with it")
+    return None
+
+
+def _ignore(_bad: RecordError) -> None:
+    """Take a bad row, which is counted all the same."""
 
 
 @define

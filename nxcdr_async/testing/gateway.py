@@ -9,6 +9,7 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Self
 
+import anyio
 from aiohttp import web
 
 from nxcdr_async.credentials import Credentials, FlashApp
@@ -23,6 +24,7 @@ from nxcdr_async.testing.timeline import RowId
 from nxcdr_async.testing.times import moment_at
 
 _TENANT_ID = 144
+_SECONDS_TO_END = 10.0
 _TURNS_TO_ARRIVE = 5
 
 
@@ -205,8 +207,9 @@ class Gateway:
             finally:
                 self._bound_port = None
                 server.close()
-                await _stop_accepting(listener)
-                await runner.cleanup()
+                with anyio.move_on_after(_SECONDS_TO_END, shield=True):
+                    await _stop_accepting(listener)
+                    await runner.cleanup()
 
     def start(self) -> None:
         """Serve from a thread of its own; returns once requests are accepted.
@@ -240,7 +243,7 @@ class Gateway:
     def _run(self, started: Event) -> None:
         try:
             asyncio.run(self._serve_until_stopped(started))
-        except BaseException as failure:  # noqa: BLE001 - raised in the thread that waits in start() or stop()
+        except BaseException as failure:  # noqa: BLE001, ASYNC103 - raised in the thread that waits in start() or stop()
             self._failure = failure
         finally:
             started.set()

@@ -3,8 +3,8 @@
 from enum import Enum
 from typing import Annotated
 
+import anyio
 import typer
-from anyio import sleep_forever
 
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.options import parse_day
@@ -84,4 +84,4 @@ def emulator(
         switches=switches,
         port=port,
     )
-    return emulate(gateway, port, until_stdin_ends if while_stdin_open else sleep_forever)
+    return emulate(gateway, port, until_stdin_ends if while_stdin_open else anyio.sleep_forever)
