@@ -30,7 +30,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types with mypy strict, the public face as a user would write it included."""
-    session.install("--editable", ".[all,test]", "mypy>=1.13")
+    session.install("--editable", ".[all,test]", "mypy>=1.13", "nox>=2024.10.9")
     session.run("mypy")
 
 
