@@ -155,7 +155,7 @@ def _next_steps(target: Path) -> Text:
         ("Ask it something", "bold"),
         ", in Python:\n",
         f"import duckdb\nduckdb.sql(\"ATTACH '{path}' AS demo (READ_ONLY)\")\n",
-        'duckdb.sql("FROM demo.calls SELECT agent_nick_name, count(*) GROUP BY ALL").show()\n',
+        'duckdb.sql("SELECT direction, count(*) FROM demo.calls GROUP BY 1").show()\n',
         ("With an account", "bold"),
         ": set NXCDR_ACCESS_KEY and NXCDR_ACCESS_SECRET, then\n",
         "nxcdr doctor\n",
