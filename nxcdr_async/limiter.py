@@ -1,6 +1,8 @@
 """How much is asked of a gateway at once: slots that adapt (AIMD), a pace, and pauses the gateway asks for."""
 
+import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -32,6 +34,48 @@ class Slot:
     """
 
     since: float
+
+
+class _Places:
+    """Places for requests, first come, first served. A place is taken in the very step in which it is given."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._taken = 0
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    async def take(self) -> None:
+        """Wait for a place."""
+        if self._taken < self._total and not self._queue:
+            self._taken += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn in self._queue:
+                self._queue.remove(turn)
+            elif not turn.cancelled():
+                self.give_back()
+            raise
+
+    def give_back(self) -> None:
+        """Leave a place to the next in line."""
+        self._taken -= 1
+        self._serve()
+
+    def resize(self, total: int) -> None:
+        """Change how many places there are; those taken stay taken."""
+        self._total = total
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._queue and self._taken < self._total:
+            turn = self._queue.popleft()
+            if not turn.done():
+                self._taken += 1
+                turn.set_result(None)
 
 
 class Limiter:
@@ -67,7 +111,7 @@ class Limiter:
         self._next_start = now()
         self._hold_until = now()
         self._last_cut = float("-inf")
-        self._places = anyio.CapacityLimiter(self.limit)
+        self._places = _Places(self.limit)
 
     @property
     def limit(self) -> int:
@@ -82,8 +126,7 @@ class Limiter:
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[Slot]:
         """Wait for a slot, and for the pace and any pause; on leaving, the slot is free again."""
-        holder = object()
-        await self._places.acquire_on_behalf_of(holder)
+        await self._places.take()
         try:
             await self._wait_for_start()
             self.in_flight += 1
@@ -93,7 +136,7 @@ class Limiter:
             finally:
                 self.in_flight -= 1
         finally:
-            self._places.release_on_behalf_of(holder)
+            self._places.give_back()
 
     def eased(self) -> None:
         """Count a good reply: grow by one for as many replies as the limit, if half the limit is in use."""
@@ -124,4 +167,4 @@ class Limiter:
 
     def _set(self, limit: float) -> None:
         self._limit = min(float(self.ceiling), max(1.0, limit))
-        self._places.total_tokens = self.limit
+        self._places.resize(self.limit)

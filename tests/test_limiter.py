@@ -342,3 +342,22 @@ def test_a_concurrency_that_means_nothing_is_refused(concurrency: int) -> None:
 def test_a_rate_that_means_nothing_is_refused(rate: float) -> None:
     with pytest.raises(ConfigurationError, match="rate is"):
         Limiter(rate=rate)
+
+
+async def test_a_place_given_in_the_step_in_which_its_taker_is_cancelled_goes_to_the_next() -> None:
+    limiter = Limiter(concurrency=1)
+    order: list[str] = []
+
+    async def ask(name: str) -> None:
+        async with limiter.slot():
+            order.append(name)
+
+    async with limiter.slot():
+        first, second = asyncio.create_task(ask("first")), asyncio.create_task(ask("second"))
+        await asyncio.sleep(0)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await asyncio.wait_for(second, 5)
+    assert order == ["second"]
+    assert limiter.in_flight == 0
