@@ -95,7 +95,7 @@ class CappedList(Generic[RecordT]):
         """Add what the list has between two seconds to `records`; tell whether the answer was full."""
         start, end = bounds
         what = in_words(window)
-        ask = self.reader.page_with_rows if self.plan.expects_calls(Window(start, end + 1)) else self.reader.page
+        ask = self.reader.page_with_rows if self.plan.expects_calls(window) else self.reader.page
         page = await ask(self.parameters(start, end), what)
         records.extend(self.structurer.records(page.rows))
         if await self._is_cut_off(page, records, bounds, what):

@@ -133,6 +133,15 @@ async def test_an_empty_list_where_calls_are_due_is_doubted() -> None:
     assert await ModelList(3_000, empty_every=7).read() == set(range(3_000))
 
 
+async def test_a_first_answer_without_calls_is_doubted_too() -> None:
+    class Throttled(ModelList):
+        async def ask(self, parameters: Any) -> Page:
+            page = await super().ask(parameters)
+            return Page([]) if self.asked == 1 else page
+
+    assert await Throttled(500).read() == set(range(500))
+
+
 def test_a_zone_whose_offset_changes_in_the_range_is_refused() -> None:
     session = CdrSession(flash_app=FlashApp("app", "secret"), naive_zone=ZoneInfo("America/New_York"))
     with pytest.raises(ConfigurationError, match="fixed offset"):
