@@ -1,17 +1,18 @@
 """Rows of a reply to records and back: one cattrs converter, open to hooks of the user's own. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal, InvalidOperation
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
+from weakref import WeakSet
 
 import attrs
 from cattrs import AttributeValidationNote, ClassValidationError, Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from nxcdr_async.errors import RecordError
-from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord, vendor_fields
+from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord, read_whole, vendor_fields
 
 RecordT = TypeVar("RecordT")
 
@@ -24,7 +25,9 @@ _EPOCH_TIMES = frozenset({CallRecord})
 _LOCAL_TIMES = frozenset({DidCallRecord, FlashCallRecord})
 _RECORD_CLASSES = _EPOCH_TIMES | _LOCAL_TIMES
 _TRUTH = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
+_NUMBERS = (int, str, Decimal, float)
 _WIDEST_EXPONENT = 40
+_OWN_HOOKS: WeakSet[Callable[..., Any]] = WeakSet()
 
 
 def make_converter(naive_zone: tzinfo = UTC_PLUS_8) -> Converter:
@@ -39,12 +42,12 @@ def make_converter(naive_zone: tzinfo = UTC_PLUS_8) -> Converter:
     Decimal('0.20280000')
     """
     converter = Converter()
-    converter.register_structure_hook(str, _text)
-    converter.register_structure_hook(int, _whole_number)
-    converter.register_structure_hook(bool, _truth)
-    converter.register_structure_hook(Decimal, _money)
-    converter.register_structure_hook(datetime, lambda value, _: _instant(value, naive_zone))
-    converter.register_structure_hook(Direction, lambda value, _: Direction(_whole_number(value, int)))
+    converter.register_structure_hook(str, _own(_text))
+    converter.register_structure_hook(int, _own(_whole_number))
+    converter.register_structure_hook(bool, _own(_truth))
+    converter.register_structure_hook(Decimal, _own(_money))
+    converter.register_structure_hook(datetime, _own(lambda value, _: _instant(value, naive_zone)))
+    converter.register_structure_hook(Direction, _own(_direction))
     converter.register_structure_hook_factory(_is_optional_scalar, _optional_scalar_hook)
     converter.register_structure_hook_factory(_is_record_class, _record_structure_hook)
     converter.register_unstructure_hook(Decimal, str)
@@ -54,6 +57,14 @@ def make_converter(naive_zone: tzinfo = UTC_PLUS_8) -> Converter:
         lambda cls, conv: _record_unstructure_hook(cls, conv, naive_zone),
     )
     return converter
+
+
+def has_only_own_hooks(converter: Converter, kinds: Iterable[Any]) -> bool:
+    """Tell whether a converter makes each of these kinds as we told it to, without a hook of the user's."""
+    try:
+        return all(converter.get_structure_hook(kind) in _OWN_HOOKS for kind in kinds)
+    except Exception:  # noqa: BLE001 - a factory of the user's own may raise anything; its rows are told bad one by one
+        return False
 
 
 def structure_row(converter: Converter, row: Any, record_class: type[RecordT]) -> RecordT:
@@ -74,6 +85,12 @@ def structure_row(converter: Converter, row: Any, record_class: type[RecordT]) -
 def to_local(moment: datetime, naive_zone: tzinfo) -> str:
     """Write an aware datetime as the vendor's local `yyyy-MM-dd HH:mm:ss` (with a fraction only where there is one)."""
     return moment.astimezone(naive_zone).replace(tzinfo=None).isoformat(sep=" ")
+
+
+def _own(hook: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Note a hook as one of ours, to be told from those of the user."""
+    _OWN_HOOKS.add(hook)
+    return hook
 
 
 def _first_fault(invalid: ClassValidationError, record_class: type[Any]) -> tuple[str, str]:
@@ -104,7 +121,7 @@ def _record_structure_hook(cls: type[Any], converter: Converter) -> Callable[[An
         unknown = row.keys() - known
         return attrs.evolve(record, extra={key: row[key] for key in row if key in unknown}) if unknown else record
 
-    return structure
+    return _own(structure)
 
 
 def _record_unstructure_hook(cls: type[Any], converter: Converter, naive_zone: tzinfo) -> Callable[[Any], Any]:
@@ -122,6 +139,7 @@ def _record_unstructure_hook(cls: type[Any], converter: Converter, naive_zone: t
     unstructure_known = make_dict_unstructure_fn(cls, converter, extra=override(omit=True), **overrides)
 
     def unstructure(record: Any) -> dict[str, Any]:
+        read_whole(record)
         return {**unstructure_known(record), **record.extra}
 
     return unstructure
@@ -131,7 +149,7 @@ def _is_optional_scalar(cls: Any) -> bool:
     if get_origin(cls) not in (UnionType, Union):
         return False
     members = [member for member in get_args(cls) if member is not type(None)]
-    return len(members) == 1 and len(get_args(cls)) > 1 and members[0] in _SCALARS
+    return len(members) == 1 and len(get_args(cls)) > 1 and members[0] in SCALARS
 
 
 def _optional_scalar_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
@@ -143,10 +161,11 @@ def _optional_scalar_hook(cls: Any, converter: Converter) -> Callable[[Any, Any]
     def structure_optional(value: Any, _: Any) -> Any:
         return None if value is None or value in nothing else structure(value, scalar)
 
-    return structure_optional
+    return _own(structure_optional)
 
 
-_SCALARS = (str, int, bool, Decimal, datetime, Direction)
+SCALARS = (str, int, bool, Decimal, datetime, Direction)
+"""The kinds of values of a row, each with a hook of its own."""
 
 
 def _text(value: Any, _: Any) -> str:
@@ -169,6 +188,10 @@ def _whole_number(value: Any, _: Any) -> int:
     raise ValueError(f"is {_kind(value)}, not a whole number")
 
 
+def _direction(value: Any, _: Any) -> Direction:
+    return Direction(_whole_number(value, int))
+
+
 def _truth(value: Any, _: Any) -> bool:
     found = _TRUTH.get(value) if isinstance(value, str | int) else None
     if found is None:
@@ -177,7 +200,7 @@ def _truth(value: Any, _: Any) -> bool:
 
 
 def _money(value: Any, _: Any) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | str | Decimal | float):
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
         raise TypeError(f"is {_kind(value)}, not a number")
     return _exact(value)
 
@@ -188,9 +211,14 @@ def _exact(value: Decimal | str | float) -> Decimal:
         number = value if isinstance(value, Decimal) else Decimal(str(value).strip())
     except InvalidOperation:
         raise ValueError(f"is {_kind(value)}, not a number") from None
-    if not number.is_finite() or abs(number.adjusted()) > _WIDEST_EXPONENT:
+    if not is_sensible(number):
         raise ValueError("is a number out of any sensible range")
     return number
+
+
+def is_sensible(number: Decimal) -> bool:
+    """Tell whether a number is finite and of a size that something real may have."""
+    return number.is_finite() and abs(number.adjusted()) <= _WIDEST_EXPONENT
 
 
 def _instant(value: Any, naive_zone: tzinfo) -> datetime:

@@ -4,10 +4,11 @@ An attribute is the vendor's key in snake_case (`agentNickName` → `agent_nick_
 an exact `Decimal`; what the vendor writes as 0 or "" to mean "none" is None. Keys nobody knows yet are kept in `extra`.
 """
 
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from attrs import Attribute, define, field, fields
 
@@ -35,8 +36,77 @@ class Direction(IntEnum):
         return unknown
 
 
+class UnreadRow(Protocol):
+    """A row of a reply whose values are checked but not yet converted."""
+
+    @property
+    def readers(self) -> "Mapping[str, tuple[str, Callable[[Any, Any], Any], Any]]":
+        """Where the value of each attribute stands in the row, the hook that converts it without fail, and its type."""
+
+
+class _Record:
+    """What all records have in common: one that was made from an unread row converts a value when it is asked for.
+
+    Most programs read few of the many attributes of a call, and converting them is most of the work of reading calls.
+    """
+
+    __slots__ = ("_row",)
+
+    _row: UnreadRow
+
+    if not TYPE_CHECKING:  # else a type checker would believe in attributes of any name
+
+        def __getattr__(self, name: str) -> Any:
+            # Python comes here only for what is in no slot: not read yet, or no attribute at all.
+            try:
+                row = _get_row(self)
+                key, convert, kind = row.readers[name]
+            except (AttributeError, KeyError):
+                message = f"{type(self).__name__!r} object has no attribute {name!r}"
+                raise AttributeError(message, name=name, obj=self) from None
+            value = getattr(row, key)
+            if value is not None:
+                value = convert(value, kind)
+            _set_slot(self, name, value)
+            return value
+
+
+_RecordT = TypeVar("_RecordT", bound=_Record)
+_new = object.__new__
+_set_slot = object.__setattr__
+_get_row = _Record.__dict__["_row"].__get__
+_set_row = _Record.__dict__["_row"].__set__
+
+
+def unread_record(record_class: type[_RecordT], row: UnreadRow) -> _RecordT:
+    """Return a record that converts the values of a row as they are asked for."""
+    record = _new(record_class)
+    _set_row(record, row)
+    return record
+
+
+def unread_row(record: Any) -> Any:
+    """Return the row a record was made from, None if it was made from values."""
+    try:
+        return _get_row(record)
+    except AttributeError:
+        return None
+
+
+def read_whole(record: Any) -> None:
+    """Convert all values of a record at once, for those who need them all: that takes half as long as one by one."""
+    row = unread_row(record)
+    if row is None:
+        return
+    for name, (key, convert, kind) in row.readers.items():
+        # The one value that can be changed may have been, so it is left as it is.
+        if name != "extra":
+            value = getattr(row, key)
+            _set_slot(record, name, value if value is None else convert(value, kind))
+
+
 @define(frozen=True, kw_only=True)
-class CallRecord:
+class CallRecord(_Record):
     """One call of the call center (cdr/page, cdr/queryByOrderId, and the call push).
 
     Times are UTC with milliseconds. Durations the vendor counts itself (`call_duration`, `ring_duration`,
@@ -111,7 +181,7 @@ class CallRecord:
 
 
 @define(frozen=True, kw_only=True)
-class DidCallRecord:
+class DidCallRecord(_Record):
     """One call over a rented (DID) number (did/cdr). Times are UTC; the vendor sends local ones without an offset."""
 
     id: int | None = None
@@ -142,7 +212,7 @@ class DidCallRecord:
 
 
 @define(frozen=True, kw_only=True)
-class FlashCallRecord:
+class FlashCallRecord(_Record):
     """One flash call (otp/call/list). Times are UTC; the vendor sends local ones without an offset."""
 
     id: int

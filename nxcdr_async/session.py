@@ -47,6 +47,7 @@ from nxcdr_async.wire import (
     DidQuery,
     Endpoint,
     Page,
+    TypedRows,
     checked_days,
     flash_parameters,
     order_parameters,
@@ -130,6 +131,7 @@ class CdrSession:
             flash_app=_checked(flash_app, FlashApp | None, "flash_app", "FlashApp(appkey, secretkey)"),
         )
         self._page_sizes = {endpoint.name: PageSize(endpoint.page_size) for endpoint in (CALLS, FLASH)}
+        self._rows: dict[str, TypedRows[CallRecord]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -196,10 +198,11 @@ class CdrSession:
         )
         window = window_of(start, end)
         self._transport.need_credentials()
-        structurer = self._structurer(CALLS, on_bad_row, bad_row_callback)
+        rows = self._typed_rows(CALLS)
+        structurer = self._structurer(rows.record, on_bad_row, bad_row_callback)
         source = WindowedPages(
             plan=WindowPlan(window, most_rows=ROWS_A_WINDOW, fewest_rows=FEWEST_ROWS_A_WINDOW),
-            reader=PageReader(partial(self.ask_page, CALLS), structurer.stats),
+            reader=PageReader(partial(self._transport.ask, CALLS, read_typed=rows.page), structurer.stats),
             parameters=partial(query.page, size=CALLS.page_size),
             structurer=structurer,
             moment=CALLS.moment,
@@ -222,10 +225,11 @@ class CdrSession:
         """
         parameters = order_parameters(order_id, tenant_id)
         self._transport.need_credentials()
-        page = await PageReader(partial(self.ask_page, ORDER), PaginatorStats()).page(parameters, f"order {order_id!r}")
+        rows = self._typed_rows(ORDER)
+        ask = partial(self._transport.ask, ORDER, read_typed=rows.page)
+        page = await PageReader(ask, PaginatorStats()).page(parameters, f"order {order_id!r}")
         calls: dict[str, CallRecord] = {}
-        for row in page.rows:
-            call = structure_row(self.converter, row, CallRecord)
+        for call in map(rows.record, page.rows):
             calls.setdefault(call.call_id, call)
         return sorted(calls.values(), key=lambda call: (call.start_time, call.call_id))
 
@@ -257,7 +261,7 @@ class CdrSession:
         query = DidQuery(did_number=did_number, call_number=call_number, direction=direction)
         first, last = checked_days(first_day, last_day)
         self._transport.need_credentials()
-        structurer = self._structurer(DID, on_bad_row, bad_row_callback)
+        structurer = self._structurer(self._structure(DID), on_bad_row, bad_row_callback)
         source = CountedPages(
             first_day=first,
             last_day=last,
@@ -298,7 +302,7 @@ class CdrSession:
         window = window_of(start, end)
         check_offset(self.naive_zone, window)
         self._transport.need_flash_app()
-        structurer = self._structurer(FLASH, on_bad_row, bad_row_callback)
+        structurer = self._structurer(self._structure(FLASH), on_bad_row, bad_row_callback)
         source = CappedList(
             plan=WindowPlan(window, most_rows=ROWS_A_LIST, fewest_rows=ROWS_A_LIST),
             reader=PageReader(partial(self.ask_page, FLASH), structurer.stats),
@@ -312,7 +316,7 @@ class CdrSession:
         return self._paginator(FLASH, source, structurer.stats)
 
     async def ask_page(self, endpoint: Endpoint[Any], parameters: Mapping[str, Any]) -> Page:
-        """Ask one question of an API and return the raw rows of its answer; all else is built on this.
+        """Ask one question of an API and return the raw rows of its answer.
 
         Args:
             endpoint: one of `nxcdr_async.wire`.
@@ -343,13 +347,22 @@ class CdrSession:
     def __repr__(self) -> str:
         return f"<CdrSession {self._transport.gateways['region'].url}>"
 
+    def _structure(self, endpoint: Endpoint[RecordT]) -> Callable[[Any], RecordT]:
+        return partial(structure_row, self.converter, record_class=endpoint.record_class)
+
+    def _typed_rows(self, endpoint: Endpoint[CallRecord]) -> TypedRows[CallRecord]:
+        """Return the typed rows of an API, which go on learning as long as the converter is the same."""
+        rows = self._rows.get(endpoint.name)
+        if rows is None or rows.converter is not self.converter:
+            rows = self._rows[endpoint.name] = TypedRows(endpoint, self.converter)
+        return rows
+
     def _structurer(
         self,
-        endpoint: Endpoint[RecordT],
+        structure: Callable[[Any], RecordT],
         on_bad_row: OnBadRow,
         bad_row_callback: Callable[[RecordError], object] | None,
     ) -> RowStructurer[RecordT]:
-        structure = partial(structure_row, self.converter, record_class=endpoint.record_class)
         return RowStructurer(structure, bad_row_taker(on_bad_row, bad_row_callback), PaginatorStats())
 
     def _paginator(

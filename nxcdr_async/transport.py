@@ -30,7 +30,17 @@ from nxcdr_async.retry import (
     is_worth_retrying,
 )
 from nxcdr_async.stats import SessionStats
-from nxcdr_async.wire import Endpoint, GatewayKind, Page, Reply, Request, flash_request, read_page, signed_request
+from nxcdr_async.wire import (
+    Endpoint,
+    GatewayKind,
+    Page,
+    ReadTyped,
+    Reply,
+    Request,
+    flash_request,
+    read_page,
+    signed_request,
+)
 
 _log = logging.getLogger("nxcdr_async")
 
@@ -112,8 +122,15 @@ class Transport:
             clock_skew=self._last_skew,
         )
 
-    async def ask(self, endpoint: Endpoint[Any], parameters: Mapping[str, Any]) -> Page:
+    async def ask(
+        self, endpoint: Endpoint[Any], parameters: Mapping[str, Any], *, read_typed: ReadTyped | None = None
+    ) -> Page:
         """Ask an endpoint, again where that may help.
+
+        Args:
+            endpoint: the API to ask.
+            parameters: in the vendor's terms.
+            read_typed: as for `read_page`.
 
         Raises:
             NxcdrError: it did not help; see the tree in `errors`.
@@ -123,7 +140,7 @@ class Transport:
         while True:
             self.connection.check_usable()
             try:
-                page = await self._attempt(endpoint, parameters, gateway)
+                page = await self._attempt(endpoint, parameters, gateway, read_typed)
             except ClockSkewError as refused:
                 refused_clocks += 1
                 self._counts.clock_refusals += 1
@@ -170,7 +187,13 @@ class Transport:
         _log.info("%s: attempt %d failed, next in %.2f s: %s", endpoint.name, attempt, wait, fault)
         return wait
 
-    async def _attempt(self, endpoint: Endpoint[Any], parameters: Mapping[str, Any], gateway: KnownGateway) -> Page:
+    async def _attempt(
+        self,
+        endpoint: Endpoint[Any],
+        parameters: Mapping[str, Any],
+        gateway: KnownGateway,
+        read_typed: ReadTyped | None,
+    ) -> Page:
         async with self.limiter.slot() as slot:
             # Signed only now that it will be sent at once: no queue can age the timestamp.
             correction = gateway.clock.correction
@@ -178,7 +201,7 @@ class Transport:
             request = self._build(endpoint, parameters, sent + correction)
             try:
                 reply = await self.connection.send(gateway.url, request)
-                return self._read(endpoint, gateway, reply, sent=sent, correction=correction)
+                return self._read(endpoint, gateway, reply, read_typed, sent=sent, correction=correction)
             except NxcdrError as fault:
                 if is_congestion(fault):
                     self.limiter.congested(slot)
@@ -193,7 +216,14 @@ class Transport:
         )
 
     def _read(
-        self, endpoint: Endpoint[Any], gateway: KnownGateway, reply: Reply, *, sent: float, correction: float
+        self,
+        endpoint: Endpoint[Any],
+        gateway: KnownGateway,
+        reply: Reply,
+        read_typed: ReadTyped | None,
+        *,
+        sent: float,
+        correction: float,
     ) -> Page:
         received = self.now()
         _log.debug("%s: HTTP %d after %.0f ms", endpoint.name, reply.status, (received - sent) * 1000)
@@ -207,6 +237,7 @@ class Transport:
                 codes=endpoint.codes,
                 now=received + gateway.clock.correction,
                 secrets=self._secrets(),
+                read_typed=read_typed,
             )
         except NxcdrError as refusal:
             # Its frames hold the reply, which may send a secret back: they go no further.

@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 from attrs import fields
 
-from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
+from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord, read_whole
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
 
 
 def row_of(record: Any) -> dict[str, Any]:
     """Return a record as a row: directions by name, and for a call its wait and what its hangup code means."""
+    read_whole(record)
     row = {name: getattr(record, name) for name in _NAMES[type(record)]}
     for name, value in row.items():
         if isinstance(value, Direction):

@@ -2,8 +2,9 @@
 
 from nxcdr_async.wire.endpoints import CALLS, DID, ENDPOINTS, FLASH, ORDER, Endpoint, GatewayKind, Signing
 from nxcdr_async.wire.queries import CallQuery, DidQuery, checked_days, flash_parameters, order_parameters
-from nxcdr_async.wire.replies import Page, Reply, read_page
+from nxcdr_async.wire.replies import Page, ReadTyped, Reply, read_page
 from nxcdr_async.wire.requests import Request, flash_request, signed_request
+from nxcdr_async.wire.rows import TypedRows
 
 __all__ = [
     "CALLS",
@@ -16,9 +17,11 @@ __all__ = [
     "Endpoint",
     "GatewayKind",
     "Page",
+    "ReadTyped",
     "Reply",
     "Request",
     "Signing",
+    "TypedRows",
     "checked_days",
     "flash_parameters",
     "flash_request",

@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from attrs import define, evolve
 
-from nxcdr_async.records import CallRecord, DidCallRecord, FlashCallRecord
+from nxcdr_async.records import CallRecord, DidCallRecord, FlashCallRecord, unread_row
 from nxcdr_async.wire.codes import CODES, FLASH_CODES, CodeMeaning
 
 RecordT = TypeVar("RecordT")
@@ -41,6 +41,7 @@ class Endpoint(Generic[RecordT]):
         rows_at: the keys that lead to the rows of a reply.
         record_class: what a row becomes.
         moment: the time records are sorted by.
+        seconds: the same as epoch seconds, cheap where the record has not read its time yet.
         end_time: the other time a range may be about; None where the vendor says that it is `moment`.
         identity: the id by which a record is known, None where the vendor left it out.
         id_key: the vendor's key of that id.
@@ -55,16 +56,24 @@ class Endpoint(Generic[RecordT]):
     rows_at: tuple[str, ...]
     record_class: type[RecordT]
     moment: Callable[[RecordT], datetime]
+    seconds: Callable[[RecordT], float]
     end_time: Callable[[RecordT], datetime | None] | None
     identity: Callable[[RecordT], Hashable | None]
     id_key: str
 
     def row_key(self, row: Any) -> str | None:
         """Return the id of a row that is not a record yet as text, None if it has none: 5, 5.0 and "5" are one."""
-        found = row.get(self.id_key) if isinstance(row, dict) else None
+        found = row.get(self.id_key) if isinstance(row, dict) else getattr(row, self.id_key, None)
+        if isinstance(found, str):
+            return found or None
         if isinstance(found, Decimal) and found == found.to_integral_value():
             return f"{found:.0f}"
-        return str(found) if isinstance(found, str | int) and found != "" else None
+        return str(found) if isinstance(found, int) else None
+
+
+def _start_seconds(call: CallRecord) -> float:
+    row = unread_row(call)
+    return call.start_time.timestamp() if row is None else row.startTime / 1000
 
 
 CALLS: Endpoint[CallRecord] = Endpoint(
@@ -77,6 +86,7 @@ CALLS: Endpoint[CallRecord] = Endpoint(
     rows_at=("data",),
     record_class=CallRecord,
     moment=lambda call: call.start_time,
+    seconds=_start_seconds,
     end_time=lambda call: call.end_time,
     identity=lambda call: call.call_id,
     id_key="callId",
@@ -92,6 +102,7 @@ DID: Endpoint[DidCallRecord] = Endpoint(
     rows_at=("data", "list"),
     record_class=DidCallRecord,
     moment=lambda call: call.start_time,
+    seconds=lambda call: call.start_time.timestamp(),
     end_time=lambda call: call.end_time,
     identity=lambda call: call.id,
     id_key="id",
@@ -106,6 +117,7 @@ FLASH: Endpoint[FlashCallRecord] = Endpoint(
     rows_at=("cdrs",),
     record_class=FlashCallRecord,
     moment=lambda call: call.gmt_create,
+    seconds=lambda call: call.gmt_create.timestamp(),
     end_time=None,
     identity=lambda call: call.id,
     id_key="id",

@@ -2,7 +2,7 @@
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import quote
@@ -27,6 +27,9 @@ MOST_ROWS = 10**12
 
 LONGEST_MESSAGE = 300
 """Characters of a vendor's message that go into an error."""
+
+UNDECODABLE = (msgspec.DecodeError, ValueError, RecursionError)
+"""What decoding raises; Unicode's errors are ValueErrors."""
 
 _LONE_SURROGATE = re.compile(
     rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})",
@@ -54,7 +57,7 @@ class Page:
     """The rows of one reply.
 
     Attributes:
-        rows: as decoded from JSON, numbers with a fraction as Decimal.
+        rows: as decoded from JSON, numbers with a fraction as Decimal; or typed rows, where they were asked for.
         is_vague: True when the reply said success but `data` was null, absent or {}: perhaps no rows, perhaps a fault.
         total_rows: how many rows there are in all, where the vendor tells.
         total_pages: how many pages, where the vendor tells.
@@ -66,6 +69,10 @@ class Page:
     total_pages: int | None = None
 
 
+ReadTyped = Callable[[bytes], Page | None]
+"""A quicker way to read the body of a plain success; None for any other body."""
+
+
 def read_page(
     reply: Reply,
     *,
@@ -73,6 +80,7 @@ def read_page(
     codes: Mapping[int, CodeMeaning],
     now: float,
     secrets: tuple[str, ...],
+    read_typed: ReadTyped | None = None,
 ) -> Page:
     """Return the rows of a reply.
 
@@ -82,42 +90,47 @@ def read_page(
         codes: what its result codes mean.
         now: the gateway's time, epoch seconds, to read a `Retry-After` date against.
         secrets: never let into an error, even if the gateway sends them back.
+        read_typed: a quicker way to read the body of a plain success; None for any other body.
 
     Raises:
         GatewayError: the gateway refused; the subclass and the code say why.
         MalformedReplyError: the reply is not what the vendor documents.
     """
+    if read_typed is not None and reply.status == 200:  # noqa: PLR2004 - HTTP's plain success
+        page = read_typed(reply.body)
+        if page is not None:
+            return page
     envelope = _decode(reply)
     if envelope is None:
         raise _without_envelope(reply, now)
-    code = _read_code(envelope)
+    code = read_code(envelope)
     if reply.status >= 300 or code:  # noqa: PLR2004 - HTTP's first status that is no success
         raise _refusal(reply, envelope, code, codes, now=now, secrets=secrets)
     if code is None:
         raise MalformedReplyError("the reply has no result code; is this address a gateway of the vendor?")
-    return _rows(envelope, rows_at)
+    return page_of(envelope, rows_at)
 
 
 def _decode(reply: Reply) -> Mapping[str, Any] | None:
     try:
         envelope = _decode_json(reply.body.removeprefix(codecs.BOM_UTF8))
-    except (msgspec.DecodeError, ValueError, RecursionError):  # Unicode's errors are ValueErrors
+    except UNDECODABLE:
         return None
     return envelope if isinstance(envelope, dict) else None
 
 
 def _decode_json(body: bytes) -> Any:
     try:
-        return _decoder.decode(body)
+        return decode_plain(body)
     except msgspec.DecodeError:
         # A server that cuts a text in the middle of an emoji must not cost the whole page.
         whole = _LONE_SURROGATE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body)
         if whole == body:
             raise
-        return _decoder.decode(whole)
+        return decode_plain(whole)
 
 
-def _number(text: str) -> Decimal | str:
+def read_number(text: str) -> Decimal | str:
     """Keep a number exactly; one that no Decimal can hold stays text, for its row alone to be refused."""
     try:
         return Decimal(text)
@@ -125,10 +138,12 @@ def _number(text: str) -> Decimal | str:
         return text
 
 
-_decoder = msgspec.json.Decoder(float_hook=_number)
+decode_plain = msgspec.json.Decoder(float_hook=read_number).decode
+"""Decodes JSON to dicts and lists."""
 
 
-def _read_code(envelope: Mapping[str, Any]) -> int | None:
+def read_code(envelope: Mapping[str, Any]) -> int | None:
+    """Return the result code of a reply, None if it has no readable one."""
     code = envelope.get("code")
     if isinstance(code, bool) or not isinstance(code, int | str):
         return None
@@ -138,7 +153,12 @@ def _read_code(envelope: Mapping[str, Any]) -> int | None:
         return None
 
 
-def _rows(envelope: Mapping[str, Any], rows_at: tuple[str, ...]) -> Page:
+def page_of(envelope: Mapping[str, Any], rows_at: tuple[str, ...]) -> Page:
+    """Return the rows of a success.
+
+    Raises:
+        MalformedReplyError: there is something else where they belong.
+    """
     found: Any = envelope
     holder: Mapping[str, Any] = envelope
     for key in rows_at:

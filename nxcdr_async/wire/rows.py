@@ -1,0 +1,194 @@
+"""Rows of cdr/page on the quick way: decoded, checked and kept as they are until a record is asked for a value. Pure.
+
+What the typed row accepts is part of what the converter accepts, and means the same; every other row becomes a dict,
+for the converter to judge. So a page may hold both.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from functools import cached_property
+from operator import attrgetter
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+
+import msgspec
+from attrs import NOTHING, Attribute, define
+from cattrs import Converter
+from msgspec import UNSET, Meta
+
+from nxcdr_async.convert import SCALARS, has_only_own_hooks, is_sensible, structure_row
+from nxcdr_async.records import CallRecord, Direction, unread_record, vendor_fields
+from nxcdr_async.wire.endpoints import Endpoint
+from nxcdr_async.wire.replies import UNDECODABLE, Page, decode_plain, page_of, read_code, read_number
+
+RecordT = TypeVar("RecordT", bound=CallRecord)
+
+MOST_UNKNOWN_KEYS = 64
+"""Keys nobody knows that typed rows learn; a gateway that makes up ever new ones must not fill the memory."""
+
+_LATEST = 253_402_300_799_999
+"""Epoch milliseconds: the last of the year 9999, which is as far as a datetime goes."""
+
+_WIRE_TYPES: dict[Any, Any] = {
+    str: Annotated[str, Meta(min_length=1)],
+    str | None: str | int | None,
+    int | None: int | None | Literal[""],
+    bool | None: bool | None | Literal[""],
+    Direction | None: int | None | Literal[""],
+    Decimal | None: Decimal | None,
+    datetime: Annotated[int, Meta(ge=1, le=_LATEST)],
+    datetime | None: Annotated[int, Meta(ge=0, le=_LATEST)] | None | Literal["", "0"],
+}
+"""What the value of an attribute may be in a typed row, chosen so that the converter's hook cannot refuse it."""
+
+
+class TypedRow(msgspec.Struct):
+    """A row whose values are checked but not converted; the classes of rows are made from the record classes."""
+
+    readers: ClassVar[Mapping[str, Any]]
+    unknown: ClassVar[Mapping[str, str]]
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """The values of the keys nobody knows."""
+        return {key: value for key, name in self.unknown.items() if (value := getattr(self, name)) is not UNSET}
+
+    def __eq__(self, other: object) -> bool:
+        # Rows that came before and after a key was learned are of two classes, and may be the same row.
+        return isinstance(other, TypedRow) and msgspec.to_builtins(self) == msgspec.to_builtins(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class TypedRows(Generic[RecordT]):
+    """The typed rows of one API, for one converter; it learns the keys nobody knows as they come.
+
+    Args:
+        endpoint: an API whose record class has times in epoch milliseconds.
+        converter: what the values are converted with.
+    """
+
+    def __init__(self, endpoint: Endpoint[RecordT], converter: Converter) -> None:
+        self.converter = converter
+        self._record_class = endpoint.record_class
+        self._attributes = vendor_fields(endpoint.record_class)
+        self._kinds = {self._record_class, *SCALARS, *(attribute.type for attribute in self._attributes.values())}
+        self._money = [key for key, attribute in self._attributes.items() if attribute.type == Decimal | None]
+        (self._rows_key,) = endpoint.rows_at
+        self._id_of = attrgetter(endpoint.id_key)
+        self._set_id = getattr(endpoint.record_class, self._attributes[endpoint.id_key].name).__set__
+        self._unknown: dict[str, str] = {}
+
+    def page(self, body: bytes) -> Page | None:
+        """Read the body of a plain success; None for any other, and where the user has hooks of his own."""
+        if not has_only_own_hooks(self.converter, self._kinds):
+            return None
+        try:
+            rows = getattr(self._decoders.reply(body), self._rows_key)
+        except UNDECODABLE:
+            return self._page_row_by_row(body)
+        return Page(rows) if self._is_sensible(rows) else self._page_row_by_row(body)
+
+    def record(self, row: Any) -> RecordT:
+        """Return the record of a row of a page.
+
+        Raises:
+            RecordError: it cannot be one.
+        """
+        if not isinstance(row, TypedRow):
+            return structure_row(self.converter, row, self._record_class)
+        record = unread_record(self._record_class, row)
+        # Everyone asks for the id, and it needs no conversion.
+        self._set_id(record, self._id_of(row))
+        return record
+
+    def _page_row_by_row(self, body: bytes) -> Page | None:
+        """Read a body that holds a row, or a key beside the rows, that is not as expected."""
+        try:
+            envelope = _decode_envelope(body)
+            rows = [self._row(raw) for raw in _decode_list(envelope.pop(self._rows_key))]
+            rest = {key: decode_plain(raw) for key, raw in envelope.items()}
+        except (*UNDECODABLE, KeyError):
+            return None
+        return None if read_code(rest) != 0 else page_of({**rest, self._rows_key: rows}, (self._rows_key,))
+
+    def _row(self, raw: msgspec.Raw) -> Any:
+        try:
+            row = self._decoders.row(raw)
+        except UNDECODABLE:
+            plain = decode_plain(raw)
+            return self._row(raw) if self._learn(plain) else plain
+        return row if self._is_sensible([row]) else decode_plain(raw)
+
+    def _is_sensible(self, rows: list[Any]) -> bool:
+        """Tell whether all amounts are numbers the converter takes; all else was checked as it was decoded."""
+        amounts = (getattr(row, key) for key in self._money for row in rows)
+        return all(amount is None or is_sensible(amount) for amount in amounts)
+
+    def _learn(self, row: Any) -> bool:
+        """Have typed rows take the keys of a row that nobody knows; tell whether there are any more than before."""
+        keys = row.keys() - self._attributes.keys() - self._unknown.keys() if isinstance(row, dict) else ()
+        room = MOST_UNKNOWN_KEYS - len(self._unknown)
+        new = sorted(filter(_can_be_learned, keys))[:room]
+        for key in new:
+            self._unknown[key] = f"unknown_{len(self._unknown)}"
+        if new:
+            del self._decoders
+        return bool(new)
+
+    @cached_property
+    def _decoders(self) -> "_Decoders":
+        row_class = self._row_class()
+        reply_fields: list[Any] = [
+            ("code", Literal[0, "0"]),
+            (self._rows_key, list[row_class]),  # type: ignore[valid-type]
+            ("msg", Any, None),
+            ("reqId", Any, None),
+        ]
+        reply_class = msgspec.defstruct("TypedReply", reply_fields, forbid_unknown_fields=True)
+        return _Decoders(reply=_decoder_of(reply_class), row=_decoder_of(row_class))
+
+    def _row_class(self) -> type[Any]:
+        # The vendor writes about this order, and a key that comes in its turn is found at once.
+        known = [_known_field(key, self._attributes[key]) for key in sorted(self._attributes)]
+        unknown = [(name, Any, UNSET) for name in self._unknown.values()]
+        return msgspec.defstruct(
+            "TypedRow",
+            [*known, *unknown],
+            bases=(TypedRow,),
+            namespace={"readers": self._readers(), "unknown": dict(self._unknown)},
+            rename={name: key for key, name in self._unknown.items()},
+            forbid_unknown_fields=True,
+            kw_only=True,
+        )
+
+    def _readers(self) -> Mapping[str, Any]:
+        readers = {
+            attribute.name: (key, self.converter.get_structure_hook(attribute.type), attribute.type)
+            for key, attribute in self._attributes.items()
+        }
+        return {**readers, "extra": ("extra", lambda extra, _: extra, dict)}
+
+
+@define(frozen=True)
+class _Decoders:
+    reply: Callable[[bytes], Any]
+    row: Callable[[msgspec.Raw], Any]
+
+
+_decode_envelope = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def _decoder_of(struct_class: type[Any]) -> Callable[[Any], Any]:
+    return msgspec.json.Decoder(struct_class, float_hook=read_number).decode
+
+
+def _known_field(key: str, attribute: "Attribute[Any]") -> Any:
+    wire_type = _WIRE_TYPES[attribute.type]
+    return (key, wire_type) if attribute.default is NOTHING else (key, wire_type, None)
+
+
+def _can_be_learned(key: str) -> bool:
+    # msgspec takes no key that JSON has to escape.
+    return msgspec.json.encode(key) == f'"{key}"'.encode()
