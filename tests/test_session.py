@@ -16,7 +16,9 @@ from nxcdr_async import (
     FlashApp,
     RecordError,
     Region,
+    make_converter,
 )
+from nxcdr_async.records import unread_row
 from nxcdr_async.testing import Gateway
 
 OpenSession = Callable[..., CdrSession]
@@ -228,6 +230,29 @@ def test_what_to_do_with_bad_rows_must_be_said_rightly(wrong: dict[str, Any]) ->
 
 async def test_a_hook_of_the_users_own_is_honoured(gateway: Gateway, open_session: OpenSession) -> None:
     session = open_session()
+    session.converter.register_structure_hook(str, lambda value, _: f"<{value}>")
+    calls = await read(session, gateway)
+    assert all(call.call_id.startswith("<") for call in calls)
+
+
+async def test_calls_convert_a_value_when_it_is_asked_for_unless_a_hook_may_need_it_before(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
+    session = open_session()
+    unread = await read(session, gateway)
+    assert None not in map(unread_row, unread)
+    session.converter.register_structure_hook(str, lambda value, _: str(value) or None)
+    at_once = await read(session, gateway)
+    assert {unread_row(call) for call in at_once} == {None}
+    assert at_once == unread
+
+
+async def test_a_converter_put_in_the_place_of_the_sessions_own_is_used(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
+    session = open_session()
+    await read(session, gateway)
+    session.converter = make_converter()
     session.converter.register_structure_hook(str, lambda value, _: f"<{value}>")
     calls = await read(session, gateway)
     assert all(call.call_id.startswith("<") for call in calls)

@@ -124,6 +124,8 @@ async def errors(cdr: CdrSession) -> datetime | None:
 def pure() -> None:
     assert_type(sign(Credentials("AK", "secret"), action="cc", biz_type=8, ts=1, body=b"{}"), str)
     assert_type(explain_hangup(1103).category, HangupCategory)
-    assert_type(make_converter().structure({"callId": "a", "startTime": 1}, CallRecord), CallRecord)
+    call = make_converter().structure({"callId": "a", "startTime": 1}, CallRecord)
+    assert_type(call, CallRecord)
+    call.nobody  # type: ignore[attr-defined]  # noqa: B018
     assert_type(Region.named("hk").gateway, str)
     assert_type(Region.LEGACY.website, str | None)

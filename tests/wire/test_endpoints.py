@@ -61,6 +61,7 @@ def test_a_record_is_known_by_its_id_and_sorted_by_its_time(
 ) -> None:
     assert endpoint.identity(record) == identity
     assert endpoint.moment(record) == NOON
+    assert endpoint.seconds(record) == NOON.timestamp()
 
 
 @pytest.mark.parametrize(
