@@ -1,0 +1,1 @@
+"""What the benchmarks share: the emulator in a process of its own, requests by hand, limits, and how results look."""

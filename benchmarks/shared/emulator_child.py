@@ -1,0 +1,34 @@
+"""An emulator for a benchmark: `nxcdr emulator`, but one that tells what it saw when it is asked.
+
+Takes what it should be as JSON, announces itself on stdout, answers each line on stdin with what it saw since the last
+one, and ends with its stdin, however its parent dies.
+"""
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from nxcdr_async.testing import Gateway
+from nxcdr_async.testing.switches import Switches
+
+
+def tell(said: dict[str, Any]) -> None:
+    """Write one line of JSON."""
+    print(json.dumps(said), flush=True)
+
+
+async def serve(gateway: Gateway) -> None:
+    """Serve until stdin ends."""
+    async with gateway.serving():
+        tell(gateway.announcement())
+        while await asyncio.to_thread(sys.stdin.readline):
+            log = gateway.log
+            received = [request.received for request in log.recent]
+            tell({"requests": log.requests, "peak_in_flight": log.peak_in_flight, "received": received})
+            log.clear()
+
+
+if __name__ == "__main__":
+    wanted = json.loads(sys.argv[1])
+    asyncio.run(serve(Gateway(wanted["calls"], days=wanted["days"], switches=Switches(**wanted["switches"]))))

@@ -1,0 +1,85 @@
+"""How long it takes until the package can be used.
+
+    python benchmarks/startup.py [--runs 9]
+
+Two times, each the shortest of several runs in fresh interpreters with warm caches: `import nxcdr_async`, less the
+start of an interpreter that imports nothing; and `python -m nxcdr_async --help`, whole. These two limits are absolute
+times, not ratios, because the customer who waits for a shell or a cold function asked for them so; they are meant for a
+machine of today that is not busy. Also, importing the package must import none of its extras.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+from shared.limits import Limit
+from shared.report import finish, parser_of, table
+
+EXTRAS = frozenset({"typer", "rich", "duckdb", "pyarrow", "psycopg", "pytest", "hypothesis", "opentelemetry"})
+"""What the package uses only if it is asked to: whoever does not ask must not wait for it, nor need to have it."""
+
+BARE, IMPORT, HELP = ("-c", "pass"), ("-c", "import nxcdr_async"), ("-m", "nxcdr_async", "--help")
+TELL_MODULES = "import json, sys; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+
+LIMITS = (
+    Limit("import in ms", 150, "by the customer's wish, in absolute time"),
+    Limit("help in ms", 400, "by the customer's wish, in absolute time"),
+    Limit("extras imported", 0, "extras are for those who ask for them"),
+)
+
+
+def run(*arguments: str) -> str:
+    """Run an interpreter and return what it printed."""
+    done = subprocess.run([sys.executable, *arguments], stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout
+
+
+def seconds_of(*arguments: str) -> float:
+    """Return how long an interpreter runs."""
+    before = time.perf_counter()
+    run(*arguments)
+    return time.perf_counter() - before
+
+
+def shortest(runs: int) -> dict[tuple[str, ...], float]:
+    """Return the shortest time of each command in milliseconds, all of them in turn, a run to warm up left out."""
+    commands = (BARE, IMPORT, HELP)
+    for command in commands:
+        run(*command)
+    times = [[seconds_of(*command) for command in commands] for _ in range(runs)]
+    return {command: 1000 * min(column) for command, column in zip(commands, zip(*times, strict=True), strict=True)}
+
+
+def imported_extras() -> list[str]:
+    """Return the extras that importing the package imports, but not those any interpreter here starts with."""
+    bare = set(json.loads(run("-c", TELL_MODULES)))
+    return sorted((set(json.loads(run("-c", f"import nxcdr_async; {TELL_MODULES}"))) - bare) & EXTRAS)
+
+
+def figures_of(times: dict[tuple[str, ...], float], extras: list[str]) -> dict[str, float]:
+    """Return the figures that have limits."""
+    return {
+        "import in ms": times[IMPORT] - times[BARE],
+        "help in ms": times[HELP],
+        "extras imported": float(len(extras)),
+    }
+
+
+def main() -> int:
+    """Measure, print and check."""
+    parser = parser_of(__doc__)
+    parser.add_argument("--runs", type=int, default=9)
+    options = parser.parse_args()
+    times, extras = shortest(options.runs), imported_extras()
+    rows: list[dict[str, Any]] = [
+        {"command": f"python {' '.join(command)}", "shortest ms": times[command]} for command in times
+    ]
+    print(table(rows))
+    print(f"extras imported: {', '.join(extras) or 'none'}")
+    return finish("startup", rows, figures_of(times, extras), LIMITS, options.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

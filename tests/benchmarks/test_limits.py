@@ -1,0 +1,116 @@
+"""A benchmark that cannot fail proves nothing: each limit is met at its border, and missed right above it."""
+
+import json
+from pathlib import Path
+
+import memory
+import peers
+import processor
+import pytest
+import startup
+import wall
+from shared.limits import Limit, missed
+from shared.report import finish
+
+LIMITS = {
+    "processor": list(processor.LIMITS),
+    "wall": wall.limits_of(wall.CASES),
+    "memory": list(memory.LIMITS),
+    "startup": list(startup.LIMITS),
+    "peers": [limit for run in peers.RUNS for limit in peers.limits_of(run)],
+}
+EACH = [(name, limit) for name, limits in LIMITS.items() for limit in limits]
+
+
+def at_the_border(name: str) -> dict[str, float]:
+    return {limit.figure: limit.most for limit in LIMITS[name]}
+
+
+def reading(
+    number: int, *, wall: float = 1.0, processor: float = 1.0, lost: int = 0, doubled: int = 0
+) -> peers.Reading:
+    return peers.Reading(
+        round=number,
+        wall=wall,
+        processor=processor,
+        before_kib=1000,
+        most_kib=3000,
+        requests=200,
+        at_once=16,
+        lost=lost,
+        doubled=doubled,
+    )
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_figures_at_the_border_pass(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert finish(name, [{"any": 1}], at_the_border(name), LIMITS[name]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["passed"]
+
+
+@pytest.mark.parametrize(("name", "limit"), EACH, ids=[f"{name}: {limit.figure}" for name, limit in EACH])
+def test_a_figure_above_its_limit_fails_and_is_named(
+    name: str, limit: Limit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = at_the_border(name) | {limit.figure: limit.most + 0.01}
+    assert finish(name, [{"any": 1}], figures, LIMITS[name], tmp_path / "result.json") == 1
+    shown = capsys.readouterr()
+    assert f"MISSED: {limit.figure} is" in shown.err
+    told = json.loads(shown.out.splitlines()[-1])
+    assert told == json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert [line.split(" is ")[0] for line in told["missed"]] == [limit.figure]
+
+
+@pytest.mark.parametrize("figures", [{}, {"wall": float("nan")}])
+def test_what_was_not_measured_is_missed(figures: dict[str, float]) -> None:
+    assert missed(figures, [Limit("wall", 1.0, "a reason")])
+
+
+def test_processor_figures_are_medians_of_the_rounds_ratios() -> None:
+    times = {processor.OURS: [1.0, 4.0, 3.0], processor.BY_HAND: [2.0, 2.0, 3.0], processor.FLOOR: [1.0, 1.0, 1.0]}
+    assert processor.figures_of(times, 2) == {"to by hand": 1.0, "to floor": 3.0, "rows amiss": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("received", "chain"),
+    [([], 0), ([5.0], 1), ([5.0, 5.01, 5.09], 1), ([5.2, 5.0, 5.1], 3), ([5.0, 5.05, 5.12, 5.17, 5.3], 3)],
+)
+def test_the_longest_chain_counts_requests_that_waited_for_one_another(received: list[float], chain: int) -> None:
+    assert wall.longest_chain(received, 0.0999) == chain
+
+
+def test_wall_figures_compare_with_the_ideal_and_count_every_lost_row() -> None:
+    case = next(case for case in wall.CASES if case.name == "month of 20000")
+    assert case.ideal == pytest.approx(1.25)
+    runs = [wall.Run(2.5, 240, 9, 0, 0), wall.Run(2.4, 250, 9, 3, 0), wall.Run(9.9, 260, 9, 0, 1)]
+    figures = wall.all_figures([(case, runs)])
+    assert figures == {f"{case.name}: wall": 2.0, f"{case.name}: requests": 1.25, "rows lost": 3, "rows doubled": 1}
+
+
+def test_memory_compares_the_largest_reading_with_the_smallest() -> None:
+    rows = [
+        {"calls": 9, "MB for reading": 31.0, "rows amiss": 0},
+        {"calls": 1, "MB for reading": 11.0, "rows amiss": 1},
+    ]
+    assert memory.figures_of(rows) == {"difference in MB": 20.0, "rows amiss": 1.0}
+
+
+def test_startup_counts_the_import_alone_and_the_help_whole() -> None:
+    times = {startup.BARE: 10.0, startup.IMPORT: 170.0, startup.HELP: 300.0}
+    figures = startup.figures_of(times, ["rich"])
+    assert figures == {"import in ms": 160.0, "help in ms": 300.0, "extras imported": 1.0}
+
+
+def test_peers_compare_each_round_with_ours_of_that_round() -> None:
+    readings = {peer: [reading(0, wall=2.0)] for peer in peers.PEERS}
+    readings[peers.OURS] = [reading(0), reading(1, wall=4.0, doubled=1)]
+    readings[peers.DLT] = [reading(0, wall=0.5), reading(1, wall=2.0)]
+    figures = peers.figures_of({"quiet": readings})
+    assert figures[f"quiet: wall to {peers.DLT}"] == 2.0
+    assert figures[f"quiet: wall to {peers.SERIAL}"] == 0.5
+    assert figures["quiet: rows doubled"] == 1.0
+    assert missed(figures, peers.limits_of("quiet"))
+
+
+def test_peers_count_what_was_there_and_did_not_come_and_what_came_twice() -> None:
+    assert peers.faults_of(["a", "b", "b", "new", "new"], {"a", "b", "c", "d"}) == (2, 2)

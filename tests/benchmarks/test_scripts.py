@@ -1,0 +1,45 @@
+"""The scripts run as they stand, at tiny sizes: what they find is of no use then, but it is found and told."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from shared.by_hand import days_of
+from shared.emulation import emulator
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("processor.py", "--calls", "500", "--rounds", "1"),
+        ("wall.py", "--rounds", "1", "--only", "one day of 300"),
+        ("memory.py", "--calls", "300", "600"),
+        ("startup.py", "--runs", "1"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_script_tells_what_it_found_and_whether_that_will_do(command: tuple[str, ...], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / command[0]), *command[1:], "--json", str(tmp_path / "result.json")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    told = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert done.stdout.splitlines()[-1] == json.dumps(told)
+    assert done.returncode == (1 if told["missed"] else 0), done.stderr
+    assert told["figures"].get("rows amiss", 0) == told["figures"].get("rows lost", 0) == 0
+
+
+def test_the_emulator_tells_what_it_saw_since_it_was_last_asked() -> None:
+    with emulator(10, days=2) as running:
+        assert running.told.calls == 10
+        assert len(days_of(running.told)) == 2
+        assert running.seen().requests == 0
