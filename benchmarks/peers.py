@@ -54,8 +54,8 @@ PEERS: dict[str, tuple[str, int | None]] = {
 }
 """Names of those who compete, the module of each, and how many requests at once it is given."""
 
-COMPARED = (SERIAL, GATHER, DLT)
-"""Whom we must not be behind; the others are shown for information."""
+COMPARED = (SERIAL, f"{GATHER}, 16 at once", DLT)
+"""Whom we must not be behind: those with no more requests at once than we have. The others are for information."""
 
 ONCE = frozenset({SERIAL})
 """Who runs in the first round only."""

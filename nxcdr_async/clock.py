@@ -6,6 +6,7 @@ bounds the difference of the two clocks from both sides, and the bounds of sever
 
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from attrs import define
 
@@ -93,6 +94,7 @@ class ClockEstimate:
             self.trusted = False
 
 
+@lru_cache(maxsize=4)  # many replies come in one second
 def _epoch(date: str) -> float | None:
     try:
         moment = parsedate_to_datetime(date)

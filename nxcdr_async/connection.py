@@ -1,6 +1,7 @@
 """One HTTP exchange with a gateway. The only room that imports aiohttp's client; none of its errors gets out."""
 
 import asyncio
+from typing import Any
 
 import aiohttp
 from attrs import define, field
@@ -30,11 +31,16 @@ class Connection:
         timeout: seconds one exchange may take, from connecting to the last byte.
     """
 
-    http: aiohttp.ClientSession | None
+    http: aiohttp.ClientSession | None = field()
     timeout: float
     _own_http: aiohttp.ClientSession | None = field(default=None, init=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
+
+    @http.validator
+    def _check_http(self, _: Any, http: object) -> None:
+        if not isinstance(http, aiohttp.ClientSession | None):
+            raise ConfigurationError(f"http is of type {type(http).__name__}: give an aiohttp.ClientSession")
 
     @property
     def limits(self) -> list[int]:

@@ -211,14 +211,16 @@ def _exact(value: Decimal | str | float) -> Decimal:
         number = value if isinstance(value, Decimal) else Decimal(str(value).strip())
     except InvalidOperation:
         raise ValueError(f"is {_kind(value)}, not a number") from None
-    if not is_sensible(number):
+    if not are_sensible([number]):
         raise ValueError("is a number out of any sensible range")
     return number
 
 
-def is_sensible(number: Decimal) -> bool:
-    """Tell whether a number is finite and of a size that something real may have."""
-    return number.is_finite() and abs(number.adjusted()) <= _WIDEST_EXPONENT
+def are_sensible(numbers: list[Decimal]) -> bool:
+    """Tell whether numbers are finite and of a size that something real may have."""
+    if not all(map(Decimal.is_finite, numbers)):
+        return False
+    return all(-_WIDEST_EXPONENT <= exponent <= _WIDEST_EXPONENT for exponent in set(map(Decimal.adjusted, numbers)))
 
 
 def _instant(value: Any, naive_zone: tzinfo) -> datetime:

@@ -1,6 +1,7 @@
 """How much is asked of a gateway at once: slots that adapt (AIMD), a pace, and pauses the gateway asks for."""
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,6 +24,12 @@ MOST_CONCURRENCY = 10_000
 
 SHRINK = 0.7
 """What is left of the limit after a congestion event."""
+
+HIGH_LIMIT = 8
+"""A limit from which on one more request that waits is no burden."""
+
+NEWS = 0.2
+"""How much the last request counts in how long one usually takes."""
 
 
 @define(eq=False)
@@ -108,6 +115,7 @@ class Limiter:
         self._interval = 1 / rate if rate else 0.0
         self._now = now
         self._sleep = sleep
+        self._usual_seconds = 0.0
         self._next_start = now()
         self._hold_until = now()
         self._last_cut = float("-inf")
@@ -117,6 +125,16 @@ class Limiter:
     def limit(self) -> int:
         """Requests that may be in flight now."""
         return int(self._limit)
+
+    @property
+    def worthwhile(self) -> int:
+        """Requests worth asking for at once: the limit, or as many as the pace lets start while one is answered.
+
+        A high limit is worth one more, which waits, so that no slot is idle while a reply is taken in.
+        """
+        if not self._interval:
+            return self.limit + 1 if self.limit >= HIGH_LIMIT else self.limit
+        return max(1, min(self.limit, math.ceil(self._usual_seconds / self._interval)))
 
     def lower_ceiling(self, ceiling: int) -> None:
         """Keep the limit at or under what the connections of the line allow."""
@@ -131,10 +149,12 @@ class Limiter:
             await self._wait_for_start()
             self.in_flight += 1
             self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+            slot = Slot(self._now())
             try:
-                yield Slot(self._now())
+                yield slot
             finally:
                 self.in_flight -= 1
+                self._usual_seconds += (self._now() - slot.since - self._usual_seconds) * NEWS
         finally:
             self._places.give_back()
 

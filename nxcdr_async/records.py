@@ -40,8 +40,12 @@ class UnreadRow(Protocol):
     """A row of a reply whose values are checked but not yet converted."""
 
     @property
-    def readers(self) -> "Mapping[str, tuple[str, Callable[[Any, Any], Any], Any]]":
-        """Where the value of each attribute stands in the row, the hook that converts it without fail, and its type."""
+    def readers(self) -> "Mapping[str, tuple[str, type | None, Callable[[Any, Any], Any], Any]]":
+        """Where the value of each attribute stands in the row, and what makes it that of the record.
+
+        Values of the class given, unless empty, are as they should be; others are for the hook, which cannot fail, with
+        the type of the attribute.
+        """
 
 
 class _Record:
@@ -60,12 +64,12 @@ class _Record:
             # Python comes here only for what is in no slot: not read yet, or no attribute at all.
             try:
                 row = _get_row(self)
-                key, convert, kind = row.readers[name]
+                key, plain, convert, kind = row.readers[name]
             except (AttributeError, KeyError):
                 message = f"{type(self).__name__!r} object has no attribute {name!r}"
                 raise AttributeError(message, name=name, obj=self) from None
             value = getattr(row, key)
-            if value is not None:
+            if value is not None and (value.__class__ is not plain or value == ""):
                 value = convert(value, kind)
             _set_slot(self, name, value)
             return value
@@ -78,11 +82,12 @@ _get_row = _Record.__dict__["_row"].__get__
 _set_row = _Record.__dict__["_row"].__set__
 
 
-def unread_record(record_class: type[_RecordT], row: UnreadRow) -> _RecordT:
-    """Return a record that converts the values of a row as they are asked for."""
-    record = _new(record_class)
-    _set_row(record, row)
-    return record
+def unread_records(record_class: type[_RecordT], rows: list[Any]) -> list[_RecordT]:
+    """Return records that convert the values of their rows as they are asked for."""
+    records = [_new(record_class) for _ in rows]
+    for record, row in zip(records, rows, strict=True):
+        _set_row(record, row)
+    return records
 
 
 def unread_row(record: Any) -> Any:
@@ -98,11 +103,12 @@ def read_whole(record: Any) -> None:
     row = unread_row(record)
     if row is None:
         return
-    for name, (key, convert, kind) in row.readers.items():
+    for name, (key, plain, convert, kind) in row.readers.items():
         # The one value that can be changed may have been, so it is left as it is.
         if name != "extra":
             value = getattr(row, key)
-            _set_slot(record, name, value if value is None else convert(value, kind))
+            is_plain = value is None or (value.__class__ is plain and value != "")
+            _set_slot(record, name, value if is_plain else convert(value, kind))
 
 
 @define(frozen=True, kw_only=True)

@@ -37,7 +37,7 @@ BUDGET_PER_REPLY = 0.5
 """Retries earned by each good reply. In a lasting storm the budget is soon spent, and then each retry waits long."""
 
 
-@define
+@define(eq=False)
 class RetryBudget:
     """The retries a whole session may still make after short waits.
 

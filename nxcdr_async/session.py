@@ -6,13 +6,11 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime, tzinfo
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import aiohttp
 import anyio
 from cattrs import Converter
 
-from nxcdr_async.connection import Connection
 from nxcdr_async.convert import UTC_PLUS_8, make_converter, structure_row
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError, RecordError
@@ -32,12 +30,13 @@ from nxcdr_async.pages import (
     bad_row_taker,
     cancel_and_wait,
 )
+from nxcdr_async.plan import WindowPlan
 from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
 from nxcdr_async.regions import Region, checked_gateway
 from nxcdr_async.settings import settings_from
 from nxcdr_async.stats import PaginatorStats, SessionStats
 from nxcdr_async.transport import Transport, known_gateways
-from nxcdr_async.windows import WindowPlan, check_offset, window_of
+from nxcdr_async.windows import check_offset, window_of
 from nxcdr_async.wire import (
     CALLS,
     DID,
@@ -53,16 +52,19 @@ from nxcdr_async.wire import (
     order_parameters,
 )
 
+if TYPE_CHECKING:
+    import aiohttp
+
 RecordT = TypeVar("RecordT")
 
 LONGEST_TIMEOUT = 86_400.0
 """Seconds; an attempt that may take longer has no timeout worth the name."""
 
-ROWS_A_WINDOW = 1_000
-"""Calls a window should hold at most: at 100 a page, the short page at its end is about a twentieth of its requests."""
+ROWS_A_WINDOW = 4_000
+"""Calls a window should hold: at 100 a page, the short page at its end costs little, and memory holds some windows."""
 
-FEWEST_ROWS_A_WINDOW = 200
-"""Calls below which a narrower window would waste more requests than it saves time."""
+ROWS_AT_ONCE = 10_000
+"""Calls up to which a range is read as one window, which takes the fewest round trips."""
 
 ROWS_A_LIST = 60
 """Flash calls a window should hold: safely under the hundred its answer is cut off at."""
@@ -106,7 +108,7 @@ class CdrSession:
         rate: float | None = None,
         timeout: float = 30.0,
         naive_zone: tzinfo = UTC_PLUS_8,
-        http: aiohttp.ClientSession | None = None,
+        http: "aiohttp.ClientSession | None" = None,
     ) -> None:
         self.region = Region.named(region)
         self.naive_zone = _checked(naive_zone, tzinfo, "naive_zone", "a tzinfo such as ZoneInfo('Asia/Shanghai')")
@@ -116,11 +118,11 @@ class CdrSession:
             raise ConfigurationError(
                 f"timeout is {timeout!r}: give the seconds of one attempt, above 0 and below a day"
             )
+        # aiohttp takes as long to import as all else together, so whoever needs no session is spared it.
+        from nxcdr_async.connection import Connection  # noqa: PLC0415
+
         self._limiter = Limiter(concurrency=concurrency, rate=rate)
-        self._connection = Connection(
-            http=_checked(http, aiohttp.ClientSession | None, "http", "an aiohttp.ClientSession"),
-            timeout=timeout,
-        )
+        self._connection = Connection(http=http, timeout=timeout)
         for limit in self._connection.limits:
             self._limiter.lower_ceiling(limit)
         self._transport = Transport(
@@ -199,19 +201,18 @@ class CdrSession:
         window = window_of(start, end)
         self._transport.need_credentials()
         rows = self._typed_rows(CALLS)
-        structurer = self._structurer(rows.record, on_bad_row, bad_row_callback)
+        structurer = self._structurer(CALLS, rows.record, on_bad_row, bad_row_callback)
         source = WindowedPages(
-            plan=WindowPlan(window, most_rows=ROWS_A_WINDOW, fewest_rows=FEWEST_ROWS_A_WINDOW),
-            reader=PageReader(partial(self._transport.ask, CALLS, read_typed=rows.page), structurer.stats),
+            plan=WindowPlan(window, most_rows=ROWS_A_WINDOW, most_at_once=ROWS_AT_ONCE),
+            reader=PageReader(partial(self._transport.ask, CALLS, read_typed=rows.reading()), structurer.stats),
             parameters=partial(query.page, size=CALLS.page_size),
             structurer=structurer,
-            moment=CALLS.moment,
-            end_time=CALLS.end_time,
+            end_ms=CALLS.end_ms,
             row_key=CALLS.row_key,
             page_size=self._page_sizes[CALLS.name],
             stats=structurer.stats,
         )
-        return self._paginator(CALLS, source, structurer.stats)
+        return self._paginator(CALLS, source, rows.records, structurer.stats)
 
     async def calls_by_order(self, order_id: str, *, tenant_id: int) -> list[CallRecord]:
         """Read the calls of one order of yours (cdr/queryByOrderId), sorted by start time.
@@ -226,7 +227,7 @@ class CdrSession:
         parameters = order_parameters(order_id, tenant_id)
         self._transport.need_credentials()
         rows = self._typed_rows(ORDER)
-        ask = partial(self._transport.ask, ORDER, read_typed=rows.page)
+        ask = partial(self._transport.ask, ORDER, read_typed=rows.reading())
         page = await PageReader(ask, PaginatorStats()).page(parameters, f"order {order_id!r}")
         calls: dict[str, CallRecord] = {}
         for call in map(rows.record, page.rows):
@@ -261,7 +262,7 @@ class CdrSession:
         query = DidQuery(did_number=did_number, call_number=call_number, direction=direction)
         first, last = checked_days(first_day, last_day)
         self._transport.need_credentials()
-        structurer = self._structurer(self._structure(DID), on_bad_row, bad_row_callback)
+        structurer = self._structurer(DID, self._structure(DID), on_bad_row, bad_row_callback)
         source = CountedPages(
             first_day=first,
             last_day=last,
@@ -269,12 +270,11 @@ class CdrSession:
             reader=PageReader(partial(self.ask_page, DID), structurer.stats),
             parameters=partial(query.page, size=DID.page_size),
             structurer=structurer,
-            moment=DID.moment,
             row_key=DID.row_key,
             page_size=DID.page_size,
             stats=structurer.stats,
         )
-        return self._paginator(DID, source, structurer.stats)
+        return self._paginator(DID, source, _records, structurer.stats)
 
     def flash_calls(
         self,
@@ -302,18 +302,17 @@ class CdrSession:
         window = window_of(start, end)
         check_offset(self.naive_zone, window)
         self._transport.need_flash_app()
-        structurer = self._structurer(self._structure(FLASH), on_bad_row, bad_row_callback)
+        structurer = self._structurer(FLASH, self._structure(FLASH), on_bad_row, bad_row_callback)
         source = CappedList(
-            plan=WindowPlan(window, most_rows=ROWS_A_LIST, fewest_rows=ROWS_A_LIST),
+            plan=WindowPlan(window, most_rows=ROWS_A_LIST, most_at_once=ROWS_A_LIST),
             reader=PageReader(partial(self.ask_page, FLASH), structurer.stats),
             parameters=partial(flash_parameters, zone=self.naive_zone),
             structurer=structurer,
-            moment=FLASH.moment,
             row_key=FLASH.row_key,
             page_size=self._page_sizes[FLASH.name],
             stats=structurer.stats,
         )
-        return self._paginator(FLASH, source, structurer.stats)
+        return self._paginator(FLASH, source, _records, structurer.stats)
 
     async def ask_page(self, endpoint: Endpoint[Any], parameters: Mapping[str, Any]) -> Page:
         """Ask one question of an API and return the raw rows of its answer.
@@ -359,22 +358,37 @@ class CdrSession:
 
     def _structurer(
         self,
+        endpoint: Endpoint[RecordT],
         structure: Callable[[Any], RecordT],
         on_bad_row: OnBadRow,
         bad_row_callback: Callable[[RecordError], object] | None,
     ) -> RowStructurer[RecordT]:
-        return RowStructurer(structure, bad_row_taker(on_bad_row, bad_row_callback), PaginatorStats())
+        return RowStructurer(
+            structure=structure,
+            start_ms=endpoint.start_ms,
+            identity=endpoint.identity,
+            on_bad_row=bad_row_taker(on_bad_row, bad_row_callback),
+            stats=PaginatorStats(),
+        )
 
     def _paginator(
-        self, endpoint: Endpoint[RecordT], source: Source[RecordT], stats: PaginatorStats
+        self,
+        endpoint: Endpoint[RecordT],
+        source: Source,
+        finish: Callable[[list[Any]], list[RecordT]],
+        stats: PaginatorStats,
     ) -> Paginator[RecordT]:
         limiter = self._limiter
-        sequencer = Sequencer(endpoint.moment, endpoint.identity, endpoint.end_time)
-        return Paginator(Pump(source, sequencer, readers=lambda: limiter.limit, stats=stats), self._own)
+        sequencer = Sequencer(endpoint.end_ms)
+        return Paginator(Pump(source, sequencer, finish, readers=lambda: limiter.worthwhile, stats=stats), self._own)
 
     def _own(self, task: "asyncio.Task[None]") -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _records(calls: list[Any]) -> list[Any]:
+    return [call.record for call in calls]
 
 
 def _checked(value: Any, kind: Any, name: str, wanted: str) -> Any:

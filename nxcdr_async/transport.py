@@ -4,13 +4,12 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from attrs import define, field
 
 from nxcdr_async.clock import ClockEstimate
-from nxcdr_async.connection import Connection
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import (
     ClockSkewError,
@@ -19,7 +18,7 @@ from nxcdr_async.errors import (
     NxcdrError,
     ThrottledError,
 )
-from nxcdr_async.limiter import Limiter
+from nxcdr_async.limiter import Limiter, Slot
 from nxcdr_async.regions import Region
 from nxcdr_async.retry import (
     MOST_ATTEMPTS,
@@ -42,10 +41,13 @@ from nxcdr_async.wire import (
     signed_request,
 )
 
+if TYPE_CHECKING:
+    from nxcdr_async.connection import Connection
+
 _log = logging.getLogger("nxcdr_async")
 
 
-@define
+@define(eq=False)
 class _Counts:
     requests: int = 0
     retries: int = 0
@@ -98,7 +100,7 @@ class Transport:
 
     gateways: Mapping[GatewayKind, KnownGateway]
     limiter: Limiter
-    connection: Connection
+    connection: "Connection"
     credentials: Credentials | None
     flash_app: FlashApp | None
     now: Callable[[], float] = field(factory=steady_clock)
@@ -194,18 +196,21 @@ class Transport:
         gateway: KnownGateway,
         read_typed: ReadTyped | None,
     ) -> Page:
-        async with self.limiter.slot() as slot:
-            # Signed only now that it will be sent at once: no queue can age the timestamp.
-            correction = gateway.clock.correction
-            sent = self.now()
-            request = self._build(endpoint, parameters, sent + correction)
-            try:
+        slot: Slot | None = None
+        try:
+            async with self.limiter.slot() as slot:
+                # Signed only now that it will be sent at once: no queue can age the timestamp.
+                correction = gateway.clock.correction
+                sent = self.now()
+                request = self._build(endpoint, parameters, sent + correction)
                 reply = await self.connection.send(gateway.url, request)
-                return self._read(endpoint, gateway, reply, read_typed, sent=sent, correction=correction)
-            except NxcdrError as fault:
-                if is_congestion(fault):
-                    self.limiter.congested(slot)
-                raise
+                received = self.now()
+            # The slot is free again before the reply is read, so that the next request need not wait for that.
+            return self._read(endpoint, gateway, reply, read_typed, sent=sent, received=received, correction=correction)
+        except NxcdrError as fault:
+            if slot is not None and is_congestion(fault):
+                self.limiter.congested(slot)
+            raise
 
     def _build(self, endpoint: Endpoint[Any], parameters: Mapping[str, Any], moment: float) -> Request:
         self._counts.requests += 1
@@ -223,9 +228,9 @@ class Transport:
         read_typed: ReadTyped | None,
         *,
         sent: float,
+        received: float,
         correction: float,
     ) -> Page:
-        received = self.now()
         _log.debug("%s: HTTP %d after %.0f ms", endpoint.name, reply.status, (received - sent) * 1000)
         date, age = reply.headers.get("date"), reply.headers.get("age")
         gateway.clock.observe(sent=sent, received=received, date=date, age=age)

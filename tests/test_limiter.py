@@ -361,3 +361,71 @@ async def test_a_place_given_in_the_step_in_which_its_taker_is_cancelled_goes_to
     await asyncio.wait_for(second, 5)
     assert order == ["second"]
     assert limiter.in_flight == 0
+
+
+async def use_for(limiter: Limiter, time: FakeTime, seconds: float) -> None:
+    async with limiter.slot():
+        time.now += seconds
+
+
+async def test_without_a_rate_as_many_are_worth_it_as_the_limit_lets_in(time: FakeTime) -> None:
+    limiter = limiter_with(time, concurrency=12)
+    before = limiter.worthwhile
+    # One more may wait, so that no slot is idle while a reply is taken in.
+    assert before in {12, 13}
+    await use_for(limiter, time, 5)
+    assert limiter.worthwhile == before
+
+
+async def test_a_cut_limit_makes_fewer_worth_it(time: FakeTime) -> None:
+    limiter = limiter_with(time, concurrency=10)
+    time.now = 5.0
+    limiter.congested(Slot(4.0))
+    assert limiter.worthwhile == int(10 * SHRINK)
+
+
+async def test_with_a_rate_one_is_worth_it_until_it_is_known_how_long_one_takes(time: FakeTime) -> None:
+    assert limiter_with(time, concurrency=12, rate=100).worthwhile == 1
+
+
+@pytest.mark.parametrize(("seconds", "rate", "worthwhile"), [(0.1, 5, 1), (1.0, 5, 5), (0.5, 5, 3), (60.0, 5, 12)])
+async def test_with_a_rate_as_many_are_worth_it_as_start_while_one_is_answered(
+    time: FakeTime, seconds: float, rate: float, worthwhile: int
+) -> None:
+    limiter = limiter_with(time, concurrency=12, rate=rate)
+    for _ in range(100):
+        time.now += 1
+        await use_for(limiter, time, seconds - 1e-9)
+    assert limiter.worthwhile == worthwhile
+
+
+async def test_what_one_request_takes_counts_a_little_at_a_time(time: FakeTime) -> None:
+    limiter = limiter_with(time, concurrency=100, rate=10)
+    for _ in range(100):
+        time.now += 1
+        await use_for(limiter, time, 1 - 1e-9)
+    assert limiter.worthwhile == 10
+    time.now += 1
+    await use_for(limiter, time, 6)
+    assert limiter.worthwhile == 20
+
+
+async def test_the_wait_for_the_pace_is_no_part_of_how_long_one_takes(time: FakeTime) -> None:
+    async with users_of(limiter_with(time, concurrency=8, rate=1), time) as users:
+        users.add(8)
+        for done in users.done:
+            done.set()
+        await time.run_until(20)
+        assert users.limiter.worthwhile == 1
+
+
+@given(st.lists(st.floats(0, 1000), max_size=30), st.floats(0.01, 1000), st.integers(1, 100))
+async def test_what_is_worth_it_is_at_least_one_and_at_most_the_limit(
+    taken: list[float], rate: float, concurrency: int
+) -> None:
+    time = FakeTime()
+    limiter = limiter_with(time, concurrency=concurrency, rate=rate)
+    for seconds in taken:
+        time.now += 1 / rate
+        await use_for(limiter, time, seconds)
+        assert 1 <= limiter.worthwhile <= limiter.limit

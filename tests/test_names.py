@@ -60,7 +60,7 @@ def test_every_public_name_is_there_and_sorted() -> None:
                 "(region: Region | str = Region.HK, credentials: Credentials | None = None, *, "
                 "flash_app: FlashApp | None = None, gateway: str | None = None, concurrency: int | None = None, "
                 f"rate: float | None = None, timeout: float = 30.0, naive_zone: tzinfo = {UTC_PLUS_8}, "
-                "http: ClientSession | None = None) -> None"
+                "http: 'aiohttp.ClientSession | None' = None) -> None"
             ),
         ),
         (CdrSession.from_env, "(**overrides: Any) -> Self"),
@@ -163,7 +163,7 @@ def test_exactly_these_regions_are_known() -> None:
             SessionStats,
             "requests retries throttled clock_refusals in_flight peak_in_flight limit clock_skew",
         ),
-        (PaginatorStats, "pages windows splits records duplicates bad_rows out_of_order"),
+        (PaginatorStats, "pages windows splits rereads records duplicates bad_rows out_of_order"),
     ],
 )
 def test_a_record_has_exactly_these_fields(record_class: type[Any], names: str) -> None:

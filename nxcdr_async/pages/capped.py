@@ -2,21 +2,30 @@
 
 from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any
 
 from attrs import define, field
 
 from nxcdr_async.errors import SaturatedSecondError
-from nxcdr_async.pages.source import PageReader, PageSize, ReadResult, RowStructurer, Split, in_words
+from nxcdr_async.pages.source import (
+    OneStep,
+    Outcome,
+    PageReader,
+    PageSize,
+    ReadResult,
+    RowStructurer,
+    Split,
+    in_words,
+)
+from nxcdr_async.plan import Seen, WindowPlan
 from nxcdr_async.stats import PaginatorStats
-from nxcdr_async.windows import Window, WindowPlan
-from nxcdr_async.wire import Page
-
-RecordT = TypeVar("RecordT")
+from nxcdr_async.windows import Window
+from nxcdr_async.wire import Dated, Page
 
 
-@define
-class CappedList(Generic[RecordT]):
+@define(eq=False)
+class CappedList:
     """Reads an API that answers with the first rows of a range, and has neither pages nor a total.
 
     A range is split until its answer is not full. Where even one second is full, narrower bounds are tried, and then
@@ -27,7 +36,6 @@ class CappedList(Generic[RecordT]):
         reader: asks for answers.
         parameters: of the request for what lies between two seconds.
         structurer: turns rows into records.
-        moment: the time of a record.
         row_key: the id of a raw row, None without one.
         page_size: how many rows fill an answer.
         stats: where windows and splits are counted.
@@ -36,37 +44,41 @@ class CappedList(Generic[RecordT]):
     plan: WindowPlan
     reader: PageReader
     parameters: Callable[[int, int], Mapping[str, str]]
-    structurer: RowStructurer[RecordT]
-    moment: Callable[[RecordT], datetime]
+    structurer: RowStructurer[Any]
     row_key: Callable[[Any], Hashable]
     page_size: PageSize
     stats: PaginatorStats
     _start_is_inclusive: bool = field(default=False, init=False)
     _end_is_inclusive: bool = field(default=False, init=False)
 
-    def next(self, *, readers: int) -> Window | None:
+    def next(self) -> Window | None:
         """Cut the next window."""
-        return self.plan.next(readers=readers)
+        return self.plan.next()
 
-    async def read(self, window: Window) -> ReadResult[RecordT] | Split:
+    def open(self, window: Window) -> OneStep:
+        """Begin to read a window."""
+        return OneStep(partial(self._read, window))
+
+    async def _read(self, window: Window) -> Outcome:
         """Read a window with one question, or find that it must be split."""
-        records: list[RecordT] = []
+        records: list[Dated] = []
         try:
             is_full = await self._ask(window, window.bounds, records)
-            starts = [self._seconds(record) for record in records]
+            starts = [dated.start_ms / 1000 for dated in records]
             if not is_full:
                 self.stats.windows += 1
-                self.plan.density.learn(window, starts)
+                self.plan.learn(window, starts)
                 return ReadResult(records)
             if window.seconds > 1:
                 self.stats.splits += 1
-                rows = max(self.plan.estimate(window, starts), 2.0 * self.page_size.rows)
+                seen = Seen(len(starts), min(starts), max(starts))
+                rows = max(self.plan.estimate(window, seen), 2.0 * self.page_size.rows)
                 return Split(self.plan.split(window, starts, rows))
             return ReadResult(await self._read_second(window, records))
         except Exception as error:  # noqa: BLE001 - handed on with the records before it, and raised by the paginator
             return ReadResult(records, error)
 
-    async def _read_second(self, window: Window, seen: list[RecordT]) -> list[RecordT]:
+    async def _read_second(self, window: Window, seen: list[Dated]) -> list[Dated]:
         """Read one second by narrower bounds, as its neighbours may have filled the answer.
 
         Which bounds hold the whole second depends on whether the ends of a range count, which no document says. It is
@@ -75,7 +87,7 @@ class CappedList(Generic[RecordT]):
         second = window.start
         known = self._of_second(seen, second)
         for start, end in ((second, second + 1), (second - 1, second), (second, second)):
-            found: list[RecordT] = []
+            found: list[Dated] = []
             is_full = await self._ask(window, (start, end), found)
             held = self._of_second(found, second)
             holds_second = (start < second or self._start_is_inclusive) and (end > second or self._end_is_inclusive)
@@ -91,20 +103,20 @@ class CappedList(Generic[RecordT]):
             second=moment,
         )
 
-    async def _ask(self, window: Window, bounds: tuple[int, int], records: list[RecordT]) -> bool:
+    async def _ask(self, window: Window, bounds: tuple[int, int], records: list[Dated]) -> bool:
         """Add what the list has between two seconds to `records`; tell whether the answer was full."""
         start, end = bounds
         what = in_words(window)
         ask = self.reader.page_with_rows if self.plan.expects_calls(window) else self.reader.page
         page = await ask(self.parameters(start, end), what)
-        records.extend(self.structurer.records(page.rows))
+        self.structurer.add(page, records)
         if await self._is_cut_off(page, records, bounds, what):
             return True
         self._start_is_inclusive = self._start_is_inclusive or bool(self._of_second(records, start))
         self._end_is_inclusive = self._end_is_inclusive or bool(self._of_second(records, end))
         return self.page_size.is_full(len(page.rows))
 
-    async def _is_cut_off(self, page: Page, records: list[RecordT], bounds: tuple[int, int], what: str) -> bool:
+    async def _is_cut_off(self, page: Page, records: list[Dated], bounds: tuple[int, int], what: str) -> bool:
         """Look behind a short answer, as the vendor tells to: from the time of its last row on.
 
         More rows mean that the gateway caps its answers lower than documented, unless the same question now has a
@@ -114,7 +126,7 @@ class CappedList(Generic[RecordT]):
         if not self.page_size.is_doubtful(came) or not records:
             return False
         start, end = bounds
-        last = min(end, max(start, int(max(map(self._seconds, records)))))
+        last = min(end, max(start, int(max(dated.start_ms for dated in records) // 1000)))
         beyond = await self.reader.page(self.parameters(last, end), what)
         known = {self.row_key(row) for row in page.rows}
         if all(self.row_key(row) in known for row in beyond.rows):
@@ -122,11 +134,8 @@ class CappedList(Generic[RecordT]):
             return False
         again = await self.reader.page(self.parameters(start, end), what)
         self.page_size.learn(came, more_behind=len(again.rows) <= came)
-        records.extend(self.structurer.records(again.rows))
+        self.structurer.add(again, records)
         return self.page_size.is_full(came)
 
-    def _of_second(self, records: list[RecordT], second: int) -> list[RecordT]:
-        return [record for record in records if int(self._seconds(record)) == second]
-
-    def _seconds(self, record: RecordT) -> float:
-        return self.moment(record).timestamp()
+    def _of_second(self, records: list[Dated], second: int) -> list[Dated]:
+        return [dated for dated in records if dated.start_ms // 1000 == second]

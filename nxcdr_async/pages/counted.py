@@ -2,25 +2,24 @@
 
 from collections.abc import Callable, Hashable, Mapping
 from datetime import date, datetime, timedelta, tzinfo
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any
 
 import anyio
 from attrs import define, field
 
 from nxcdr_async.errors import IncompleteError
-from nxcdr_async.pages.source import MOST_PAGES, PageReader, ReadResult, RowStructurer, Split
+from nxcdr_async.pages.source import MOST_PAGES, OneStep, Outcome, PageReader, ReadResult, RowStructurer
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window
-from nxcdr_async.wire import Page
-
-RecordT = TypeVar("RecordT")
+from nxcdr_async.wire import Dated, Page
 
 MOST_REREADINGS = 3
 """How often a day is read again, its pages in order, before its contradictions are an error."""
 
 
-@define
-class CountedPages(Generic[RecordT]):
+@define(eq=False)
+class CountedPages:
     """Reads an API that tells after its first page how many rows a day has: days and their pages side by side.
 
     A day is proven when every page tells the same total, that many rows came, and no id came twice. If rows arrived
@@ -33,7 +32,6 @@ class CountedPages(Generic[RecordT]):
         reader: asks for pages.
         parameters: of the request for a page of a day.
         structurer: turns rows into records.
-        moment: the time of a record.
         row_key: the id of a raw row, None without one.
         page_size: the rows asked for at once.
         stats: where days are counted, as windows.
@@ -44,14 +42,13 @@ class CountedPages(Generic[RecordT]):
     zone: tzinfo
     reader: PageReader
     parameters: Callable[[date, int], Mapping[str, Any]]
-    structurer: RowStructurer[RecordT]
-    moment: Callable[[RecordT], datetime]
+    structurer: RowStructurer[Any]
     row_key: Callable[[Any], Hashable]
     page_size: int
     stats: PaginatorStats
     _days: int = field(default=0, init=False)
 
-    def next(self, *, readers: int) -> Window | None:  # noqa: ARG002 - a day is a day, however many are read at once
+    def next(self) -> Window | None:
         """Take the next day."""
         day = self.first_day + timedelta(days=self._days)
         if day > self.last_day:
@@ -60,7 +57,11 @@ class CountedPages(Generic[RecordT]):
         start, end = (datetime(*each.timetuple()[:3], tzinfo=self.zone) for each in (day, day + timedelta(days=1)))
         return Window(int(start.timestamp()), int(end.timestamp()))
 
-    async def read(self, window: Window) -> ReadResult[RecordT] | Split:
+    def open(self, window: Window) -> OneStep:
+        """Begin to read a day."""
+        return OneStep(partial(self._read, window))
+
+    async def _read(self, window: Window) -> Outcome:
         """Read the pages of a day."""
         day = datetime.fromtimestamp(window.start, self.zone).date()
         pages: dict[int, Page] = {}
@@ -150,23 +151,23 @@ class CountedPages(Generic[RecordT]):
         known = [key for key in keys if key is not None]
         return len(set(known)) + len(keys) - len(known), len(keys)
 
-    def _result(self, day: date, pages: dict[int, Page], error: Exception | None = None) -> ReadResult[RecordT]:
-        records: list[RecordT] = []
+    def _result(self, day: date, pages: dict[int, Page], error: Exception | None = None) -> ReadResult:
+        records: list[Dated] = []
         try:
             for number in sorted(pages):
-                records.extend(self.structurer.records(pages[number].rows))
+                self.structurer.add(pages[number], records)
             self._check_inside(day, records)
         except Exception as fault:  # noqa: BLE001 - a bad row, an error of the user's callback, an ignored date: likewise
             return ReadResult(records, error or fault)
         return ReadResult(records, error)
 
-    def _check_inside(self, day: date, records: list[RecordT]) -> None:
+    def _check_inside(self, day: date, records: list[Dated]) -> None:
         """Notice a gateway that ignores the date.
 
         Raises:
             IncompleteError: most calls start over a day outside of it.
         """
-        days = (self.moment(record).astimezone(self.zone).date() for record in records)
+        days = (datetime.fromtimestamp(dated.start_ms / 1000, self.zone).date() for dated in records)
         outside = sum(1 for other in days if abs(other - day) > timedelta(days=1))
         if outside * 2 > len(records):
             raise IncompleteError(f"{day}: {outside} of {len(records)} calls are of other days: the date is ignored")

@@ -7,7 +7,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Generic, TypeVar
 
 import anyio
@@ -16,11 +15,21 @@ from attrs import define, field
 
 from nxcdr_async.errors import NxcdrError, TransportError
 from nxcdr_async.pages.sequencer import Sequencer
-from nxcdr_async.pages.source import ReadResult, Source, Split
+from nxcdr_async.pages.source import Outcome, Reading, ReadResult, Source, Split, Step
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window
+from nxcdr_async.wire import Dated
 
 RecordT = TypeVar("RecordT")
+
+LARGEST_BATCH = 500
+"""Records that are made and handed over at once: few enough to stay in the processor's caches until they are read."""
+
+FEWEST_WINDOWS = 4
+"""Windows that are held at once, read or being read, however few requests may be in flight or many calls they hold."""
+
+MOST_CALLS = 16_000
+"""Calls held at once, read or to come, beyond which no more windows are opened: some 20 MB."""
 
 
 class Mailbox(Generic[RecordT]):
@@ -62,12 +71,19 @@ class Mailbox(Generic[RecordT]):
 
 
 @define(eq=False)
-class _Errand(Generic[RecordT]):
-    """A window on its way: waiting, being read, or read."""
+class _Errand:
+    """A window on its way: waiting to be opened, being read, or read."""
 
     window: Window
-    is_under_way: bool = False
-    result: ReadResult[RecordT] | None = None
+    reading: Reading | None = None
+    fault: Exception | None = None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the reading ended; None while it is not over."""
+        if self.fault is not None:
+            return ReadResult([], self.fault)
+        return self.reading.outcome if self.reading is not None else None
 
 
 @define(eq=False)
@@ -77,21 +93,24 @@ class Pump(Generic[RecordT]):
     Attributes:
         source: what is read.
         sequencer: puts the records in order.
-        readers: how many windows are worth reading at once, which may change while it runs.
+        finish: makes records of calls.
+        readers: how many steps are worth doing at once, which may change while it runs.
         stats: where records are counted.
         mailbox: where batches of records go.
         error: what ended the pump early, to be raised after the last batch.
         is_finished: whether the source was read to its end.
     """
 
-    source: Source[RecordT]
-    sequencer: Sequencer[RecordT]
+    source: Source
+    sequencer: Sequencer
+    finish: Callable[[list[Dated]], list[RecordT]]
     readers: Callable[[], int]
     stats: PaginatorStats
     mailbox: Mailbox[RecordT] = field(factory=Mailbox, init=False)
     error: Exception | None = field(default=None, init=False)
     is_finished: bool = field(default=False, init=False)
-    _errands: list[_Errand[RecordT]] = field(factory=list, init=False)
+    _errands: list[_Errand] = field(factory=list, init=False)
+    _under_way: int = field(default=0, init=False)
     _progress: asyncio.Event = field(factory=asyncio.Event, init=False)
 
     async def run(self) -> None:
@@ -109,70 +128,92 @@ class Pump(Generic[RecordT]):
 
     async def _deliver_all(self, workers: TaskGroup) -> Exception | None:
         while True:
-            self._start_reading(workers)
+            self._start_steps(workers)
             if not self._errands:
                 await self._deliver(self.sequencer.flush())
                 return None
             first = self._errands[0]
-            if first.result is None:
+            outcome = first.outcome
+            if not isinstance(outcome, ReadResult):
                 self._progress.clear()
                 await self._progress.wait()
                 continue
             del self._errands[0]
-            start, end = (datetime.fromtimestamp(edge, UTC) for edge in (first.window.start, first.window.end))
-            ready = self.sequencer.push(first.result.records, start=start, end=end)
-            if first.result.error is not None:
+            ready = self.sequencer.push(outcome.records, first.window)
+            if outcome.error is not None:
                 await self._deliver(ready + self.sequencer.flush())
-                if isinstance(first.result.error, NxcdrError):
-                    first.result.error.complete_until = start
-                return first.result.error
+                if isinstance(outcome.error, NxcdrError):
+                    outcome.error.complete_until = datetime.fromtimestamp(first.window.start, UTC)
+                return outcome.error
             await self._deliver(ready)
 
-    def _start_reading(self, workers: TaskGroup) -> None:
-        """Keep as many windows being read as are worth it, the earliest first, and as many again read ahead of need."""
-        readers = self.readers()
-        under_way = sum(errand.is_under_way for errand in self._errands)
-        for errand in islice(self._errands, 2 * readers):
-            if under_way >= readers:
+    def _start_steps(self, workers: TaskGroup) -> None:
+        """Keep as many steps under way as are worth it."""
+        while self._under_way < self.readers():
+            chosen = self._next_step()
+            if chosen is None:
                 return
-            if not errand.is_under_way and errand.result is None:
-                self._start(errand, workers)
-                under_way += 1
-        while under_way < readers and len(self._errands) < 2 * readers:
-            window = self.source.next(readers=readers)
-            if window is None:
-                return
-            self._errands.append(_Errand(window))
-            self._start(self._errands[-1], workers)
-            under_way += 1
+            self._under_way += 1
+            workers.start_soon(self._work, *chosen, workers)
 
-    def _start(self, errand: _Errand[RecordT], workers: TaskGroup) -> None:
-        errand.is_under_way = True
-        workers.start_soon(self._read, errand, workers)
+    def _next_step(self) -> tuple[_Errand, Step] | None:
+        """Choose what to do next: for the earliest window that has a step, then for a new one; guesses last."""
+        for errand in self._errands:
+            if errand.outcome is None and (step := self._opened(errand).next_step()):
+                return errand, step
+        if (new := self._new_errand()) and (step := self._opened(new).next_step()):
+            return new, step
+        for errand in self._errands:
+            if errand.outcome is None and (guess := self._opened(errand).next_guess()):
+                return errand, guess
+        return None
 
-    async def _read(self, errand: _Errand[RecordT], workers: TaskGroup) -> None:
-        result: ReadResult[RecordT] | Split
+    def _opened(self, errand: _Errand) -> Reading:
+        if errand.reading is None:
+            errand.reading = self.source.open(errand.window)
+        return errand.reading
+
+    def _new_errand(self) -> _Errand | None:
+        """Cut one more window, unless memory has enough to hold already."""
+        held = len(self._errands)
+        if held >= max(FEWEST_WINDOWS, self.readers()):
+            return None
+        if held >= FEWEST_WINDOWS and sum(self._opened(errand).size for errand in self._errands) >= MOST_CALLS:
+            return None
+        window = self.source.next()
+        if window is None:
+            return None
+        self._errands.append(_Errand(window))
+        return self._errands[-1]
+
+    async def _work(self, errand: _Errand, step: Step, workers: TaskGroup) -> None:
+        """Do one step after the other, and have others do what can be done besides."""
+        following: tuple[_Errand, Step] | None = errand, step
+        while following is not None:
+            await self._do(*following, workers)
+            self._start_steps(workers)
+            following = self._next_step() if self._under_way <= self.readers() else None
+        self._under_way -= 1
+
+    async def _do(self, errand: _Errand, step: Step, workers: TaskGroup) -> None:
         try:
-            result = await self.source.read(errand.window)
+            await step()
         except asyncio.CancelledError:  # noqa: ASYNC103 - raised again if it is ours
             if workers.cancel_scope.cancel_called:
                 raise
             # Not ours: were it let through, the group would take it for its own and end as if all were read.
-            fault = TransportError("a request was cancelled from outside; was its client session closed?")
-            result = ReadResult([], fault)
+            errand.fault = TransportError("a request was cancelled from outside; was its client session closed?")
         except Exception as error:  # noqa: BLE001 - raised by the paginator when its turn comes
-            result = ReadResult([], error)
-        errand.is_under_way = False
-        if isinstance(result, Split):
+            errand.fault = error
+        if isinstance(errand.outcome, Split) and errand in self._errands:
             place = self._errands.index(errand)
-            self._errands[place : place + 1] = [_Errand(part) for part in result.parts]
-        else:
-            errand.result = result
+            self._errands[place : place + 1] = [_Errand(part) for part in errand.outcome.parts]
         self._progress.set()
 
-    async def _deliver(self, records: list[RecordT]) -> None:
+    async def _deliver(self, found: list[Dated]) -> None:
         self.stats.duplicates = self.sequencer.duplicates
         self.stats.out_of_order = self.sequencer.out_of_order
-        if records:
+        for first in range(0, len(found), LARGEST_BATCH):
+            records = self.finish(found[first : first + LARGEST_BATCH])
             self.stats.records += len(records)
             await self.mailbox.put(records)

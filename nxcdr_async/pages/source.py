@@ -1,6 +1,6 @@
 """What a paginator reads: a source that cuts its range into windows, in order of time, and reads one at a time."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -9,13 +9,15 @@ from attrs import define, field
 from nxcdr_async.errors import ConfigurationError, NxcdrError, RecordError
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window
-from nxcdr_async.wire import Page
+from nxcdr_async.wire import Dated, DatedRecord, Page
 
 RecordT = TypeVar("RecordT")
-RecordT_co = TypeVar("RecordT_co", covariant=True)
 
 Ask = Callable[[Mapping[str, Any]], Awaitable[Page]]
 """All a source needs of the world: the parameters of a question to the page that answers it."""
+
+Step = Callable[[], Awaitable[None]]
+"""Something to do for a window that takes one of the places worth having at once; mostly one question."""
 
 OnBadRow = Literal["raise", "skip"]
 
@@ -24,10 +26,10 @@ MOST_PAGES = 2_000
 
 
 @define(frozen=True)
-class ReadResult(Generic[RecordT_co]):
+class ReadResult:
     """A window that was read: its records, and the error that kept it from its end, if any."""
 
-    records: list[RecordT_co]
+    records: list[Dated]
     error: Exception | None = None
 
 
@@ -38,21 +40,67 @@ class Split:
     parts: list[Window]
 
 
-class Source(Protocol[RecordT_co]):
+Outcome = ReadResult | Split
+"""How the reading of a window ends."""
+
+
+class Reading(Protocol):
+    """A window while it is read."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; None while it is not over."""
+
+    @property
+    def size(self) -> float:
+        """Calls it holds, or is going to hold."""
+
+    def next_step(self) -> Step | None:
+        """Give what is to do next; None if that hangs on steps that were given already."""
+
+    def next_guess(self) -> Step | None:
+        """Give what will probably be to do soon; worth a try only while there is nothing else to do."""
+
+
+@define(eq=False)
+class OneStep:
+    """The reading of a window that is one step."""
+
+    read: Callable[[], Awaitable[Outcome]]
+    outcome: Outcome | None = field(default=None, init=False)
+    _was_given: bool = field(default=False, init=False)
+
+    @property
+    def size(self) -> float:
+        """Calls it holds."""
+        return len(self.outcome.records) if isinstance(self.outcome, ReadResult) else 0
+
+    def next_step(self) -> Step | None:
+        """Give the step, once."""
+        if self._was_given:
+            return None
+        self._was_given = True
+        return self._run
+
+    def next_guess(self) -> Step | None:
+        """Give nothing: there is nothing to guess."""
+        return None
+
+    async def _run(self) -> None:
+        self.outcome = await self.read()
+
+
+class Source(Protocol):
     """A range that can be read window by window."""
 
-    def next(self, *, readers: int) -> Window | None:
-        """Cut the next window, in order of time; None at the end of the range.
+    def next(self) -> Window | None:
+        """Cut the next window, in order of time; None at the end of the range."""
 
-        Args:
-            readers: how many windows are read at once.
-        """
-
-    async def read(self, window: Window) -> ReadResult[RecordT_co] | Split:
-        """Read a window to its end, or find that it must be split."""
+    def open(self, window: Window) -> Reading:
+        """Begin to read a window."""
 
 
-@define
+@define(eq=False)
 class PageReader:
     """Asks for pages, counts them, and says in errors what was being read.
 
@@ -64,12 +112,12 @@ class PageReader:
     ask: Ask
     stats: PaginatorStats
 
-    async def page(self, parameters: Mapping[str, Any], what: str) -> Page:
+    async def page(self, parameters: Mapping[str, Any], what: object) -> Page:
         """Ask for a page; one that may or may not say "no rows" is asked for once more."""
         page = await self._once(parameters, what)
         return await self._once(parameters, what) if page.is_vague else page
 
-    async def page_with_rows(self, parameters: Mapping[str, Any], what: str) -> Page:
+    async def page_with_rows(self, parameters: Mapping[str, Any], what: object) -> Page:
         """Ask for a page that should have rows; one without any is asked for once more.
 
         A throttled gateway may answer with nothing instead of a refusal.
@@ -77,7 +125,7 @@ class PageReader:
         page = await self._once(parameters, what)
         return page if page.rows else await self._once(parameters, what)
 
-    async def _once(self, parameters: Mapping[str, Any], what: str) -> Page:
+    async def _once(self, parameters: Mapping[str, Any], what: object) -> Page:
         self.stats.pages += 1
         try:
             return await self.ask(parameters)
@@ -109,28 +157,35 @@ def _ignore(_bad: RecordError) -> None:
     """Take a bad row, which is counted all the same."""
 
 
-@define
+@define(eq=False)
 class RowStructurer(Generic[RecordT]):
     """Turns the rows of a page into records; a row that cannot be one is an error, or is handed to a callback.
 
     Attributes:
         structure: turns a row into a record or raises RecordError.
+        start_ms: the time of a record, epoch milliseconds.
+        identity: the id of a record, None without one.
         on_bad_row: gets the error of each bad row, which is then left out; None to raise it.
         stats: where bad rows are counted.
     """
 
     structure: Callable[[Any], RecordT]
+    start_ms: Callable[[RecordT], float]
+    identity: Callable[[RecordT], Hashable | None]
     on_bad_row: Callable[[RecordError], object] | None
     stats: PaginatorStats
     _skipped: set[str | None] = field(factory=set, init=False)
 
-    def records(self, rows: list[Any]) -> Iterator[RecordT]:
-        """Yield the records of rows.
+    def add(self, page: Page, records: list[Dated]) -> None:
+        """Add the records of a page to `records`, which has those before a bad row when that is an error.
 
         Raises:
             RecordError: a row cannot be a record, and no callback takes it.
         """
-        for row in rows:
+        if page.is_typed:
+            records += page.rows
+            return
+        for row in page.rows:
             try:
                 record = self.structure(row)
             except RecordError as bad:
@@ -138,7 +193,7 @@ class RowStructurer(Generic[RecordT]):
                     raise
                 self._skip(bad, self.on_bad_row)
             else:
-                yield record
+                records.append(DatedRecord(self.start_ms(record), self.identity(record), record))
 
     def _skip(self, bad: RecordError, on_bad_row: Callable[[RecordError], object]) -> None:
         """Count a bad row and hand it on, once, though it may be read again with a narrower window."""
@@ -149,7 +204,7 @@ class RowStructurer(Generic[RecordT]):
         on_bad_row(bad)
 
 
-@define
+@define(eq=False)
 class PageSize:
     """How many rows a gateway really puts on a page; one for each session and API, as gateways may cap it lower.
 

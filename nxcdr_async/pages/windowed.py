@@ -1,61 +1,62 @@
 """Reading an API that has pages but tells no total: cdr/page."""
 
 from collections.abc import Callable, Hashable, Mapping
-from datetime import datetime
-from typing import Any, Generic, TypeVar
+from functools import partial
+from itertools import chain
+from operator import attrgetter
+from typing import Any, NamedTuple
 
-from attrs import Factory, define
+from attrs import define, field
 
 from nxcdr_async.errors import IncompleteError
+from nxcdr_async.pages.proof import PageProof, Verdict
 from nxcdr_async.pages.source import (
     MOST_PAGES,
+    Outcome,
     PageReader,
     PageSize,
     ReadResult,
     RowStructurer,
     Split,
+    Step,
     in_words,
 )
+from nxcdr_async.plan import Seen, WindowPlan
 from nxcdr_async.stats import PaginatorStats
-from nxcdr_async.windows import FARTHEST_OUTSIDE, Window, WindowPlan, in_time_order
-from nxcdr_async.wire import Page
+from nxcdr_async.windows import FARTHEST_OUTSIDE, Window
+from nxcdr_async.wire import Dated, Page
 
-RecordT = TypeVar("RecordT")
+MOST_BLIND = 1_600
+"""Calls seen all over a range, in no order of time, after which it has to be measured how many there are."""
 
-
-@define
-class _Reading(Generic[RecordT]):
-    """What was seen so far of one window."""
-
-    records: list[RecordT] = Factory(list)
-    starts: list[float] = Factory(list)
-    row_count: int = 0
-    _keys: set[Hashable] = Factory(set)
-    _last_page: list[Any] = Factory(list)
-
-    def take_page(self, rows: list[Any], keys: list[Hashable]) -> bool:
-        """Take in a page; tell whether it holds anything that no page of the window held before."""
-        is_known = rows == self._last_page or (None not in keys and self._keys.issuperset(keys))
-        self._last_page = rows
-        self._keys.update(key for key in keys if key is not None)
-        self.row_count += len(rows)
-        return not is_known
+EAGERNESS = 3
+"""How many times as much as forecast may follow in a range read as one window: a short one ends in few round trips."""
 
 
-@define
-class WindowedPages(Generic[RecordT]):
-    """Reads an API that has pages but tells no total: windows side by side, the pages of each in ascending order.
+_start_ms = attrgetter("start_ms")
+_identity = attrgetter("identity")
 
-    Pages in ascending order cannot lose a row that was there at the start: rows that arrive meanwhile only move others
-    to later pages. So each window is read until a page is short. No window trusts the order of rows.
+
+class _PageOf(NamedTuple):
+    """A page in words, which are only made when an error needs them."""
+
+    window: Window
+    number: int
+
+    def __str__(self) -> str:
+        return f"page {self.number} of {in_words(self.window)}"
+
+
+@define(eq=False)
+class WindowedPages:
+    """Asks for the pages of windows, doubting answers that cannot be right.
 
     Attributes:
         plan: cuts the range into windows.
         reader: asks for pages.
         parameters: of the request for a page of a window.
         structurer: turns rows into records.
-        moment: the time of a record.
-        end_time: the other time of a record that a gateway may filter by, if there is one.
+        end_ms: the other time of a call that a gateway may filter by, epoch milliseconds, if there is one.
         row_key: the id of a raw row, None without one.
         page_size: how many rows fill a page.
         stats: where windows and splits are counted.
@@ -64,48 +65,32 @@ class WindowedPages(Generic[RecordT]):
     plan: WindowPlan
     reader: PageReader
     parameters: Callable[[Window, int], Mapping[str, Any]]
-    structurer: RowStructurer[RecordT]
-    moment: Callable[[RecordT], datetime]
-    end_time: Callable[[RecordT], datetime | None] | None
+    structurer: RowStructurer[Any]
+    end_ms: Callable[[Any], float | None] | None
     row_key: Callable[[Any], Hashable]
     page_size: PageSize
     stats: PaginatorStats
 
-    def next(self, *, readers: int) -> Window | None:
+    def next(self) -> Window | None:
         """Cut the next window."""
-        return self.plan.next(readers=readers)
+        return self.plan.next()
 
-    async def read(self, window: Window) -> ReadResult[RecordT] | Split:
-        """Read the pages of a window until one is short."""
-        reading: _Reading[RecordT] = _Reading()
-        try:
-            for number in range(1, MOST_PAGES + 1):
-                page = await self._page(window, number)
-                is_news = reading.take_page(page.rows, [self.row_key(row) for row in page.rows])
-                before = len(reading.records)
-                for record in self.structurer.records(page.rows):
-                    reading.records.append(record)
-                    reading.starts.append(self.moment(record).timestamp())
-                if not self.page_size.is_full(len(page.rows)):
-                    self.stats.windows += 1
-                    self.plan.density.learn(window, reading.starts)
-                    return ReadResult(reading.records)
-                self._check_inside(window, reading.records[before:])
-                if not is_news:
-                    return self._split_repeating(window, reading, number)
-                if self.plan.is_too_full(window, reading.starts):
-                    return await self._split(window, reading)
-        except Exception as error:  # noqa: BLE001 - handed on with the records before it, and raised by the paginator
-            return ReadResult(reading.records, error)
-        return ReadResult(reading.records, IncompleteError(f"more than {MOST_PAGES} pages for {in_words(window)}"))
+    def open(self, window: Window) -> "WindowReading":
+        """Begin to read a window."""
+        return WindowReading(window, self)
 
-    async def _page(self, window: Window, number: int) -> Page:
-        """Ask for a page of a window, doubting answers that cannot be right."""
-        if number > 1:
-            return await self._rows_due(window, number)
-        if self.plan.expects_calls(window):
-            return await self._complete(window, await self._rows_due(window, 1))
-        return await self._complete(window, await self._ask(window, 1))
+    async def first_page(self, window: Window) -> Page:
+        """Ask for the first page of a window; twice if it is empty where calls are expected."""
+        ask = self.page_due if self.plan.expects_calls(window) else self.page
+        return await self._complete(window, await ask(window, 1))
+
+    async def page(self, window: Window, number: int) -> Page:
+        """Ask for a page of a window."""
+        return await self.reader.page(self.parameters(window, number), _PageOf(window, number))
+
+    async def page_due(self, window: Window, number: int) -> Page:
+        """Ask for a page of a window that should have rows; twice if it has none."""
+        return await self.reader.page_with_rows(self.parameters(window, number), _PageOf(window, number))
 
     async def _complete(self, window: Window, page: Page) -> Page:
         """Look behind a short first page, in case the gateway caps its pages lower than it should.
@@ -116,65 +101,280 @@ class WindowedPages(Generic[RecordT]):
         if self.page_size.is_full(came) or not self.page_size.is_doubtful(came):
             return page
         known = {self.row_key(row) for row in page.rows}
-        if all(self.row_key(row) in known for row in (await self._ask(window, 2)).rows):
+        if all(self.row_key(row) in known for row in (await self.page(window, 2)).rows):
             self.page_size.learn(came, more_behind=False)
             return page
-        again = await self._ask(window, 1)
+        again = await self.page(window, 1)
         self.page_size.learn(came, more_behind=len(again.rows) <= came)
         return again
 
-    async def _ask(self, window: Window, number: int) -> Page:
-        return await self.reader.page(self.parameters(window, number), f"page {number} of {in_words(window)}")
-
-    async def _rows_due(self, window: Window, number: int) -> Page:
-        return await self.reader.page_with_rows(self.parameters(window, number), f"page {number} of {in_words(window)}")
-
-    async def _split(self, window: Window, reading: _Reading[RecordT]) -> Split:
-        self.stats.splits += 1
-        rows = self.plan.estimate(window, reading.starts)
-        if window == self.plan.whole and not in_time_order(reading.starts):
-            rows = await self._measure(window)
-        return Split(self.plan.split(window, reading.starts, rows))
-
-    async def _measure(self, window: Window) -> float:
-        """Find about how many rows a window holds, whatever their order, by asking for pages ever further out."""
-        number = 4
-        while number < MOST_PAGES and self.page_size.is_full(len((await self._ask(window, number)).rows)):
-            number *= 2
-        return float(number * self.page_size.rows) * 0.75
-
-    def _split_repeating(self, window: Window, reading: _Reading[RecordT], number: int) -> ReadResult[RecordT] | Split:
-        """Handle a full page without news: the end, for a gateway that repeats its last page, or one it made up.
-
-        Narrower windows tell the two apart, as their last pages are short.
-        """
-        if window.seconds == 1:
-            return ReadResult(
-                reading.records,
-                IncompleteError(
-                    f"page {number} of {in_words(window)} repeats rows of earlier pages, so what follows cannot be "
-                    "read: the gateway, or something in front of it, ignores the page number",
-                ),
-            )
-        self.stats.splits += 1
-        if window == self.plan.whole:
-            return Split(window.parts(2))
-        return Split(self.plan.split(window, reading.starts, float(reading.row_count)))
-
-    def _check_inside(self, window: Window, records: list[RecordT]) -> None:
+    def check_inside(self, window: Window, calls: list[Dated]) -> None:
         """Notice a gateway that ignores the range: it answers each narrow window with calls of any time.
 
         Raises:
             IncompleteError: most calls of a page both start and end far outside.
         """
-        outside = sum(1 for record in records if self._is_far_outside(window, record))
-        if outside * 2 > len(records):
+        first, last = (window.start - FARTHEST_OUTSIDE) * 1000, (window.end + FARTHEST_OUTSIDE) * 1000
+        strays = [call for call in calls if not first <= call.start_ms <= last]
+        outside = sum(1 for call in strays if not self._ends_between(call, first, last))
+        if outside * 2 > len(calls):
             raise IncompleteError(
-                f"{outside} of {len(records)} calls given for {in_words(window)} lie over an hour outside of it: "
+                f"{outside} of {len(calls)} calls given for {in_words(window)} lie over an hour outside of it: "
                 "the gateway, or something in front of it, ignores the time range",
             )
 
-    def _is_far_outside(self, window: Window, record: RecordT) -> bool:
-        first, last = window.start - FARTHEST_OUTSIDE, window.end + FARTHEST_OUTSIDE
-        times = (self.moment(record), self.end_time(record) if self.end_time else None)
-        return not any(first <= time.timestamp() <= last for time in times if time is not None)
+    def _ends_between(self, call: Dated, first: int, last: int) -> bool:
+        end = self.end_ms(call) if self.end_ms else None
+        return end is not None and first <= end <= last
+
+
+class _Outlook:
+    """How many pages a window seems to have, going by those that came.
+
+    Attributes:
+        forecast: calls it seems to hold.
+        sure_pages: pages that are surely full.
+        likely_pages: pages that are likely to be there.
+        is_too_full: whether the window had better be split.
+        is_blind: whether it has to be measured how many calls there are, as their times tell nothing.
+    """
+
+    def __init__(self, plan: WindowPlan, window: Window, rows_a_page: int) -> None:
+        self._plan, self._window, self._rows_a_page = plan, window, rows_a_page
+        self._seen = Seen()
+        self._came_in_order = True
+        self._was_measured = False
+        self._first_forecast: tuple[float, int] | None = None
+        self.forecast = plan.forecast(window, self._seen)
+        self.sure_pages = 1
+        self.likely_pages = max(1, int(self.forecast * plan.confidence / rows_a_page))
+        self.is_too_full = False
+        self.is_blind = False
+
+    def see(self, count: int, earliest: float, latest: float) -> None:
+        """Take in so many calls of a full page, and between when they start (epoch seconds)."""
+        plan, window, seen = self._plan, self._window, self._seen
+        seen.add(count, earliest, latest)
+        if self._first_forecast is None:
+            self._came_in_order = not plan.came_all_over(window, seen)
+            self.is_too_full = plan.is_worth_splitting(window, seen)
+        if self._came_in_order:
+            self.forecast = plan.forecast(window, seen)
+        self.forecast = max(self.forecast, float(seen.count))
+        self.is_too_full = self.is_too_full or plan.is_too_full(window, self.forecast)
+        self._first_forecast = self._first_forecast or (self.forecast, seen.count)
+        is_whole = window == plan.whole
+        self.is_blind = is_whole and not self._came_in_order and not self._was_measured and seen.count >= MOST_BLIND
+        rest = self.forecast - seen.count
+        self.sure_pages = int(seen.count + rest * plan.confidence) // self._rows_a_page
+        self.likely_pages = int(seen.count + rest * (EAGERNESS if is_whole else 1)) // self._rows_a_page + 1
+
+    def measured(self, pages: int) -> None:
+        """Take in that there are about so many pages."""
+        self.forecast = float(pages * self._rows_a_page)
+        self.is_blind, self._was_measured = False, True
+        self.is_too_full = self.forecast > self._plan.most_at_once
+        self.sure_pages = self.likely_pages = pages
+
+    def learn(self, starts: list[float]) -> None:
+        """Take in all calls of the window."""
+        forecast, seen = self._first_forecast or (0.0, 0)
+        self._plan.learn(self._window, starts, forecast=forecast, seen=seen)
+
+
+@define(eq=False)
+class WindowReading:
+    """One window while it is read: page 1, then pages as far ahead as they surely exist, then one by one to the end.
+
+    No window trusts the order of rows; see `PageProof` for what makes it complete.
+
+    Attributes:
+        window: the window.
+        source: asks for its pages.
+        outcome: how the reading ended; None while it is not over.
+    """
+
+    window: Window
+    source: WindowedPages
+    outcome: Outcome | None = field(default=None, init=False)
+    _proof: PageProof = field(factory=PageProof, init=False)
+    _records: dict[int, list[Dated]] = field(factory=dict, init=False)
+    _outlook: _Outlook = field(init=False)
+    _under_way: int = field(default=0, init=False)
+    _last_step: Step | None = field(default=None, init=False)
+    _is_deciding: bool = field(default=False, init=False)
+    _failure: tuple[int, Exception] | None = field(default=None, init=False)
+    _era: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._outlook = _Outlook(self.source.plan, self.window, self.source.page_size.rows)
+
+    @property
+    def size(self) -> float:
+        """Calls it holds, or is going to hold."""
+        return len(self.outcome.records) if isinstance(self.outcome, ReadResult) else self._outlook.forecast
+
+    def next_step(self) -> Step | None:
+        """Give the next page that surely has to be asked for, if it can be by now."""
+        if self._last_step is not None:
+            step, self._last_step = self._last_step, None
+            self._under_way += 1
+            return step
+        return self._next_page(self._outlook.sure_pages)
+
+    def next_guess(self) -> Step | None:
+        """Give the next page that is likely to be there."""
+        return self._next_page(self._outlook.likely_pages)
+
+    def _next_page(self, ahead: int) -> Step | None:
+        if self.outcome is not None or self._is_deciding or self._failure is not None or self._outlook.is_too_full:
+            return None
+        number = self._proof.next_page(ahead=ahead)
+        if number is None:
+            return None
+        self._proof.ask(number)
+        self._under_way += 1
+        return partial(self._read_page, number, self._era)
+
+    async def _read_page(self, number: int, era: int) -> None:
+        try:
+            page = await self._ask(number)
+            if era == self._era:
+                self._take(number, page)
+        except Exception as error:  # noqa: BLE001 - handed on with the records before it, and raised by the paginator
+            if era == self._era and (self._failure is None or number < self._failure[0]):
+                self._failure = number, error
+        self._under_way -= 1
+        self._decide_if_due()
+
+    async def _ask(self, number: int) -> Page:
+        if number == 1:
+            return await self.source.first_page(self.window)
+        if number > MOST_PAGES:
+            raise IncompleteError(f"more than {MOST_PAGES} pages for {in_words(self.window)}")
+        ask = self.source.page_due if self._proof.was_asked_alone(number) else self.source.page
+        return await ask(self.window, number)
+
+    def _take(self, number: int, page: Page) -> None:
+        is_full = self.source.page_size.is_full(len(page.rows))
+        self._proof.take(number, page.rows, self._keys(page), is_full=is_full)
+        self._structure(number, page)
+        if is_full and (calls := self._records[number]):
+            starts = list(map(_start_ms, calls))
+            earliest, latest = min(starts) / 1000, max(starts) / 1000
+            if not self.window.is_near(earliest, latest):
+                self.source.check_inside(self.window, calls)
+            self._outlook.see(len(calls), earliest, latest)
+
+    def _keys(self, page: Page) -> list[Hashable]:
+        if page.is_typed:
+            return list(map(_identity, page.rows))
+        return [self.source.row_key(row) for row in page.rows]
+
+    def _structure(self, number: int, page: Page) -> None:
+        records = self._records[number] = []
+        self.source.structurer.add(page, records)
+
+    def _decide_if_due(self) -> None:
+        """Decide once all pages are there; those asked for behind the last one tell nothing and are not waited for."""
+        is_due = not self._under_way or self._proof.is_gathered
+        if self.outcome is None and not self._is_deciding and is_due:
+            self._decide()
+
+    def _decide(self) -> None:
+        """Go on, or end, by what the pages that came prove."""
+        if self._failure is not None and (self._proof.last is None or self._failure[0] <= self._proof.last):
+            number, error = self._failure
+            self.outcome = ReadResult(self._records_up_to(number), error)
+            return
+        match self._proof.verdict():
+            case Verdict.COMPLETE:
+                self._complete()
+            case Verdict.UNCONFIRMED:
+                self._last_step, self._is_deciding = self._confirm, True
+            case Verdict.REPEATING:
+                self._split_repeating()
+            case Verdict.OPEN | Verdict.MOVED if self._outlook.is_too_full:
+                self._split(self._outlook.forecast)
+            case Verdict.MOVED:
+                self._start_again()
+            case Verdict.OPEN if self._outlook.is_blind:
+                self._last_step, self._is_deciding = self._measure, True
+
+    def _complete(self) -> None:
+        records = self._records_up_to(self._proof.last or 0)
+        self.source.stats.windows += 1
+        self._outlook.learn([dated.start_ms / 1000 for dated in records])
+        self.outcome = ReadResult(records)
+
+    async def _confirm(self) -> None:
+        """Ask for the last page again, now that all others are there."""
+        number = self._proof.last or self._proof.asked
+        try:
+            ask = self.source.page_due if self._proof.had_rows(number) else self.source.page
+            page = await ask(self.window, number)
+            is_full = self.source.page_size.is_full(len(page.rows))
+            self._proof.confirm(page.rows, self._keys(page), is_full=is_full)
+            self._structure(number, page)
+            if is_full:
+                self._forget_what_is_under_way()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failure = number, error
+        self._end_deciding()
+
+    def _end_deciding(self) -> None:
+        self._under_way -= 1
+        self._is_deciding = False
+        self._decide_if_due()
+
+    def _start_again(self) -> None:
+        """Read all pages once more, in turn, as rows moved while they were read out of turn."""
+        self.source.stats.rereads += 1
+        self._proof = PageProof(is_careful=True)
+        self._records = {}
+        self._outlook = _Outlook(self.source.plan, self.window, self.source.page_size.rows)
+        self._forget_what_is_under_way()
+
+    def _forget_what_is_under_way(self) -> None:
+        """Take no more pages that were asked for until now: they would be older than those that follow."""
+        self._era += 1
+        self._failure = None
+
+    async def _measure(self) -> None:
+        """Find about how many rows the window holds, whatever their order, by asking for pages ever further out."""
+        number = 2 * max(1, self._proof.asked)
+        try:
+            while number < MOST_PAGES and await self._is_full(number):
+                number *= 2
+            self._outlook.measured(number * 3 // 4)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failure = self._proof.asked, error
+        self._end_deciding()
+
+    async def _is_full(self, number: int) -> bool:
+        return self.source.page_size.is_full(len((await self.source.page(self.window, number)).rows))
+
+    def _split(self, rows: float) -> None:
+        self.source.stats.splits += 1
+        starts = [dated.start_ms / 1000 for dated in self._records_up_to(self._proof.asked)]
+        self.outcome = Split(self.source.plan.split(self.window, starts, rows))
+
+    def _split_repeating(self) -> None:
+        """Handle a full page without news: the end, for a gateway that repeats its last page, or one it made up.
+
+        Narrower windows tell the two apart, as their last pages are short.
+        """
+        if self.window.seconds == 1:
+            error = IncompleteError(
+                f"page {self._proof.asked} of {in_words(self.window)} repeats rows of earlier pages, so what follows "
+                "cannot be read: the gateway, or something in front of it, ignores the page number",
+            )
+            self.outcome = ReadResult(self._records_up_to(self._proof.asked), error)
+        elif self.window == self.source.plan.whole:
+            self.source.stats.splits += 1
+            self.outcome = Split(self.window.parts(2))
+        else:
+            self._split(float(sum(map(len, self._records.values()))))
+
+    def _records_up_to(self, number: int) -> list[Dated]:
+        return list(chain.from_iterable(self._records[page] for page in sorted(self._records) if page <= number))

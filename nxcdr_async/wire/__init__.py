@@ -2,7 +2,7 @@
 
 from nxcdr_async.wire.endpoints import CALLS, DID, ENDPOINTS, FLASH, ORDER, Endpoint, GatewayKind, Signing
 from nxcdr_async.wire.queries import CallQuery, DidQuery, checked_days, flash_parameters, order_parameters
-from nxcdr_async.wire.replies import Page, ReadTyped, Reply, read_page
+from nxcdr_async.wire.replies import Dated, DatedRecord, Page, ReadTyped, Reply, read_page
 from nxcdr_async.wire.requests import Request, flash_request, signed_request
 from nxcdr_async.wire.rows import TypedRows
 
@@ -13,6 +13,8 @@ __all__ = [
     "FLASH",
     "ORDER",
     "CallQuery",
+    "Dated",
+    "DatedRecord",
     "DidQuery",
     "Endpoint",
     "GatewayKind",

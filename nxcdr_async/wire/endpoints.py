@@ -4,16 +4,20 @@ Adding an API is one `Endpoint` here, and one method of the session that names i
 """
 
 from collections.abc import Callable, Hashable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Generic, Literal, TypeVar
 
 from attrs import define, evolve
 
-from nxcdr_async.records import CallRecord, DidCallRecord, FlashCallRecord, unread_row
+from nxcdr_async.records import CallRecord, DidCallRecord, FlashCallRecord
 from nxcdr_async.wire.codes import CODES, FLASH_CODES, CodeMeaning
+from nxcdr_async.wire.replies import DatedRecord
 
 RecordT = TypeVar("RecordT")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 GatewayKind = Literal["region", "shared"]
@@ -40,11 +44,12 @@ class Endpoint(Generic[RecordT]):
         page_size: the most rows the vendor answers with at once.
         rows_at: the keys that lead to the rows of a reply.
         record_class: what a row becomes.
-        moment: the time records are sorted by.
-        seconds: the same as epoch seconds, cheap where the record has not read its time yet.
-        end_time: the other time a range may be about; None where the vendor says that it is `moment`.
+        start_ms: the time records are sorted by, epoch milliseconds.
+        end_ms: the other time a range may be about, of a call on its way; None where the vendor says that it is the
+            start.
         identity: the id by which a record is known, None where the vendor left it out.
         id_key: the vendor's key of that id.
+        start_key: the vendor's key of the time records are sorted by.
     """
 
     name: str
@@ -55,15 +60,15 @@ class Endpoint(Generic[RecordT]):
     page_size: int
     rows_at: tuple[str, ...]
     record_class: type[RecordT]
-    moment: Callable[[RecordT], datetime]
-    seconds: Callable[[RecordT], float]
-    end_time: Callable[[RecordT], datetime | None] | None
+    start_ms: Callable[[RecordT], float]
+    end_ms: Callable[[Any], float | None] | None
     identity: Callable[[RecordT], Hashable | None]
     id_key: str
+    start_key: str
 
     def row_key(self, row: Any) -> str | None:
         """Return the id of a row that is not a record yet as text, None if it has none: 5, 5.0 and "5" are one."""
-        found = row.get(self.id_key) if isinstance(row, dict) else getattr(row, self.id_key, None)
+        found = row.get(self.id_key) if isinstance(row, dict) else getattr(row, "identity", None)
         if isinstance(found, str):
             return found or None
         if isinstance(found, Decimal) and found == found.to_integral_value():
@@ -71,9 +76,14 @@ class Endpoint(Generic[RecordT]):
         return str(found) if isinstance(found, int) else None
 
 
-def _start_seconds(call: CallRecord) -> float:
-    row = unread_row(call)
-    return call.start_time.timestamp() if row is None else row.startTime / 1000
+def _milliseconds(moment: datetime) -> float:
+    return (moment - _EPOCH) / _MILLISECOND
+
+
+def _end_ms(call: Any) -> float | None:
+    if isinstance(call, DatedRecord):
+        return _milliseconds(call.record.end_time) if call.record.end_time else None
+    return call.endTime if isinstance(call.endTime, int) and call.endTime else None
 
 
 CALLS: Endpoint[CallRecord] = Endpoint(
@@ -85,11 +95,11 @@ CALLS: Endpoint[CallRecord] = Endpoint(
     page_size=100,
     rows_at=("data",),
     record_class=CallRecord,
-    moment=lambda call: call.start_time,
-    seconds=_start_seconds,
-    end_time=lambda call: call.end_time,
+    start_ms=lambda call: _milliseconds(call.start_time),
+    end_ms=_end_ms,
     identity=lambda call: call.call_id,
     id_key="callId",
+    start_key="startTime",
 )
 ORDER = evolve(CALLS, name="order", path="/saas/cc/openapi/cdr/queryByOrderId")
 DID: Endpoint[DidCallRecord] = Endpoint(
@@ -101,11 +111,11 @@ DID: Endpoint[DidCallRecord] = Endpoint(
     page_size=999,
     rows_at=("data", "list"),
     record_class=DidCallRecord,
-    moment=lambda call: call.start_time,
-    seconds=lambda call: call.start_time.timestamp(),
-    end_time=lambda call: call.end_time,
+    start_ms=lambda call: _milliseconds(call.start_time),
+    end_ms=_end_ms,
     identity=lambda call: call.id,
     id_key="id",
+    start_key="startTime",
 )
 FLASH: Endpoint[FlashCallRecord] = Endpoint(
     name="flash",
@@ -116,11 +126,11 @@ FLASH: Endpoint[FlashCallRecord] = Endpoint(
     page_size=100,
     rows_at=("cdrs",),
     record_class=FlashCallRecord,
-    moment=lambda call: call.gmt_create,
-    seconds=lambda call: call.gmt_create.timestamp(),
-    end_time=None,
+    start_ms=lambda call: _milliseconds(call.gmt_create),
+    end_ms=None,
     identity=lambda call: call.id,
     id_key="id",
+    start_key="gmtCreate",
 )
 ENDPOINTS: tuple[Endpoint[Any], ...] = (CALLS, ORDER, DID, FLASH)
 """Every API of the vendor this package reads."""

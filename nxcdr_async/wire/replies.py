@@ -2,9 +2,9 @@
 
 import codecs
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import msgspec
@@ -52,6 +52,29 @@ class Reply:
     body: bytes = field(repr=False)
 
 
+class Dated(Protocol):
+    """A call on its way: a typed row, of which a record is made when it is handed out, or a record made already.
+
+    A typed row takes half the memory of a record, and no time of the garbage collector's.
+    """
+
+    @property
+    def start_ms(self) -> float:
+        """The time it is sorted by, epoch milliseconds."""
+
+    @property
+    def identity(self) -> Hashable | None:
+        """Its id, None without one."""
+
+
+class DatedRecord(msgspec.Struct, gc=False, frozen=True):
+    """A record made already, with its time and id."""
+
+    start_ms: float
+    identity: Any
+    record: Any
+
+
 @define(frozen=True)
 class Page:
     """The rows of one reply.
@@ -61,12 +84,14 @@ class Page:
         is_vague: True when the reply said success but `data` was null, absent or {}: perhaps no rows, perhaps a fault.
         total_rows: how many rows there are in all, where the vendor tells.
         total_pages: how many pages, where the vendor tells.
+        is_typed: whether all rows are typed.
     """
 
     rows: list[Any]
     is_vague: bool = False
     total_rows: int | None = None
     total_pages: int | None = None
+    is_typed: bool = False
 
 
 ReadTyped = Callable[[bytes], Page | None]

@@ -5,27 +5,39 @@ for the converter to judge. So a page may hold both.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import chain
 from operator import attrgetter
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import msgspec
-from attrs import NOTHING, Attribute, define
+from attrs import NOTHING, define
 from cattrs import Converter
 from msgspec import UNSET, Meta
 
-from nxcdr_async.convert import SCALARS, has_only_own_hooks, is_sensible, structure_row
-from nxcdr_async.records import CallRecord, Direction, unread_record, vendor_fields
+from nxcdr_async.convert import SCALARS, are_sensible, has_only_own_hooks, structure_row
+from nxcdr_async.records import CallRecord, Direction, unread_records, vendor_fields
 from nxcdr_async.wire.endpoints import Endpoint
-from nxcdr_async.wire.replies import UNDECODABLE, Page, decode_plain, page_of, read_code, read_number
+from nxcdr_async.wire.replies import (
+    UNDECODABLE,
+    DatedRecord,
+    Page,
+    ReadTyped,
+    decode_plain,
+    page_of,
+    read_code,
+    read_number,
+)
 
 RecordT = TypeVar("RecordT", bound=CallRecord)
 
 MOST_UNKNOWN_KEYS = 64
 """Keys nobody knows that typed rows learn; a gateway that makes up ever new ones must not fill the memory."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _LATEST = 253_402_300_799_999
 """Epoch milliseconds: the last of the year 9999, which is as far as a datetime goes."""
 
@@ -42,9 +54,19 @@ _WIRE_TYPES: dict[Any, Any] = {
 """What the value of an attribute may be in a typed row, chosen so that the converter's hook cannot refuse it."""
 
 
-class TypedRow(msgspec.Struct):
-    """A row whose values are checked but not converted; the classes of rows are made from the record classes."""
+_PLAIN: dict[Any, type] = {str: str, str | None: str, int | None: int, bool | None: bool}
+"""Of which class a value needs no conversion, as the converter would give it back."""
 
+
+class TypedRow(msgspec.Struct):
+    """A row whose values are checked but not converted; the classes of rows are made from the record classes.
+
+    Its id and its time are called `identity` and `start_ms`, as `Dated` wants them; all else as the vendor calls it.
+    """
+
+    if TYPE_CHECKING:
+        identity: str
+        start_ms: int
     readers: ClassVar[Mapping[str, Any]]
     unknown: ClassVar[Mapping[str, str]]
 
@@ -73,21 +95,30 @@ class TypedRows(Generic[RecordT]):
         self._record_class = endpoint.record_class
         self._attributes = vendor_fields(endpoint.record_class)
         self._kinds = {self._record_class, *SCALARS, *(attribute.type for attribute in self._attributes.values())}
-        self._money = [key for key, attribute in self._attributes.items() if attribute.type == Decimal | None]
+        money = [key for key, attribute in self._attributes.items() if attribute.type == Decimal | None]
+        self._amounts_of = attrgetter(*money)
         (self._rows_key,) = endpoint.rows_at
-        self._id_of = attrgetter(endpoint.id_key)
+        self._names = {endpoint.id_key: "identity", endpoint.start_key: "start_ms"}
         self._set_id = getattr(endpoint.record_class, self._attributes[endpoint.id_key].name).__set__
+        self._set_start = getattr(endpoint.record_class, self._attributes[endpoint.start_key].name).__set__
         self._unknown: dict[str, str] = {}
 
     def page(self, body: bytes) -> Page | None:
-        """Read the body of a plain success; None for any other, and where the user has hooks of his own."""
-        if not has_only_own_hooks(self.converter, self._kinds):
-            return None
+        """Read the body of a plain success; None for any other."""
         try:
             rows = getattr(self._decoders.reply(body), self._rows_key)
         except UNDECODABLE:
             return self._page_row_by_row(body)
-        return Page(rows) if self._is_sensible(rows) else self._page_row_by_row(body)
+        return Page(rows, is_typed=True) if self._is_sensible(rows) else self._page_row_by_row(body)
+
+    def reading(self) -> ReadTyped:
+        """Return what reads the pages of one query: nothing, if the converter has hooks of the user's at its start."""
+
+        @cache
+        def is_safe() -> bool:
+            return has_only_own_hooks(self.converter, self._kinds)
+
+        return lambda body: self.page(body) if is_safe() else None
 
     def record(self, row: Any) -> RecordT:
         """Return the record of a row of a page.
@@ -97,13 +128,25 @@ class TypedRows(Generic[RecordT]):
         """
         if not isinstance(row, TypedRow):
             return structure_row(self.converter, row, self._record_class)
-        record = unread_record(self._record_class, row)
-        # Everyone asks for the id, and it needs no conversion.
-        self._set_id(record, self._id_of(row))
+        (record,) = self._unread([row])
         return record
 
+    def records(self, calls: list[Any]) -> list[RecordT]:
+        """Return the records of what is to be handed out: of typed rows, and of those made already."""
+        if not any(isinstance(call, DatedRecord) for call in calls):
+            return self._unread(calls)
+        return [call.record if isinstance(call, DatedRecord) else self.record(call) for call in calls]
+
+    def _unread(self, rows: list[Any]) -> list[RecordT]:
+        records = unread_records(self._record_class, rows)
+        # The id and the start everyone asks for, and made here they cost a third.
+        for record, row in zip(records, rows, strict=True):
+            self._set_id(record, row.identity)
+            self._set_start(record, _EPOCH + row.start_ms * _MILLISECOND)
+        return records
+
     def _page_row_by_row(self, body: bytes) -> Page | None:
-        """Read a body that holds a row, or a key beside the rows, that is not as expected."""
+        """Read a body that holds a row that is not as expected, or is no plain success."""
         try:
             envelope = _decode_envelope(body)
             rows = [self._row(raw) for raw in _decode_list(envelope.pop(self._rows_key))]
@@ -122,8 +165,8 @@ class TypedRows(Generic[RecordT]):
 
     def _is_sensible(self, rows: list[Any]) -> bool:
         """Tell whether all amounts are numbers the converter takes; all else was checked as it was decoded."""
-        amounts = (getattr(row, key) for key in self._money for row in rows)
-        return all(amount is None or is_sensible(amount) for amount in amounts)
+        found = chain.from_iterable(map(self._amounts_of, rows))
+        return are_sensible([amount for amount in found if amount is not None])
 
     def _learn(self, row: Any) -> bool:
         """Have typed rows take the keys of a row that nobody knows; tell whether there are any more than before."""
@@ -142,32 +185,44 @@ class TypedRows(Generic[RecordT]):
         reply_fields: list[Any] = [
             ("code", Literal[0, "0"]),
             (self._rows_key, list[row_class]),  # type: ignore[valid-type]
-            ("msg", Any, None),
-            ("reqId", Any, None),
+            # Not looked at, but what is not even text must not pass for a success.
+            *((key, Any, None) for key in ("msg", "message", "reqId", "requestId")),
         ]
-        reply_class = msgspec.defstruct("TypedReply", reply_fields, forbid_unknown_fields=True)
+        reply_class = msgspec.defstruct("TypedReply", reply_fields)
         return _Decoders(reply=_decoder_of(reply_class), row=_decoder_of(row_class))
 
     def _row_class(self) -> type[Any]:
         # The vendor writes about this order, and a key that comes in its turn is found at once.
-        known = [_known_field(key, self._attributes[key]) for key in sorted(self._attributes)]
+        known = [self._known_field(key) for key in sorted(self._attributes)]
         unknown = [(name, Any, UNSET) for name in self._unknown.values()]
         return msgspec.defstruct(
             "TypedRow",
             [*known, *unknown],
             bases=(TypedRow,),
             namespace={"readers": self._readers(), "unknown": dict(self._unknown)},
-            rename={name: key for key, name in self._unknown.items()},
+            rename={name: key for key, name in (self._names | self._unknown).items()},
             forbid_unknown_fields=True,
             kw_only=True,
+            # Only the value of an unknown key may hold others, so without one the garbage collector need not look.
+            gc=bool(unknown),
         )
+
+    def _known_field(self, key: str) -> Any:
+        attribute, name = self._attributes[key], self._names.get(key, key)
+        wire_type = _WIRE_TYPES[attribute.type]
+        return (name, wire_type) if attribute.default is NOTHING else (name, wire_type, None)
 
     def _readers(self) -> Mapping[str, Any]:
         readers = {
-            attribute.name: (key, self.converter.get_structure_hook(attribute.type), attribute.type)
+            attribute.name: (
+                self._names.get(key, key),
+                _PLAIN.get(attribute.type),
+                self.converter.get_structure_hook(attribute.type),
+                attribute.type,
+            )
             for key, attribute in self._attributes.items()
         }
-        return {**readers, "extra": ("extra", lambda extra, _: extra, dict)}
+        return {**readers, "extra": ("extra", dict, lambda extra, _: extra, dict)}
 
 
 @define(frozen=True)
@@ -182,11 +237,6 @@ _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 def _decoder_of(struct_class: type[Any]) -> Callable[[Any], Any]:
     return msgspec.json.Decoder(struct_class, float_hook=read_number).decode
-
-
-def _known_field(key: str, attribute: "Attribute[Any]") -> Any:
-    wire_type = _WIRE_TYPES[attribute.type]
-    return (key, wire_type) if attribute.default is NOTHING else (key, wire_type, None)
 
 
 def _can_be_learned(key: str) -> bool:

@@ -12,9 +12,10 @@ import pytest
 from nxcdr_async import CdrSession, ConfigurationError, FlashApp, FlashCallRecord, SaturatedSecondError
 from nxcdr_async.convert import make_converter, structure_row
 from nxcdr_async.pages import CappedList, PageReader, PageSize, Pump, RowStructurer, Sequencer
+from nxcdr_async.plan import WindowPlan
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.testing import Gateway
-from nxcdr_async.windows import WindowPlan, window_of
+from nxcdr_async.windows import window_of
 from nxcdr_async.wire import FLASH, Page, flash_parameters
 
 OpenSession = Callable[..., CdrSession]
@@ -80,6 +81,10 @@ async def test_money_and_odd_numbers_survive(gateway: Gateway, open_session: Ope
     assert all(call.gmt_create.tzinfo is UTC for call in calls)
 
 
+def records_of(found: list[Any]) -> list[FlashCallRecord]:
+    return [call.record for call in found]
+
+
 class ModelList:
     """The flash-call list in memory, with a cap, and answers that are empty now and then."""
 
@@ -105,16 +110,15 @@ class ModelList:
             return structure_row(converter, row, FlashCallRecord)
 
         source = CappedList(
-            plan=WindowPlan(window_of(NOON, NOON + DAY), most_rows=60, fewest_rows=60),
+            plan=WindowPlan(window_of(NOON, NOON + DAY), most_rows=60, most_at_once=60),
             reader=PageReader(self.ask, stats),
             parameters=partial(flash_parameters, zone=UTC),
-            structurer=RowStructurer(structure, None, stats),
-            moment=FLASH.moment,
+            structurer=RowStructurer(structure, FLASH.start_ms, FLASH.identity, None, stats),
             row_key=FLASH.row_key,
             page_size=PageSize(100),
             stats=stats,
         )
-        pump = Pump(source, Sequencer(FLASH.moment, FLASH.identity), readers=lambda: 4, stats=stats)
+        pump = Pump(source, Sequencer(FLASH.end_ms), records_of, readers=lambda: 4, stats=stats)
         task = asyncio.create_task(pump.run())
         found: set[int] = set()
         while (batch := await pump.mailbox.take()) is not None:

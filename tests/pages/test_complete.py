@@ -1,104 +1,21 @@
 """Whatever calls there are and however a gateway sorts, cuts and bounds them: each comes once, in order."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from attrs import define, field
 from hypothesis import given, settings, strategies as st
+from paging_model import BEGIN, PAGE, ModelGateway, drain, evenly, pump_of, read
 
-from nxcdr_async import CallRecord
-from nxcdr_async.convert import make_converter, structure_row
-from nxcdr_async.pages import PageReader, PageSize, Pump, RowStructurer, Sequencer, WindowedPages
+from nxcdr_async import ServerError
+from nxcdr_async.pages.pump import FEWEST_WINDOWS
+from nxcdr_async.plan import TOO_FULL
 from nxcdr_async.stats import PaginatorStats
-from nxcdr_async.windows import Window, WindowPlan
-from nxcdr_async.wire import CALLS, CallQuery, Page
-
-PAGE = 5
-BEGIN = 1_767_225_600
-CONVERTER = make_converter()
-
-
-@define
-class ModelGateway:
-    """cdr/page as a list in memory."""
-
-    rows: list[dict[str, Any]]
-    order: str
-    start_inclusive: bool
-    end_inclusive: bool
-    whole_seconds: bool
-    repeats_last_page: bool
-    arrivals: random.Random | None
-    page_size: int = PAGE
-    asked: int = 0
-    added: int = 0
-    _shuffle: dict[str, float] = field(factory=dict)
-
-    async def ask(self, parameters: Mapping[str, Any]) -> Page:
-        self.asked += 1
-        start, end, number = parameters["startTime"], parameters["endTime"], parameters["page"]
-        rows = self._sorted([row for row in self.rows if self._is_inside(row["startTime"], start, end)])
-        last = max(1, -(-len(rows) // self.page_size))
-        page = min(number, last) if self.repeats_last_page else number
-        answer = Page(rows[(page - 1) * self.page_size : page * self.page_size])
-        await asyncio.sleep(0)
-        if self.arrivals and self.added < 40:
-            self.added += 1
-            moment = self.arrivals.randrange(start * 1000, end * 1000)
-            self.rows.append({"callId": f"new{self.added}", "startTime": moment})
-        return answer
-
-    def _is_inside(self, moment: int, start: int, end: int) -> bool:
-        if self.whole_seconds:
-            moment = moment // 1000 * 1000
-        after = moment >= start * 1000 if self.start_inclusive else moment > start * 1000
-        return after and (moment <= end * 1000 if self.end_inclusive else moment < end * 1000)
-
-    def _sorted(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        if self.order == "shuffled":
-            return sorted(rows, key=lambda row: random.Random(row["callId"]).random())
-        return sorted(rows, key=lambda row: row["startTime"], reverse=self.order == "descending")
-
-
-def pump_of(gateway: ModelGateway, seconds: int, width: int, page_size: int, stats: PaginatorStats) -> Pump[CallRecord]:
-    query = CallQuery()
-
-    def structure(row: Any) -> CallRecord:
-        return structure_row(CONVERTER, row, CallRecord)
-
-    source = WindowedPages(
-        plan=WindowPlan(Window(BEGIN, BEGIN + seconds), most_rows=4 * page_size, fewest_rows=2 * page_size),
-        reader=PageReader(gateway.ask, stats),
-        parameters=lambda window, number: query.page(window, number, page_size),
-        structurer=RowStructurer(structure, None, stats),
-        moment=CALLS.moment,
-        end_time=CALLS.end_time,
-        row_key=CALLS.row_key,
-        page_size=PageSize(page_size),
-        stats=stats,
-    )
-    sequencer = Sequencer(CALLS.moment, CALLS.identity, CALLS.end_time)
-    return Pump(source, sequencer, readers=lambda: width, stats=stats)
-
-
-async def read(
-    gateway: ModelGateway, seconds: int, width: int, page_size: int = PAGE
-) -> tuple[list[CallRecord], PaginatorStats]:
-    stats = PaginatorStats()
-    pump = pump_of(gateway, seconds, width, page_size, stats)
-    task = asyncio.create_task(pump.run())
-    calls: list[CallRecord] = []
-    while (batch := await pump.mailbox.take()) is not None:
-        calls += batch
-    await task
-    if pump.error is not None:
-        raise pump.error
-    return calls, stats
-
+from nxcdr_async.wire import Page
 
 moments = st.one_of(
     st.lists(st.integers(0, 3_599_999), max_size=120),
@@ -144,14 +61,10 @@ def test_every_call_that_was_there_comes_once_and_in_order(
     assert all(call.start_time >= datetime.fromtimestamp(BEGIN - 1, UTC) for call in calls)
 
 
-def evenly(rows: int) -> list[dict[str, Any]]:
-    return [{"callId": f"{number}", "startTime": BEGIN * 1000 + number * 3_600_000 // rows} for number in range(rows)]
-
-
 @pytest.mark.parametrize("cap", [10, 33, 50, 64, 99])
 @pytest.mark.parametrize("rows", [50, 150, 1_000])
 def test_a_gateway_that_caps_pages_lower_than_documented_loses_nothing(cap: int, rows: int) -> None:
-    gateway = ModelGateway(evenly(rows), "ascending", *(True, True, False), repeats_last_page=False, arrivals=None)
+    gateway = ModelGateway(evenly(rows))
     gateway.page_size = cap
     calls, _ = asyncio.run(read(gateway, 3600, 4, page_size=100))
     assert {call.call_id for call in calls} == {row["callId"] for row in evenly(rows)}
@@ -163,7 +76,7 @@ def test_an_answer_without_rows_where_many_were_due_is_doubted() -> None:
             page = await super().ask(parameters)
             return Page([]) if self.asked % 4 == 0 else page
 
-    gateway = Throttled(evenly(1_000), "ascending", *(True, True, False), repeats_last_page=False, arrivals=None)
+    gateway = Throttled(evenly(1_000))
     calls, _ = asyncio.run(read(gateway, 3600, 1))
     assert {call.call_id for call in calls} == {row["callId"] for row in evenly(1_000)}
 
@@ -176,7 +89,7 @@ def test_a_lower_cap_is_found_though_a_call_arrives_meanwhile() -> None:
                 self.rows.append({"callId": "new", "startTime": BEGIN * 1000})
             return page
 
-    gateway = Arriving(evenly(1_000), "ascending", *(True, True, False), repeats_last_page=False, arrivals=None)
+    gateway = Arriving(evenly(1_000))
     gateway.page_size = 50
     calls, _ = asyncio.run(read(gateway, 3600, 4, page_size=100))
     assert {call.call_id for call in calls} >= {row["callId"] for row in evenly(1_000)}
@@ -188,7 +101,7 @@ def test_a_first_answer_without_rows_is_doubted() -> None:
             page = await super().ask(parameters)
             return Page([]) if self.asked == 1 else page
 
-    gateway = Throttled(evenly(500), "ascending", *(True, True, False), repeats_last_page=False, arrivals=None)
+    gateway = Throttled(evenly(500))
     calls, _ = asyncio.run(read(gateway, 3600, 1, page_size=100))
     assert len(calls) == 500
 
@@ -199,20 +112,124 @@ def test_long_calls_of_a_gateway_that_filters_by_their_end_are_no_ignored_range(
             return super()._is_inside(moment + 7_200_000, start, end)
 
     rows = [{**row, "startTime": row["startTime"] - 7_200_000, "endTime": row["startTime"]} for row in evenly(400)]
-    gateway = ByEnd(rows, "ascending", *(True, True, False), repeats_last_page=False, arrivals=None)
+    gateway = ByEnd(rows)
     calls, _ = asyncio.run(read(gateway, 3600, 2))
     assert len(calls) == 400
 
 
+class Pressed(ModelGateway):
+    """A gateway that answers in its own time, while calls arrive, and fails or comes empty every so often."""
+
+    def __init__(self, rows: list[dict[str, Any]], chance: random.Random, **ways: Any) -> None:
+        super().__init__(rows, **ways)
+        self.chance = chance
+        self.empty_every = self.fail_every = 0
+        self._came_empty: set[tuple[int, int, int]] = set()
+
+    async def ask(self, parameters: Mapping[str, Any]) -> Page:
+        await self._take_time()
+        page = self.answer(parameters)
+        question = parameters["startTime"], parameters["endTime"], parameters["page"]
+        is_due = question[2] > 1 or question[1] - question[0] >= 3600
+        if self.fail_every and self.asked % self.fail_every == 0:
+            raise ServerError("down", code=99)
+        if self.empty_every and self.asked % self.empty_every == 0 and is_due and question not in self._came_empty:
+            # Twice would be more than any client can know.
+            self._came_empty.add(question)
+            page = Page([])
+        self.arrive(parameters)
+        await self._take_time()
+        return page
+
+    async def _take_time(self) -> None:
+        for _ in range(self.chance.choice([0, 0, 1, 2, 3, 10, 30])):
+            await asyncio.sleep(0)
+
+
+def uneven(rows: int, seconds: int, chance: random.Random) -> list[dict[str, Any]]:
+    """Return calls in quiet and busy times, so that forecasts are wrong both ways."""
+    edges = sorted(chance.randrange(seconds * 1000) for _ in range(6))
+    spans = list(itertools.pairwise([0, *edges, seconds * 1000]))
+    moments: list[int] = []
+    while len(moments) < rows:
+        low, high = chance.choice(spans)
+        moments += [low + chance.randrange(max(1, high - low)) for _ in range(min(rows - len(moments), 40))]
+    return [{"callId": f"{number}", "startTime": BEGIN * 1000 + moment} for number, moment in enumerate(moments)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    rows=st.integers(0, 500),
+    order=st.sampled_from(["ascending", "descending", "shuffled"]),
+    arrivals=st.sampled_from([0, 3, 40]),
+    empty_every=st.sampled_from([0, 0, 3, 10]),
+    width=st.integers(1, 16),
+    windows=st.sampled_from([4, 20, 1000]),
+    seed=st.integers(0, 2**32),
+)
+def test_pages_read_ahead_while_calls_arrive_and_answers_come_in_any_order_lose_nothing(
+    rows: int, order: str, arrivals: int, empty_every: int, width: int, windows: int, seed: int
+) -> None:
+    chance = random.Random(seed)
+    seconds = 3600
+    there = uneven(rows, seconds, chance)
+    gateway = Pressed(list(there), chance, order=order, arrivals=chance, most_arrivals=arrivals)
+    gateway.empty_every = empty_every
+    stats = PaginatorStats()
+    pump = pump_of(gateway.ask, seconds, width, stats, most_rows=windows * PAGE)
+    calls = asyncio.run(asyncio.wait_for(drain(pump), 60))
+    assert pump.error is None
+    assert pump.is_finished
+    found = [call.call_id for call in calls]
+    assert len(found) == len(set(found)) == stats.records
+    assert {row["callId"] for row in there} <= set(found)
+    assert calls == sorted(calls, key=lambda call: (call.start_time, call.call_id))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    rows=st.integers(0, 500),
+    order=st.sampled_from(["ascending", "descending", "shuffled"]),
+    arrivals=st.sampled_from([0, 40]),
+    width=st.integers(1, 16),
+    windows=st.sampled_from([4, 20, 1000]),
+    seed=st.integers(0, 2**32),
+)
+def test_what_came_before_a_failure_is_complete_up_to_where_it_says(
+    rows: int, order: str, arrivals: int, width: int, windows: int, seed: int
+) -> None:
+    chance = random.Random(seed)
+    seconds = 3600
+    there = uneven(rows, seconds, chance)
+    gateway = Pressed(list(there), chance, order=order, arrivals=chance, most_arrivals=arrivals)
+    gateway.fail_every = chance.choice([2, 10, 30])
+    pump = pump_of(gateway.ask, seconds, width, PaginatorStats(), most_rows=windows * PAGE)
+    calls = asyncio.run(asyncio.wait_for(drain(pump), 60))
+    found = [call.call_id for call in calls]
+    assert len(found) == len(set(found))
+    assert calls == sorted(calls, key=lambda call: (call.start_time, call.call_id))
+    until = BEGIN + seconds
+    if pump.error is not None:
+        assert isinstance(pump.error, ServerError)
+        assert pump.error.complete_until is not None
+        until = int(pump.error.complete_until.timestamp())
+    assert {row["callId"] for row in there if row["startTime"] < until * 1000} <= set(found)
+
+
+def sparse_then_busy(busy: int) -> list[dict[str, Any]]:
+    sparse = [{"callId": f"s{number}", "startTime": (BEGIN + number * 180_000) * 1000} for number in range(40)]
+    return sparse + [
+        {"callId": f"b{number}", "startTime": (BEGIN + 7_200_000) * 1000 + number} for number in range(busy)
+    ]
+
+
 def test_a_jump_in_density_does_not_fill_the_memory() -> None:
-    sparse = [{"callId": f"s{number}", "startTime": (BEGIN + number * 36_000) * 1000} for number in range(200)]
-    busy = [{"callId": f"b{number}", "startTime": (BEGIN + 7_200_000 + number) * 1000} for number in range(20_000)]
-    gateway = ModelGateway(sparse + busy, "ascending", *(True, True, False), repeats_last_page=False, arrivals=None)
-    gateway.page_size = 100
+    gateway = ModelGateway(sparse_then_busy(8_000), page_size=20)
+    most_rows, width = 80, 4
 
     async def read_slowly() -> int:
         stats = PaginatorStats()
-        pump = pump_of(gateway, 7_200_000 + 20_000, 4, 100, stats)
+        pump = pump_of(gateway.ask, 7_200_000 + 20_000, width, stats, page_size=20, most_rows=most_rows)
         task = asyncio.create_task(pump.run())
         await pump.mailbox.take()
         before = -1
@@ -224,4 +241,14 @@ def test_a_jump_in_density_does_not_fill_the_memory() -> None:
         await asyncio.wait([task])
         return stats.pages
 
-    assert asyncio.run(read_slowly()) < 150
+    # As many windows as are held at once, each as full as it may get before it is split.
+    assert asyncio.run(read_slowly()) * 20 < max(width, FEWEST_WINDOWS) * TOO_FULL * most_rows
+
+
+def test_a_jump_in_density_to_more_pages_than_one_window_may_have_is_no_error() -> None:
+    gateway = ModelGateway(sparse_then_busy(5_000), page_size=2)
+    stats = PaginatorStats()
+    pump = pump_of(gateway.ask, 7_200_000 + 20_000, 4, stats, page_size=2, most_rows=80)
+    calls = asyncio.run(drain(pump))
+    assert pump.error is None
+    assert len(calls) == 5_040

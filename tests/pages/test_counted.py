@@ -1,6 +1,6 @@
 """did/cdr on the real emulator, and against scripted days where the emulator is too well-behaved."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import UTC, date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -83,7 +83,7 @@ class ScriptedDay:
             total_pages=-(-len(self.rows) // self.page_size),
         )
 
-    async def read(self) -> ReadResult[DidCallRecord]:
+    async def read(self) -> ReadResult:
         stats = PaginatorStats()
         converter = make_converter()
 
@@ -96,22 +96,25 @@ class ScriptedDay:
             zone=UTC_PLUS_8,
             reader=PageReader(self.ask, stats),
             parameters=lambda day, number: DidQuery().page(day, number, self.page_size),
-            structurer=RowStructurer(structure, None, stats),
-            moment=DID.moment,
+            structurer=RowStructurer(structure, DID.start_ms, DID.identity, None, stats),
             row_key=DID.row_key,
             page_size=self.page_size,
             stats=stats,
         )
-        piece = reader.next(readers=4)
-        assert piece is not None
-        assert reader.next(readers=4) is None
-        result = await reader.read(piece)
-        assert isinstance(result, ReadResult)
-        return result
+        window = reader.next()
+        assert window is not None
+        assert reader.next() is None
+        reading = reader.open(window)
+        step = reading.next_step()
+        assert step is not None
+        assert reading.next_step() is None
+        await step()
+        assert isinstance(reading.outcome, ReadResult)
+        return reading.outcome
 
 
-def ids(result: ReadResult[DidCallRecord]) -> set[int | None]:
-    return {record.id for record in result.records}
+def ids(result: ReadResult) -> set[Hashable | None]:
+    return {call.identity for call in result.records}
 
 
 async def test_a_day_that_stands_still_takes_each_page_once() -> None:

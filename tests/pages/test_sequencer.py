@@ -1,35 +1,41 @@
+import json
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from attrs import define
 from hypothesis import given, strategies as st
 
+from nxcdr_async import CallRecord, make_converter
 from nxcdr_async.pages import Sequencer
+from nxcdr_async.windows import Window
+from nxcdr_async.wire import CALLS as CALLS_API, Dated, DatedRecord, TypedRows
 
-MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+START = 1_767_225_600  # 2026-01-01 00:00 UTC
 
 
 @define(frozen=True)
 class Call:
-    id: int | None
+    identity: int | None
     ms: int
     lasts: int = 0
 
     @property
-    def start(self) -> datetime:
-        return MIDNIGHT + timedelta(milliseconds=self.ms)
+    def start_ms(self) -> int:
+        return START * 1000 + self.ms
 
     @property
-    def finish(self) -> datetime:
-        return self.start + timedelta(milliseconds=self.lasts)
+    def end_ms(self) -> int:
+        return self.start_ms + self.lasts
 
 
-def sequencer() -> Sequencer[Call]:
-    return Sequencer(lambda call: call.start, lambda call: call.id)
+def sequencer() -> Sequencer:
+    return Sequencer()
 
 
-def at(seconds: float) -> datetime:
-    return MIDNIGHT + timedelta(seconds=seconds)
+def window(start: int, end: int) -> Window:
+    """Return a window by its seconds after midnight."""
+    return Window(START + start, START + end)
 
 
 CALLS = st.lists(st.integers(0, 60_000), max_size=80).map(
@@ -50,9 +56,9 @@ def test_every_id_is_released_once_and_in_order_for_any_cut_into_overlapping_win
         rows = [call for call in calls if (start - 1) * 1000 <= call.ms <= end * 1000]
         random.shuffle(rows)  # type: ignore[attr-defined]
         given_in += len(rows)
-        released += line.push(rows, start=at(start), end=at(end))
+        released += line.push(rows, window(start, end))
     released += line.flush()
-    assert released == sorted(calls, key=lambda call: (call.ms, call.id))
+    assert released == sorted(calls, key=lambda call: (call.ms, call.identity))
     assert line.duplicates == given_in - len(calls)
     assert line.out_of_order == 0
 
@@ -62,74 +68,74 @@ def test_nothing_is_released_that_a_later_window_may_still_precede(calls: list[C
     line = sequencer()
     for start, end in pairwise(cuts):
         rows = [call for call in calls if start * 1000 <= call.ms < end * 1000]
-        assert all(call.start < at(end - 1) for call in line.push(rows, start=at(start), end=at(end)))
+        assert all(call.ms < (end - 1) * 1000 for call in line.push(rows, window(start, end)))
 
 
 def test_calls_of_the_same_moment_go_by_id() -> None:
     line = sequencer()
-    released = line.push([Call(number, 5) for number in (3, 1, 2)], start=at(0), end=at(10))
-    assert [call.id for call in released] == [1, 2, 3]
+    released = line.push([Call(number, 5) for number in (3, 1, 2)], window(0, 10))
+    assert [call.identity for call in released] == [1, 2, 3]
 
 
 def test_a_row_given_twice_in_one_window_is_released_once() -> None:
     line = sequencer()
-    assert line.push([Call(1, 5), Call(1, 5), Call(2, 6)], start=at(0), end=at(10)) == [Call(1, 5), Call(2, 6)]
+    assert line.push([Call(1, 5), Call(1, 5), Call(2, 6)], window(0, 10)) == [Call(1, 5), Call(2, 6)]
     assert line.duplicates == 1
 
 
 def test_records_without_an_id_always_count() -> None:
     line = sequencer()
     rows = [Call(None, 5), Call(None, 5), Call(3, 5)]
-    assert line.push(rows, start=at(0), end=at(10)) == rows
+    assert line.push(rows, window(0, 10)) == rows
     assert line.duplicates == 0
 
 
 def test_an_id_that_was_released_stays_known_for_the_next_windows() -> None:
     line = sequencer()
-    line.push([Call(1, 500)], start=at(0), end=at(10))
-    assert line.push([], start=at(10), end=at(11)) == []
-    assert line.push([Call(1, 500)], start=at(11), end=at(12)) == []
+    line.push([Call(1, 500)], window(0, 10))
+    assert line.push([], window(10, 11)) == []
+    assert line.push([Call(1, 500)], window(11, 12)) == []
     assert line.flush() == []
 
 
 def test_the_last_second_of_a_window_waits_for_the_next() -> None:
     line = sequencer()
-    assert line.push([Call(1, 8_999), Call(2, 9_000)], start=at(0), end=at(10)) == [Call(1, 8_999)]
-    assert line.push([], start=at(10), end=at(20)) == [Call(2, 9_000)]
+    assert line.push([Call(1, 8_999), Call(2, 9_000)], window(0, 10)) == [Call(1, 8_999)]
+    assert line.push([], window(10, 20)) == [Call(2, 9_000)]
 
 
 def test_one_call_from_before_its_window_has_all_further_ones_held_back_for_an_hour() -> None:
     line = sequencer()
-    assert line.push([Call(1, 50_000), Call(2, 110_000)], start=at(101), end=at(200)) == []
-    assert line.push([Call(3, 60_000)], start=at(200), end=at(3651)) == []
-    assert line.push([], start=at(3651), end=at(3652)) == [Call(1, 50_000)]
+    assert line.push([Call(1, 50_000), Call(2, 110_000)], window(101, 200)) == []
+    assert line.push([Call(3, 60_000)], window(200, 3651)) == []
+    assert line.push([], window(3651, 3652)) == [Call(1, 50_000)]
     assert line.flush() == [Call(3, 60_000), Call(2, 110_000)]
     assert line.out_of_order == 0
 
 
 def test_a_call_that_comes_after_a_later_one_is_released_and_counted() -> None:
     line = sequencer()
-    line.push([Call(1, 90_000)], start=at(0), end=at(100))
+    line.push([Call(1, 90_000)], window(0, 100))
     late = [Call(2, 20_000), Call(3, 30_000)]
-    assert line.push(late, start=at(100), end=at(200)) + line.flush() == late
+    assert line.push(late, window(100, 200)) + line.flush() == late
     assert line.out_of_order == 2
 
 
-def by_end_sequencer() -> Sequencer[Call]:
-    return Sequencer(lambda call: call.start, lambda call: call.id, lambda call: call.finish)
+def by_end_sequencer() -> Sequencer:
+    return Sequencer(lambda call: call.end_ms)
 
 
 def test_while_a_range_may_be_about_ends_calls_are_held_back_for_an_hour() -> None:
     line = by_end_sequencer()
-    assert line.push([Call(1, 100, lasts=100)], start=at(0), end=at(3601)) == []
-    assert line.push([], start=at(3601), end=at(3602)) == [Call(1, 100, lasts=100)]
+    assert line.push([Call(1, 100, lasts=100)], window(0, 3601)) == []
+    assert line.push([], window(3601, 3602)) == [Call(1, 100, lasts=100)]
 
 
 def test_a_call_that_ends_after_its_window_shows_that_a_range_is_about_starts() -> None:
     line = by_end_sequencer()
     call = Call(1, 100, lasts=12_000)
-    assert line.push([call], start=at(0), end=at(10)) == [call]
-    assert line.push([Call(2, 15_000)], start=at(10), end=at(20)) == [Call(2, 15_000)]
+    assert line.push([call], window(0, 10)) == [call]
+    assert line.push([Call(2, 15_000)], window(10, 20)) == [Call(2, 15_000)]
 
 
 LONG_CALLS = st.lists(st.tuples(st.integers(0, 9_000_000), st.integers(0, 3_590_000)), max_size=60).map(
@@ -142,23 +148,69 @@ def test_order_holds_even_where_a_gateway_goes_by_the_end_of_calls(calls: list[C
     line = by_end_sequencer()
     released: list[Call] = []
     for start, end in pairwise(cuts):
-        rows = [call for call in calls if at(start - 1) <= call.finish <= at(end)]
-        released += line.push(rows, start=at(start), end=at(end))
+        rows = [call for call in calls if start - 1 <= (call.ms + call.lasts) / 1000 <= end]
+        released += line.push(rows, window(start, end))
     released += line.flush()
-    assert released == sorted(calls, key=lambda call: (call.ms, call.id))
+    assert released == sorted(calls, key=lambda call: (call.ms, call.identity))
     assert line.out_of_order == 0
 
 
 def test_memory_stays_bounded_however_long_the_range_is() -> None:
     line = sequencer()
-    for window in range(2_000):
-        line.push([Call(window, window * 10_000 + 9_500)], start=at(window * 10), end=at(window * 10 + 10))
+    for number in range(2_000):
+        line.push([Call(number, number * 10_000 + 9_500)], window(number * 10, number * 10 + 10))
     assert len(line._held) <= 2
     assert sum(map(len, line._seen)) <= 4
 
 
 def test_a_record_at_the_end_of_time_is_released_too() -> None:
+    end = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
     last = datetime.max.replace(tzinfo=UTC)
-    records: Sequencer[tuple[datetime, str]] = Sequencer(lambda record: record[0], lambda record: record[1])
-    records.push([(last, "a")], start=last - timedelta(days=1), end=last)
-    assert records.flush() == [(last, "a")]
+    record = DatedRecord((last - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(milliseconds=1), "a", last)
+    line = sequencer()
+    line.push([record], Window(end - 86_400, end))
+    assert line.flush() == [record]
+
+
+MIXED = st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=30)
+
+
+@given(MIXED, st.randoms(use_true_random=False))
+def test_typed_rows_and_records_made_already_sort_together_by_the_millisecond_and_id(
+    calls: list[tuple[int, bool]], random: st.DrawFn
+) -> None:
+    rows = TypedRows(CALLS_API, make_converter())
+    told = [
+        {"callId": f"{number:02}", "startTime": START * 1000 + ms} | ({} if is_typed else {"answerTime": "-7"})
+        for number, (ms, is_typed) in enumerate(calls)
+    ]
+    random.shuffle(told)  # type: ignore[attr-defined]
+    page = rows.page(json.dumps({"code": 0, "data": told}).encode())
+    assert page is not None
+    found: list[Dated] = []
+    for row in page.rows:
+        if isinstance(row, dict):
+            record = CallRecord(call_id=row["callId"], start_time=EPOCH + timedelta(milliseconds=row["startTime"]))
+            found.append(DatedRecord(CALLS_API.start_ms(record), CALLS_API.identity(record), record))
+        else:
+            found.append(row)
+    line = sequencer()
+    released = rows.records(line.push(found, window(0, 10)))
+    assert [(call.call_id, call.start_time) for call in released] == sorted(
+        ((row["callId"], EPOCH + timedelta(milliseconds=row["startTime"])) for row in told),
+        key=lambda call: (call[1], call[0]),
+    )
+    assert {type(call).__name__ for call in found} <= {"TypedRow", "DatedRecord"}
+
+
+def test_a_record_of_a_part_of_a_millisecond_goes_between_typed_rows() -> None:
+    rows = TypedRows(CALLS_API, make_converter())
+    page = rows.page(
+        b'{"code": 0, "data": [{"callId": "c", "startTime": 1767225600001}, '
+        b'{"callId": "b", "startTime": 1767225600000}]}'
+    )
+    assert page is not None
+    record = CallRecord(call_id="a", start_time=datetime(2026, 1, 1, 0, 0, 0, 500, tzinfo=UTC))
+    between = DatedRecord(CALLS_API.start_ms(record), CALLS_API.identity(record), record)
+    released = rows.records(sequencer().push([*page.rows, between], window(0, 10)))
+    assert [call.call_id for call in released] == ["b", "a", "c"]

@@ -101,10 +101,27 @@ async def test_one_second_with_many_pages_is_read_whole(open_session: OpenSessio
         assert ids(await read_all(session, gateway)) == sorted(gateway.call_ids())
 
 
-async def test_an_ignored_range_is_an_error_or_complete(gateway: Gateway, open_session: OpenSession) -> None:
+async def test_an_ignored_range_is_complete_where_it_covers_all_calls(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
+    gateway.switches.ignore_range = True
+    assert ids(await read_all(open_session(), gateway)) == sorted(gateway.call_ids())
+
+
+async def test_an_ignored_range_is_an_error_where_it_covers_some_calls(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
     gateway.switches.ignore_range = True
     with pytest.raises(IncompleteError, match="ignores the time range"):
-        await read_all(open_session(), gateway)
+        await open_session().calls(gateway.last_call - 2 * SECOND, gateway.last_call).collect()
+
+
+async def test_an_ignored_range_is_an_error_once_there_are_several_windows(open_session: OpenSession) -> None:
+    with Gateway(calls=20_000, days=2) as gateway:
+        gateway.switches.ignore_range = True
+        session = open_session(gateway=gateway.url, credentials=gateway.credentials)
+        with pytest.raises(IncompleteError, match="ignores the time range"):
+            await read_all(session, gateway)
 
 
 async def test_overlapping_pages_double_nothing(gateway: Gateway, open_session: OpenSession) -> None:

@@ -60,8 +60,7 @@ def test_a_record_is_known_by_its_id_and_sorted_by_its_time(
     endpoint: Endpoint[Any], record: Any, identity: object
 ) -> None:
     assert endpoint.identity(record) == identity
-    assert endpoint.moment(record) == NOON
-    assert endpoint.seconds(record) == NOON.timestamp()
+    assert endpoint.start_ms(record) == NOON.timestamp() * 1000
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,150 @@
+"""Which pages of a window came, which to ask for next, and whether they prove that no row is missing. Pure."""
+
+from collections.abc import Hashable
+from enum import Enum, auto
+from itertools import chain
+from typing import Any
+
+from attrs import define, field
+
+
+class Verdict(Enum):
+    """What the pages that came add up to."""
+
+    OPEN = auto()
+    """Every page was full: more must follow."""
+    UNCONFIRMED = auto()
+    """The last page must be asked for again, now that all the others are there."""
+    COMPLETE = auto()
+    """Every row that was there at the start is there."""
+    MOVED = auto()
+    """Rows moved between pages that were read out of turn: all must be read again, in turn."""
+    REPEATING = auto()
+    """A full page, read in turn, has nothing new: page numbers are ignored, or the last page comes for ever."""
+
+
+@define(eq=False)
+class _Page:
+    rows: list[Any]
+    keys: list[Hashable]
+    was_alone: bool
+
+
+@define(eq=False)
+class PageProof:
+    """The pages of one window, asked for from the first one up, of which several may be under way at once.
+
+    Pages read in turn, each after the one before it, cannot lose a row that was there at the start: rows that arrive
+    only push others to later pages. Of pages read the other way round, the later one may come too early for a row that
+    the earlier one has lost already. Then some other row stands on two pages, or the last page has changed by the time
+    all others are there. So pages read out of turn are proven by ids that are all different, and by a last page asked
+    for, or confirmed, after all others came.
+
+    Attributes:
+        is_careful: whether pages are asked for in turn only.
+        asked: the page asked for last.
+        last: the first page that was not full, once it came.
+    """
+
+    is_careful: bool = False
+    asked: int = field(default=0, init=False)
+    last: int | None = field(default=None, init=False)
+    _pages: dict[int, _Page] = field(factory=dict, init=False)
+    _alone: set[int] = field(factory=set, init=False)
+    _known: set[Hashable] = field(factory=set, init=False)
+    _was_in_turn: bool = field(default=True, init=False)
+    _repeats: bool = field(default=False, init=False)
+    _has_changed: bool = field(default=False, init=False)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a page is under way."""
+        return len(self._pages) < self.asked
+
+    @property
+    def is_gathered(self) -> bool:
+        """Whether every page up to the last one is there; pages asked for behind it tell nothing."""
+        return all(number in self._pages for number in range(1, (self.last or self.asked) + 1))
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether no further page is worth asking for."""
+        return self.last is not None or self._repeats
+
+    def next_page(self, *, ahead: int) -> int | None:
+        """Return the page to ask for next, None if there is none now.
+
+        Args:
+            ahead: pages up to this one may be asked for before those before them came.
+        """
+        if self.is_at_end or (self.is_waiting and (self.is_careful or self.asked >= ahead)):
+            return None
+        return self.asked + 1
+
+    def ask(self, number: int) -> None:
+        """Note that the next page is asked for."""
+        self.asked = number
+        if len(self._pages) == number - 1:
+            self._alone.add(number)
+        else:
+            self._was_in_turn = False
+
+    def had_rows(self, number: int) -> bool:
+        """Tell whether a page that came was not empty."""
+        return bool(self._pages[number].rows)
+
+    def was_asked_alone(self, number: int) -> bool:
+        """Tell whether all pages before this one were there when it was asked for."""
+        return number in self._alone
+
+    def take(self, number: int, rows: list[Any], keys: list[Hashable], *, is_full: bool) -> None:
+        """Note that a page came, with its rows and their ids (None without one)."""
+        if not is_full:
+            self.last = min(number, self.last or number)
+        elif self._has_nothing_new(number, rows, keys):
+            self._repeats = True
+        self._known.update(keys)
+        self._pages[number] = _Page(rows, keys, number in self._alone)
+
+    def confirm(self, rows: list[Any], keys: list[Hashable], *, is_full: bool) -> None:
+        """Note how the last page looks now that all others are there."""
+        last = self.last or self.asked
+        before = self._pages[last].keys
+        if is_full:
+            # More rows arrived, or the answer had been cut short: go on from here, in turn.
+            self._pages = {number: page for number, page in self._pages.items() if number < last}
+            self._known = set(chain.from_iterable(page.keys for page in self._pages.values())).union(keys)
+            self.asked, self.last, self.is_careful = last, None, True
+        else:
+            self._has_changed = keys[: len(before)] != before
+        self._pages[last] = _Page(rows, keys, was_alone=True)
+
+    def verdict(self) -> Verdict:
+        """Tell what the pages prove, once none is under way."""
+        if self._repeats:
+            return Verdict.REPEATING if self._was_in_turn else Verdict.MOVED
+        if self.last is None:
+            return Verdict.OPEN
+        last = self._pages[self.last]
+        if not last.was_alone:
+            return Verdict.UNCONFIRMED
+        if self._was_in_turn or (not self._has_changed and self._is_consistent(last)):
+            return Verdict.COMPLETE
+        return Verdict.MOVED
+
+    def _is_consistent(self, last: _Page) -> bool:
+        """Tell whether no row stands on two pages, and none behind the last one but rows of it."""
+        behind = set(last.keys)
+        rows = 0
+        for number, page in self._pages.items():
+            if number > (self.last or 0) and not behind.issuperset(page.keys):
+                return False
+            rows += len(page.keys) if number <= (self.last or 0) else 0
+        known = self._known.union(last.keys)
+        return None not in known and len(known) == rows
+
+    def _has_nothing_new(self, number: int, rows: list[Any], keys: list[Hashable]) -> bool:
+        if None not in keys:
+            return self._known.issuperset(keys)
+        before = self._pages.get(number - 1)
+        return before is not None and before.rows == rows

@@ -1,0 +1,176 @@
+"""Cutting a range into windows by the density of calls, and forecasting how many a window holds. Pure."""
+
+import math
+from collections import deque
+
+from attrs import define, field
+
+from nxcdr_async.density import Density
+from nxcdr_async.windows import Window
+
+SURELY_SOME = 3.0
+"""Calls to be expected in a window beyond which an answer without any is doubted."""
+
+TOO_FULL = 12
+"""A window is split when it seems to hold this many times the calls it should: memory has to hold it whole."""
+
+MOST_PARTS = 32
+"""Parts a window is split into at once."""
+
+_CALLS_OF_DOUBT = 100
+"""How many calls as dense as expected a window counts for before its own density counts more."""
+
+_ALL_OVER = 0.8
+"""The part of a window beyond which the first calls seen of it, if more follow, came in no order of time."""
+
+_FEWEST_FORECASTS, _FORECASTS_KEPT = 3, 16
+_LOWEST_CONFIDENCE, _HIGHEST_CONFIDENCE = 0.3, 0.95
+_DEVIATIONS = 1.5
+"""By how many standard deviations a forecast may turn out too high, to be relied on all the same."""
+
+
+@define(eq=False)
+class Seen:
+    """Calls seen of a window so far.
+
+    Attributes:
+        count: how many.
+        earliest: when the first of them starts, epoch seconds.
+        latest: when the last of them starts.
+    """
+
+    count: int = 0
+    earliest: float = math.inf
+    latest: float = -math.inf
+
+    def add(self, count: int, earliest: float, latest: float) -> None:
+        """Take in some more calls."""
+        self.count += count
+        self.earliest = min(self.earliest, earliest)
+        self.latest = max(self.latest, latest)
+
+
+@define(eq=False)
+class WindowPlan:
+    """Cuts windows off a range, one by one, each with about as many calls as is best to read in one go.
+
+    Attributes:
+        whole: the range.
+        most_rows: calls a window should not exceed by much.
+        most_at_once: calls up to which the range is read as one window.
+        density: what is known of the calls.
+        confidence: the part of the calls forecast for the rest of a window that surely come.
+    """
+
+    whole: Window
+    most_rows: int
+    most_at_once: int
+    density: Density = field(factory=Density)
+    confidence: float = field(default=0.5, init=False)
+    _came_of_forecast: deque[float] = field(factory=lambda: deque(maxlen=_FORECASTS_KEPT), init=False)
+    _frontier: int | None = field(default=None, init=False)
+
+    def next(self) -> Window | None:
+        """Cut the next window, the whole range the first time; None when nothing is left."""
+        if self._frontier is None:
+            self._frontier = self.whole.end
+            return self.whole
+        if self._frontier >= self.whole.end:
+            return None
+        left = Window(self._frontier, self.whole.end)
+        self._frontier = self._cut(left)
+        if left == self.whole:
+            # It was split, so the same window again would only be split again, whatever the density says.
+            self._frontier = min(self._frontier, left.start + left.seconds // 2)
+        return Window(left.start, self._frontier)
+
+    def learn(self, window: Window, starts: list[float], *, forecast: float = 0.0, seen: int = 0) -> None:
+        """Take in a window that was read whole.
+
+        Args:
+            window: the window.
+            starts: the start times of its calls, epoch seconds.
+            forecast: how many calls were forecast when `seen` of them were there, if any were.
+            seen: see there.
+        """
+        if forecast > seen:
+            self._learn_confidence(min(1.0, max(0.0, len(starts) - seen) / (forecast - seen)))
+        self.density.learn(window, starts)
+
+    def is_worth_splitting(self, window: Window, seen: Seen) -> bool:
+        """Tell by the first page of a window whether it is the whole range, and too full to be read as one window."""
+        is_whole = window == self.whole and window.seconds > 1
+        return is_whole and self.estimate(window, seen) > self.most_at_once
+
+    def is_too_full(self, window: Window, rows: float) -> bool:
+        """Tell whether a window that seems to hold so many calls must be split, whatever was read of it."""
+        return window.seconds > 1 and rows > TOO_FULL * self.most_rows
+
+    def came_all_over(self, window: Window, seen: Seen) -> bool:
+        """Tell whether the first calls seen of a window lie all over it: if more follow, they come in no order."""
+        return self._covered(window, seen) > _ALL_OVER * window.seconds
+
+    def estimate(self, window: Window, seen: Seen) -> float:
+        """Guess how many calls a window holds from those seen of it, as if they came evenly."""
+        return seen.count * window.seconds / self._covered(window, seen) if seen.count else 0.0
+
+    def forecast(self, window: Window, seen: Seen) -> float:
+        """Guess how many calls a window holds from those seen of it, in order of time, and the density of the rest."""
+        expected = self.density.expected(window)
+        if not seen.count or not expected:
+            return expected or self.estimate(window, seen)
+        covered = self._covered(window, seen)
+        is_early = seen.latest - window.start <= window.end - seen.earliest
+        edge = window.start + covered if is_early else window.end - covered
+        if not window.start < edge < window.end:
+            return float(seen.count)
+        rest = self.density.expected(Window(edge, window.end) if is_early else Window(window.start, edge))
+        denser = (seen.count + _CALLS_OF_DOUBT) / (expected - rest + _CALLS_OF_DOUBT)
+        return seen.count + rest * denser
+
+    def expects_calls(self, window: Window) -> bool:
+        """Tell whether an answer without any calls would be a surprise, as it always is for the whole range."""
+        return window == self.whole or self.density.expected(window) >= SURELY_SOME
+
+    def split(self, window: Window, starts: list[float], rows: float) -> list[Window]:
+        """Give the parts to read instead of a window that turned out too full.
+
+        The whole range gets none at once: from now on `next` cuts them, each by what was learned until then.
+
+        Args:
+            window: the window.
+            starts: start times of the calls seen of it so far, in the order the gateway sent them.
+            rows: how many calls it is thought to hold.
+        """
+        self._learn_part(window, starts, rows)
+        if window == self.whole and window.seconds > 1:
+            self._frontier = window.start
+            return []
+        return window.parts(min(MOST_PARTS, max(2, math.ceil(rows / self.most_rows))))
+
+    def _covered(self, window: Window, seen: Seen) -> int:
+        """Guess how many seconds of a window the calls seen of it cover, whether they came earliest or latest first."""
+        from_start, to_end = math.ceil(seen.latest) - window.start, window.end - math.floor(seen.earliest)
+        return max(1, min(window.seconds, from_start, to_end))
+
+    def _cut(self, left: Window) -> int:
+        end = self.density.when(left.start, self.most_rows)
+        return left.end if end >= left.end else max(left.start + 1, int(end))
+
+    def _learn_confidence(self, came: float) -> None:
+        """Go by how much of earlier forecasts came: their mean, less what they vary by."""
+        self._came_of_forecast.append(came)
+        if len(self._came_of_forecast) >= _FEWEST_FORECASTS:
+            mean = math.fsum(self._came_of_forecast) / len(self._came_of_forecast)
+            variance = math.fsum((part - mean) ** 2 for part in self._came_of_forecast) / len(self._came_of_forecast)
+            sure = mean - _DEVIATIONS * math.sqrt(variance)
+            self.confidence = min(_HIGHEST_CONFIDENCE, max(_LOWEST_CONFIDENCE, sure))
+
+    def _learn_part(self, window: Window, starts: list[float], rows: float) -> None:
+        """Learn from the part of a window that was seen, as if its calls lay side by side."""
+        if not starts:
+            return
+        rows = max(rows, 1.0)
+        width = max(1, round(window.seconds * min(1.0, len(starts) / rows)))
+        start = min(max(window.start, math.floor(min(starts))), window.end - width)
+        self.density.learn(Window(start, start + width), starts)

@@ -1,0 +1,230 @@
+"""Windows whose pages are read ahead, answered in an order of the test's own: each answer waits until it is let go."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from attrs import define, field
+from paging_model import BEGIN, pump_of
+
+from nxcdr_async import ServerError
+from nxcdr_async.pages.source import Outcome, ReadResult, Split, Step
+from nxcdr_async.pages.windowed import WindowedPages, WindowReading
+from nxcdr_async.stats import PaginatorStats
+from nxcdr_async.windows import Window
+from nxcdr_async.wire import Page
+
+WINDOW = Window(BEGIN, BEGIN + 3600)
+SIZE = 2
+
+
+def page(*ids: int) -> Page:
+    return Page([{"callId": f"{number}", "startTime": (BEGIN + number * 300) * 1000} for number in ids])
+
+
+@define
+class Script:
+    """A window of which steps are taken by hand; each asks for one page, or twice where it came empty and was due."""
+
+    stats: PaginatorStats = field(factory=PaginatorStats)
+    waiting: list[tuple[int, "asyncio.Future[Page]"]] = field(factory=list)
+    tasks: list["asyncio.Task[None]"] = field(factory=list)
+    reading: WindowReading = field(init=False)
+    source: WindowedPages = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        source = pump_of(self.ask, WINDOW.seconds, 8, self.stats, page_size=SIZE, most_rows=1000).source
+        assert isinstance(source, WindowedPages)
+        self.source = source
+        source.page_size.is_proven = True
+        self.reading = source.open(WINDOW)
+
+    async def ask(self, parameters: Any) -> Page:
+        turn: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
+        self.waiting.append((parameters["page"], turn))
+        return await turn
+
+    @property
+    def asked(self) -> list[int]:
+        return [number for number, _ in self.waiting]
+
+    async def start(self, count: int = 1) -> None:
+        """Have so many steps begin, guesses if there is nothing else."""
+        for _ in range(count):
+            step: Step | None = self.reading.next_step() or self.reading.next_guess()
+            assert step is not None, "there is nothing to do"
+            self.tasks.append(asyncio.ensure_future(step()))
+            await asyncio.sleep(0)
+
+    async def answer(self, number: int, answer: Page | Exception) -> None:
+        """Answer the question for a page that was asked first."""
+        place = self.asked.index(number)
+        _, turn = self.waiting.pop(place)
+        if isinstance(answer, Exception):
+            turn.set_exception(answer)
+        else:
+            turn.set_result(answer)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async def finish(self, answers: Callable[[int], Page]) -> Outcome:
+        """Read on, one step at a time, to the end."""
+        for _ in range(50):
+            if self.reading.outcome is not None:
+                break
+            if not self.waiting:
+                await self.start()
+            await self.answer(self.asked[0], answers(self.asked[0]))
+        assert self.reading.outcome is not None, "it does not end"
+        await asyncio.gather(*(task for task in self.tasks if task.done()))
+        return self.reading.outcome
+
+
+def ids(outcome: Outcome | None) -> list[int]:
+    assert isinstance(outcome, ReadResult)
+    assert outcome.error is None
+    return [int(str(call.identity)) for call in outcome.records]
+
+
+def pages_of(rows: Iterable[int]) -> Callable[[int], Page]:
+    """Return what answers with the pages of these rows."""
+    found = list(rows)
+    return lambda number: page(*found[(number - 1) * SIZE : number * SIZE])
+
+
+@pytest.fixture
+async def script() -> Any:
+    made = Script()
+    yield made
+    for task in made.tasks:
+        task.cancel()
+    await asyncio.gather(*made.tasks, return_exceptions=True)
+
+
+async def ask_ahead(script: Script, pages: int) -> None:
+    """Read page 1, and ask for those up to `pages`."""
+    await script.start()
+    await script.answer(1, page(1, 2))
+    await script.start(pages - 1)
+    assert script.asked == list(range(2, pages + 1))
+
+
+async def test_pages_that_stand_still_are_done_when_the_last_one_and_all_before_it_are_there(script: Script) -> None:
+    await ask_ahead(script, 4)
+    for number in (4, 3, 2):
+        assert script.reading.outcome is None
+        await script.answer(number, pages_of([1, 2, 3, 4, 5])(number))
+    assert ids(await script.finish(pages_of([1, 2, 3, 4, 5]))) == [1, 2, 3, 4, 5]
+    assert script.stats.windows == 1
+
+
+async def test_a_page_behind_the_last_one_that_comes_after_the_end_changes_nothing(script: Script) -> None:
+    await ask_ahead(script, 3)
+    await script.answer(2, page(3))
+    assert ids(script.reading.outcome) == [1, 2, 3]
+    learned = list(script.source.plan.density.calls)
+    await script.answer(3, page())
+    assert ids(script.reading.outcome) == [1, 2, 3]
+    assert script.stats.windows == 1
+    assert script.source.plan.density.calls == learned
+
+
+async def test_a_page_behind_the_last_one_that_fails_after_the_end_changes_nothing(script: Script) -> None:
+    await ask_ahead(script, 3)
+    await script.answer(2, page(3))
+    assert ids(script.reading.outcome) == [1, 2, 3]
+    await script.answer(3, ServerError("down", code=99))
+    assert ids(script.reading.outcome) == [1, 2, 3]
+
+
+async def test_a_page_behind_the_last_one_that_fails_before_the_end_costs_nothing(script: Script) -> None:
+    await ask_ahead(script, 3)
+    await script.answer(3, ServerError("down", code=99))
+    await script.answer(2, page(3))
+    assert ids(await script.finish(pages_of([1, 2, 3]))) == [1, 2, 3]
+
+
+async def moved(script: Script) -> None:
+    """Have a row move from page 2, read early, to page 3, read late, while page 4 is under way."""
+    await ask_ahead(script, 4)
+    await script.answer(2, page(3, 4))
+    await script.answer(3, page(4))
+    if script.reading.outcome is None and not script.reading._proof.is_careful:
+        # The last page was asked for too early, so it is asked for again.
+        await script.start()
+        await script.answer(3, page(4))
+    assert script.stats.rereads == 1
+
+
+async def test_a_page_of_before_that_comes_while_a_window_is_read_again_is_none_of_it(script: Script) -> None:
+    await moved(script)
+    await script.start()
+    await script.answer(4, page())
+    assert ids(await script.finish(pages_of([1, 2, 3, 10, 4]))) == [1, 2, 3, 10, 4]
+
+
+async def test_a_page_of_before_that_fails_while_a_window_is_read_again_costs_nothing(script: Script) -> None:
+    await moved(script)
+    await script.start()
+    await script.answer(4, ServerError("down", code=99))
+    assert ids(await script.finish(pages_of([1, 2, 3, 10, 4]))) == [1, 2, 3, 10, 4]
+
+
+async def test_a_page_of_before_that_comes_before_a_window_is_begun_again_is_none_of_it(script: Script) -> None:
+    await moved(script)
+    await script.answer(4, page())
+    assert ids(await script.finish(pages_of([1, 2, 3, 10, 4]))) == [1, 2, 3, 10, 4]
+
+
+async def test_a_page_of_before_that_comes_when_a_window_is_split_harms_nobody(script: Script) -> None:
+    await moved(script)
+    await script.start()
+    await script.answer(1, page(1, 2))
+    await script.start()
+    await script.answer(2, page(1, 2))
+    assert isinstance(script.reading.outcome, Split)
+    await script.answer(4, page())
+    assert isinstance(script.reading.outcome, Split)
+    assert script.stats.splits == 1
+
+
+async def given_up(script: Script) -> None:
+    """Have page 3 come empty and be confirmed full, while 4 and 5 are under way."""
+    await ask_ahead(script, 5)
+    await script.answer(3, page())
+    await script.answer(2, page(3, 4))
+    await script.start()
+    await script.answer(3, page(5, 6))
+
+
+async def test_a_page_that_was_given_up_and_comes_late_and_empty_hides_none(script: Script) -> None:
+    await given_up(script)
+    await script.answer(5, page())
+    await script.answer(4, page())
+    assert ids(await script.finish(pages_of([1, 2, 3, 4, 5, 6, 7, 8, 9]))) == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+
+
+async def test_a_page_that_was_given_up_and_is_asked_for_again_is_read_anew(script: Script) -> None:
+    await given_up(script)
+    await script.start()
+    assert script.asked == [4, 5, 4]
+    await script.answer(4, page())  # the one that was given up
+    await script.answer(5, page())
+    assert ids(await script.finish(pages_of([1, 2, 3, 4, 5, 6, 7]))) == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_a_page_behind_those_that_go_on_which_comes_late_leaves_no_gap(script: Script) -> None:
+    await given_up(script)
+    await script.answer(5, page())
+    assert ids(await script.finish(pages_of([1, 2, 3, 4, 5, 6, 7]))) == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_a_last_page_that_comes_empty_when_it_is_confirmed_is_doubted(script: Script) -> None:
+    # 10 arrived and pushed 5 from page 3 to page 4; and a throttled gateway answers with nothing once.
+    await ask_ahead(script, 3)
+    await script.answer(3, page(5))
+    await script.answer(2, page(3, 10))
+    await script.start()
+    await script.answer(3, page())
+    assert ids(await script.finish(pages_of([1, 2, 3, 10, 4, 5]))) == [1, 2, 3, 10, 4, 5]
