@@ -89,9 +89,10 @@ class PageProof:
         else:
             self._was_in_turn = False
 
-    def had_rows(self, number: int) -> bool:
-        """Tell whether a page that came was not empty."""
-        return bool(self._pages[number].rows)
+    @property
+    def has_rows_on_last(self) -> bool:
+        """Whether the last page that came was not empty."""
+        return bool(self._pages[self.last or self.asked].rows)
 
     def was_asked_alone(self, number: int) -> bool:
         """Tell whether all pages before this one were there when it was asked for."""

@@ -201,8 +201,9 @@ class WindowReading:
     _records: dict[int, list[Dated]] = field(factory=dict, init=False)
     _outlook: _Outlook = field(init=False)
     _under_way: int = field(default=0, init=False)
-    _last_step: Step | None = field(default=None, init=False)
-    _is_deciding: bool = field(default=False, init=False)
+    _last_steps: list[Step] = field(factory=list, init=False)
+    _last_steps_due: int = field(default=0, init=False)
+    _confirmations: list[Page] = field(factory=list, init=False)
     _failure: tuple[int, Exception] | None = field(default=None, init=False)
     _era: int = field(default=0, init=False)
 
@@ -216,10 +217,9 @@ class WindowReading:
 
     def next_step(self) -> Step | None:
         """Give the next page that surely has to be asked for, if it can be by now."""
-        if self._last_step is not None:
-            step, self._last_step = self._last_step, None
+        if self._last_steps:
             self._under_way += 1
-            return step
+            return self._last_steps.pop()
         return self._next_page(self._outlook.sure_pages)
 
     def next_guess(self) -> Step | None:
@@ -227,7 +227,7 @@ class WindowReading:
         return self._next_page(self._outlook.likely_pages)
 
     def _next_page(self, ahead: int) -> Step | None:
-        if self.outcome is not None or self._is_deciding or self._failure is not None or self._outlook.is_too_full:
+        if self.outcome is not None or self._last_steps_due or self._failure is not None or self._outlook.is_too_full:
             return None
         number = self._proof.next_page(ahead=ahead)
         if number is None:
@@ -278,7 +278,7 @@ class WindowReading:
     def _decide_if_due(self) -> None:
         """Decide once all pages are there; those asked for behind the last one tell nothing and are not waited for."""
         is_due = not self._under_way or self._proof.is_gathered
-        if self.outcome is None and not self._is_deciding and is_due:
+        if self.outcome is None and not self._last_steps_due and is_due:
             self._decide()
 
     def _decide(self) -> None:
@@ -291,7 +291,8 @@ class WindowReading:
             case Verdict.COMPLETE:
                 self._complete()
             case Verdict.UNCONFIRMED:
-                self._last_step, self._is_deciding = self._confirm, True
+                # A throttled gateway may answer with nothing, so nothing is believed only if it comes twice.
+                self._take_last_steps(*[self._confirm] * (1 if self._proof.has_rows_on_last else 2))
             case Verdict.REPEATING:
                 self._split_repeating()
             case Verdict.OPEN | Verdict.MOVED if self._outlook.is_too_full:
@@ -299,7 +300,7 @@ class WindowReading:
             case Verdict.MOVED:
                 self._start_again()
             case Verdict.OPEN if self._outlook.is_blind:
-                self._last_step, self._is_deciding = self._measure, True
+                self._take_last_steps(self._measure)
 
     def _complete(self) -> None:
         records = self._records_up_to(self._proof.last or 0)
@@ -311,20 +312,30 @@ class WindowReading:
         """Ask for the last page again, now that all others are there."""
         number = self._proof.last or self._proof.asked
         try:
-            ask = self.source.page_due if self._proof.had_rows(number) else self.source.page
-            page = await ask(self.window, number)
-            is_full = self.source.page_size.is_full(len(page.rows))
-            self._proof.confirm(page.rows, self._keys(page), is_full=is_full)
-            self._structure(number, page)
-            if is_full:
-                self._forget_what_is_under_way()
+            ask = self.source.page_due if self._proof.has_rows_on_last else self.source.page
+            self._confirmations.append(await ask(self.window, number))
+            if self._last_steps_due == 1:
+                self._take_confirmation(number, max(self._confirmations, key=lambda page: len(page.rows)))
         except Exception as error:  # noqa: BLE001 - as above
             self._failure = number, error
-        self._end_deciding()
+        self._end_last_step()
 
-    def _end_deciding(self) -> None:
+    def _take_confirmation(self, number: int, page: Page) -> None:
+        self._confirmations.clear()
+        is_full = self.source.page_size.is_full(len(page.rows))
+        self._proof.confirm(page.rows, self._keys(page), is_full=is_full)
+        self._structure(number, page)
+        if is_full:
+            self._forget_what_is_under_way()
+
+    def _take_last_steps(self, *steps: Step) -> None:
+        """Have steps done that come after all pages, and decide after them."""
+        self._last_steps = list(steps)
+        self._last_steps_due = len(steps)
+
+    def _end_last_step(self) -> None:
         self._under_way -= 1
-        self._is_deciding = False
+        self._last_steps_due -= 1
         self._decide_if_due()
 
     def _start_again(self) -> None:
@@ -349,7 +360,7 @@ class WindowReading:
             self._outlook.measured(number * 3 // 4)
         except Exception as error:  # noqa: BLE001 - as above
             self._failure = self._proof.asked, error
-        self._end_deciding()
+        self._end_last_step()
 
     async def _is_full(self, number: int) -> bool:
         return self.source.page_size.is_full(len((await self.source.page(self.window, number)).rows))

@@ -195,6 +195,8 @@ async def given_up(script: Script) -> None:
     await script.answer(3, page())
     await script.answer(2, page(3, 4))
     await script.start()
+    await script.start()
+    await script.answer(3, page())
     await script.answer(3, page(5, 6))
 
 
@@ -228,3 +230,15 @@ async def test_a_last_page_that_comes_empty_when_it_is_confirmed_is_doubted(scri
     await script.start()
     await script.answer(3, page())
     assert ids(await script.finish(pages_of([1, 2, 3, 10, 4, 5]))) == [1, 2, 3, 10, 4, 5]
+
+
+async def test_an_empty_last_page_is_confirmed_twice_at_once_and_the_longer_answer_counts(script: Script) -> None:
+    # Page 3 was truly empty; then 10 arrived and pushed 4 to it; and a throttled gateway answers with nothing once.
+    await ask_ahead(script, 3)
+    await script.answer(3, page())
+    await script.answer(2, page(3, 10))
+    await script.start()
+    await script.start()
+    assert script.asked == [3, 3]
+    await script.answer(3, page())
+    assert ids(await script.finish(pages_of([1, 2, 3, 10, 4]))) == [1, 2, 3, 10, 4]
