@@ -25,9 +25,6 @@ MOST_CONCURRENCY = 10_000
 SHRINK = 0.7
 """What is left of the limit after a congestion event."""
 
-HIGH_LIMIT = 8
-"""A limit from which on one more request that waits is no burden."""
-
 NEWS = 0.2
 """How much the last request counts in how long one usually takes."""
 
@@ -128,12 +125,9 @@ class Limiter:
 
     @property
     def worthwhile(self) -> int:
-        """Requests worth asking for at once: the limit, or as many as the pace lets start while one is answered.
-
-        A high limit is worth one more, which waits, so that no slot is idle while a reply is taken in.
-        """
+        """Requests worth asking for at once: the limit, or as many as the pace lets start while one is answered."""
         if not self._interval:
-            return self.limit + 1 if self.limit >= HIGH_LIMIT else self.limit
+            return self.limit
         return max(1, min(self.limit, math.ceil(self._usual_seconds / self._interval)))
 
     def lower_ceiling(self, ceiling: int) -> None:

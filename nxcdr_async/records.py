@@ -69,6 +69,7 @@ class _Record:
                 message = f"{type(self).__name__!r} object has no attribute {name!r}"
                 raise AttributeError(message, name=name, obj=self) from None
             value = getattr(row, key)
+            # The rule of `read_whole`, written twice as a call would cost more than the rule.
             if value is not None and (value.__class__ is not plain or value == ""):
                 value = convert(value, kind)
             _set_slot(self, name, value)

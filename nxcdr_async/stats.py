@@ -36,7 +36,7 @@ class PaginatorStats:
         pages: pages asked for.
         windows: parts of the range that were read to their end.
         splits: parts that turned out too full and were cut further.
-        rereads: parts that were read again, page after page, as rows moved while their pages were read.
+        rereads: parts that were read again, page after page, as rows moved while they were read.
         records: records handed out.
         duplicates: rows left out because their call was there already.
         bad_rows: rows skipped because they could not be a record (`on_bad_row="skip"`).

@@ -18,7 +18,7 @@ from nxcdr_async.errors import (
     NxcdrError,
     ThrottledError,
 )
-from nxcdr_async.limiter import Limiter, Slot
+from nxcdr_async.limiter import Limiter
 from nxcdr_async.regions import Region
 from nxcdr_async.retry import (
     MOST_ATTEMPTS,
@@ -196,21 +196,18 @@ class Transport:
         gateway: KnownGateway,
         read_typed: ReadTyped | None,
     ) -> Page:
-        slot: Slot | None = None
-        try:
-            async with self.limiter.slot() as slot:
-                # Signed only now that it will be sent at once: no queue can age the timestamp.
-                correction = gateway.clock.correction
-                sent = self.now()
-                request = self._build(endpoint, parameters, sent + correction)
+        async with self.limiter.slot() as slot:
+            # Signed only now that it will be sent at once: no queue can age the timestamp.
+            correction = gateway.clock.correction
+            sent = self.now()
+            request = self._build(endpoint, parameters, sent + correction)
+            try:
                 reply = await self.connection.send(gateway.url, request)
-                received = self.now()
-            # The slot is free again before the reply is read, so that the next request need not wait for that.
-            return self._read(endpoint, gateway, reply, read_typed, sent=sent, received=received, correction=correction)
-        except NxcdrError as fault:
-            if slot is not None and is_congestion(fault):
-                self.limiter.congested(slot)
-            raise
+                return self._read(endpoint, gateway, reply, read_typed, sent=sent, correction=correction)
+            except NxcdrError as fault:
+                if is_congestion(fault):
+                    self.limiter.congested(slot)
+                raise
 
     def _build(self, endpoint: Endpoint[Any], parameters: Mapping[str, Any], moment: float) -> Request:
         self._counts.requests += 1
@@ -228,9 +225,9 @@ class Transport:
         read_typed: ReadTyped | None,
         *,
         sent: float,
-        received: float,
         correction: float,
     ) -> Page:
+        received = self.now()
         _log.debug("%s: HTTP %d after %.0f ms", endpoint.name, reply.status, (received - sent) * 1000)
         date, age = reply.headers.get("date"), reply.headers.get("age")
         gateway.clock.observe(sent=sent, received=received, date=date, age=age)

@@ -279,3 +279,10 @@ def first_ms(gateway: Gateway) -> int:
 
 async def read(session: CdrSession, gateway: Gateway) -> list[CallRecord]:
     return await session.calls(gateway.first_call, gateway.last_call + HOUR).collect()
+
+
+async def test_a_limit_that_fell_to_one_rises_again(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session()
+    session._limiter._set(1.0)
+    await session.calls(gateway.first_call, gateway.last_call).collect()
+    assert session.stats.limit > 1

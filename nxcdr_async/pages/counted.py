@@ -71,6 +71,7 @@ class CountedPages:
             for _ in range(MOST_REREADINGS):
                 if is_proven:
                     break
+                self.stats.rereads += 1
                 pages.clear()
                 await self._read_in_order(day, pages)
                 is_proven = self._covers(pages)

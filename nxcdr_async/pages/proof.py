@@ -38,7 +38,10 @@ class PageProof:
     only push others to later pages. Of pages read the other way round, the later one may come too early for a row that
     the earlier one has lost already. Then some other row stands on two pages, or the last page has changed by the time
     all others are there. So pages read out of turn are proven by ids that are all different, and by a last page asked
-    for, or confirmed, after all others came.
+    for, or confirmed, after all others came. For example, of pages [a b] [c d] [e], page 3 comes first; then x arrives
+    before d, and page 2 comes as [c x]: d is on neither, but page 3, asked for again, is [d e].
+
+    All this holds as long as rows only arrive: a gateway that takes rows back in the middle of a reading may hide one.
 
     Attributes:
         is_careful: whether pages are asked for in turn only.
@@ -134,7 +137,10 @@ class PageProof:
         return Verdict.MOVED
 
     def _is_consistent(self, last: _Page) -> bool:
-        """Tell whether no row stands on two pages, and none behind the last one but rows of it."""
+        """Tell whether no row stands on two pages, and none behind the last one.
+
+        But for rows of the last page: there are gateways that repeat it for ever.
+        """
         behind = set(last.keys)
         rows = 0
         for number, page in self._pages.items():

@@ -177,7 +177,9 @@ class RowStructurer(Generic[RecordT]):
     _skipped: set[str | None] = field(factory=set, init=False)
 
     def add(self, page: Page, records: list[Dated]) -> None:
-        """Add the records of a page to `records`, which has those before a bad row when that is an error.
+        """Add the calls of a page to `records`, which has those before a bad row when that is an error.
+
+        Typed rows pass as they are: nothing can be wrong with them, and they become records when they are handed out.
 
         Raises:
             RecordError: a row cannot be a record, and no callback takes it.

@@ -201,8 +201,8 @@ class WindowReading:
     _records: dict[int, list[Dated]] = field(factory=dict, init=False)
     _outlook: _Outlook = field(init=False)
     _under_way: int = field(default=0, init=False)
-    _last_steps: list[Step] = field(factory=list, init=False)
-    _last_steps_due: int = field(default=0, init=False)
+    _closing_steps: list[Step] = field(factory=list, init=False)
+    _closing_steps_due: int = field(default=0, init=False)
     _confirmations: list[Page] = field(factory=list, init=False)
     _failure: tuple[int, Exception] | None = field(default=None, init=False)
     _era: int = field(default=0, init=False)
@@ -217,9 +217,9 @@ class WindowReading:
 
     def next_step(self) -> Step | None:
         """Give the next page that surely has to be asked for, if it can be by now."""
-        if self._last_steps:
+        if self._closing_steps:
             self._under_way += 1
-            return self._last_steps.pop()
+            return self._closing_steps.pop()
         return self._next_page(self._outlook.sure_pages)
 
     def next_guess(self) -> Step | None:
@@ -227,7 +227,12 @@ class WindowReading:
         return self._next_page(self._outlook.likely_pages)
 
     def _next_page(self, ahead: int) -> Step | None:
-        if self.outcome is not None or self._last_steps_due or self._failure is not None or self._outlook.is_too_full:
+        if (
+            self.outcome is not None
+            or self._closing_steps_due
+            or self._failure is not None
+            or self._outlook.is_too_full
+        ):
             return None
         number = self._proof.next_page(ahead=ahead)
         if number is None:
@@ -278,7 +283,7 @@ class WindowReading:
     def _decide_if_due(self) -> None:
         """Decide once all pages are there; those asked for behind the last one tell nothing and are not waited for."""
         is_due = not self._under_way or self._proof.is_gathered
-        if self.outcome is None and not self._last_steps_due and is_due:
+        if self.outcome is None and not self._closing_steps_due and is_due:
             self._decide()
 
     def _decide(self) -> None:
@@ -292,7 +297,7 @@ class WindowReading:
                 self._complete()
             case Verdict.UNCONFIRMED:
                 # A throttled gateway may answer with nothing, so nothing is believed only if it comes twice.
-                self._take_last_steps(*[self._confirm] * (1 if self._proof.has_rows_on_last else 2))
+                self._do_after_all(*[self._confirm] * (1 if self._proof.has_rows_on_last else 2))
             case Verdict.REPEATING:
                 self._split_repeating()
             case Verdict.OPEN | Verdict.MOVED if self._outlook.is_too_full:
@@ -300,7 +305,7 @@ class WindowReading:
             case Verdict.MOVED:
                 self._start_again()
             case Verdict.OPEN if self._outlook.is_blind:
-                self._take_last_steps(self._measure)
+                self._do_after_all(self._measure)
 
     def _complete(self) -> None:
         records = self._records_up_to(self._proof.last or 0)
@@ -314,11 +319,11 @@ class WindowReading:
         try:
             ask = self.source.page_due if self._proof.has_rows_on_last else self.source.page
             self._confirmations.append(await ask(self.window, number))
-            if self._last_steps_due == 1:
+            if self._closing_steps_due == 1:
                 self._take_confirmation(number, max(self._confirmations, key=lambda page: len(page.rows)))
         except Exception as error:  # noqa: BLE001 - as above
             self._failure = number, error
-        self._end_last_step()
+        self._end_closing_step()
 
     def _take_confirmation(self, number: int, page: Page) -> None:
         self._confirmations.clear()
@@ -328,14 +333,14 @@ class WindowReading:
         if is_full:
             self._forget_what_is_under_way()
 
-    def _take_last_steps(self, *steps: Step) -> None:
+    def _do_after_all(self, *steps: Step) -> None:
         """Have steps done that come after all pages, and decide after them."""
-        self._last_steps = list(steps)
-        self._last_steps_due = len(steps)
+        self._closing_steps = list(steps)
+        self._closing_steps_due = len(steps)
 
-    def _end_last_step(self) -> None:
+    def _end_closing_step(self) -> None:
         self._under_way -= 1
-        self._last_steps_due -= 1
+        self._closing_steps_due -= 1
         self._decide_if_due()
 
     def _start_again(self) -> None:
@@ -360,7 +365,7 @@ class WindowReading:
             self._outlook.measured(number * 3 // 4)
         except Exception as error:  # noqa: BLE001 - as above
             self._failure = self._proof.asked, error
-        self._end_last_step()
+        self._end_closing_step()
 
     async def _is_full(self, number: int) -> bool:
         return self.source.page_size.is_full(len((await self.source.page(self.window, number)).rows))
