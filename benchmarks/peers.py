@@ -100,7 +100,8 @@ class Reading:
 def limits_of(run: str) -> list[Limit]:
     """Return the limits of a run."""
     limits = [Limit(f"{run}: rows {fault}", 0, "every call, each once") for fault in ("lost", "doubled")]
-    for peer in COMPARED:
+    # Where rows arrive, the others are quick by handing out some twice: only the quiet run compares like with like.
+    for peer in COMPARED if run == "quiet" else ():
         limits.append(Limit(f"{run}: wall to {peer}", 1, "nobody is faster"))
         limits.append(Limit(f"{run}: processor to {peer}", 1, "nobody needs less processor time"))
     return limits

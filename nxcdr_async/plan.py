@@ -129,8 +129,8 @@ class WindowPlan:
         return seen.count + rest * denser
 
     def expects_calls(self, window: Window) -> bool:
-        """Tell whether an answer without any calls would be a surprise, as it always is for the whole range."""
-        return window == self.whole or self.density.expected(window) >= SURELY_SOME
+        """Tell whether an answer without any calls would be a surprise, as it always is before anything is known."""
+        return window == self.whole or not self.density.mean or self.density.expected(window) >= SURELY_SOME
 
     def split(self, window: Window, starts: list[float], rows: float) -> list[Window]:
         """Give the parts to read instead of a window that turned out too full.

@@ -57,7 +57,7 @@ class PageProof:
     _known: set[Hashable] = field(factory=set, init=False)
     _was_in_turn: bool = field(default=True, init=False)
     _repeats: bool = field(default=False, init=False)
-    _has_changed: bool = field(default=False, init=False)
+    _has_moved: bool = field(default=False, init=False)
 
     @property
     def is_waiting(self) -> bool:
@@ -72,7 +72,7 @@ class PageProof:
     @property
     def is_at_end(self) -> bool:
         """Whether no further page is worth asking for."""
-        return self.last is not None or self._repeats
+        return self.last is not None or self._repeats or self._has_moved
 
     def next_page(self, *, ahead: int) -> int | None:
         """Return the page to ask for next, None if there is none now.
@@ -107,6 +107,8 @@ class PageProof:
             self.last = min(number, self.last or number)
         elif self._has_nothing_new(number, rows, keys):
             self._repeats = True
+        elif not self._was_in_turn and not self._known.isdisjoint(keys):
+            self._has_moved = True
         self._known.update(keys)
         self._pages[number] = _Page(rows, keys, number in self._alone)
 
@@ -120,19 +122,21 @@ class PageProof:
             self._known = set(chain.from_iterable(page.keys for page in self._pages.values())).union(keys)
             self.asked, self.last, self.is_careful = last, None, True
         else:
-            self._has_changed = keys[: len(before)] != before
+            self._has_moved = self._has_moved or keys[: len(before)] != before
         self._pages[last] = _Page(rows, keys, was_alone=True)
 
     def verdict(self) -> Verdict:
         """Tell what the pages prove, once none is under way."""
         if self._repeats:
             return Verdict.REPEATING if self._was_in_turn else Verdict.MOVED
+        if self._has_moved and not self._was_in_turn:
+            return Verdict.MOVED
         if self.last is None:
             return Verdict.OPEN
         last = self._pages[self.last]
         if not last.was_alone:
             return Verdict.UNCONFIRMED
-        if self._was_in_turn or (not self._has_changed and self._is_consistent(last)):
+        if self._was_in_turn or self._is_consistent(last):
             return Verdict.COMPLETE
         return Verdict.MOVED
 

@@ -174,7 +174,7 @@ class RowStructurer(Generic[RecordT]):
     identity: Callable[[RecordT], Hashable | None]
     on_bad_row: Callable[[RecordError], object] | None
     stats: PaginatorStats
-    _skipped: set[str | None] = field(factory=set, init=False)
+    _skipped: set[str | bytes] = field(factory=set, init=False)
 
     def add(self, page: Page, records: list[Dated]) -> None:
         """Add the calls of a page to `records`, which has those before a bad row when that is an error.
@@ -199,9 +199,10 @@ class RowStructurer(Generic[RecordT]):
 
     def _skip(self, bad: RecordError, on_bad_row: Callable[[RecordError], object]) -> None:
         """Count a bad row and hand it on, once, though it may be read again with a narrower window."""
-        if bad.record_id is not None and bad.record_id in self._skipped:
+        known_by = bad.record_id or repr(bad.row).encode()
+        if known_by in self._skipped:
             return
-        self._skipped.add(bad.record_id)
+        self._skipped.add(known_by)
         self.stats.bad_rows += 1
         on_bad_row(bad)
 

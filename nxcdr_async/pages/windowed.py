@@ -29,7 +29,10 @@ from nxcdr_async.wire import Dated, Page
 MOST_BLIND = 1_600
 """Calls seen all over a range, in no order of time, after which it has to be measured how many there are."""
 
-EAGERNESS = 3
+ROWS_IN_TURN = 1_000
+"""Calls a window should hold once its pages are read one after the other."""
+
+EAGERNESS = 3.5
 """How many times as much as forecast may follow in a range read as one window: a short one ends in few round trips."""
 
 
@@ -60,6 +63,7 @@ class WindowedPages:
         row_key: the id of a raw row, None without one.
         page_size: how many rows fill a page.
         stats: where windows and splits are counted.
+        has_arrivals: whether rows moved while they were read, so that from then on pages are read in turn.
     """
 
     plan: WindowPlan
@@ -70,6 +74,7 @@ class WindowedPages:
     row_key: Callable[[Any], Hashable]
     page_size: PageSize
     stats: PaginatorStats
+    has_arrivals: bool = field(default=False, init=False)
 
     def next(self) -> Window | None:
         """Cut the next window."""
@@ -78,6 +83,11 @@ class WindowedPages:
     def open(self, window: Window) -> "WindowReading":
         """Begin to read a window."""
         return WindowReading(window, self)
+
+    def expect_arrivals(self) -> None:
+        """Read the pages of windows in turn from now on, and for that, smaller windows side by side."""
+        self.has_arrivals = True
+        self.plan.most_rows = min(self.plan.most_rows, ROWS_IN_TURN)
 
     async def first_page(self, window: Window) -> Page:
         """Ask for the first page of a window; twice if it is empty where calls are expected."""
@@ -104,7 +114,7 @@ class WindowedPages:
         if all(self.row_key(row) in known for row in (await self.page(window, 2)).rows):
             self.page_size.learn(came, more_behind=False)
             return page
-        again = await self.page(window, 1)
+        again = await self.page_due(window, 1)
         self.page_size.learn(came, more_behind=len(again.rows) <= came)
         return again
 
@@ -173,7 +183,7 @@ class _Outlook:
         """Take in that there are about so many pages."""
         self.forecast = float(pages * self._rows_a_page)
         self.is_blind, self._was_measured = False, True
-        self.is_too_full = self.forecast > self._plan.most_at_once
+        self.is_too_full = self._window.seconds > 1 and self.forecast > self._plan.most_at_once
         self.sure_pages = self.likely_pages = pages
 
     def learn(self, starts: list[float]) -> None:
@@ -197,7 +207,7 @@ class WindowReading:
     window: Window
     source: WindowedPages
     outcome: Outcome | None = field(default=None, init=False)
-    _proof: PageProof = field(factory=PageProof, init=False)
+    _proof: PageProof = field(init=False)
     _records: dict[int, list[Dated]] = field(factory=dict, init=False)
     _outlook: _Outlook = field(init=False)
     _under_way: int = field(default=0, init=False)
@@ -208,6 +218,7 @@ class WindowReading:
     _era: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._proof = PageProof(is_careful=self.source.has_arrivals)
         self._outlook = _Outlook(self.source.plan, self.window, self.source.page_size.rows)
 
     @property
@@ -303,7 +314,7 @@ class WindowReading:
             case Verdict.OPEN | Verdict.MOVED if self._outlook.is_too_full:
                 self._split(self._outlook.forecast)
             case Verdict.MOVED:
-                self._start_again()
+                self._read_in_turn()
             case Verdict.OPEN if self._outlook.is_blind:
                 self._do_after_all(self._measure)
 
@@ -343,9 +354,13 @@ class WindowReading:
         self._closing_steps_due -= 1
         self._decide_if_due()
 
-    def _start_again(self) -> None:
-        """Read all pages once more, in turn, as rows moved while they were read out of turn."""
+    def _read_in_turn(self) -> None:
+        """Read all pages once more, in turn, as rows moved while they were not; a large window in parts."""
         self.source.stats.rereads += 1
+        self.source.expect_arrivals()
+        if self._outlook.forecast > 2 * ROWS_IN_TURN and self.window.seconds > 1:
+            self._split(self._outlook.forecast)
+            return
         self._proof = PageProof(is_careful=True)
         self._records = {}
         self._outlook = _Outlook(self.source.plan, self.window, self.source.page_size.rows)

@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from attrs import define, evolve
 
+from nxcdr_async.convert import are_sensible
 from nxcdr_async.records import CallRecord, DidCallRecord, FlashCallRecord
 from nxcdr_async.wire.codes import CODES, FLASH_CODES, CodeMeaning
 from nxcdr_async.wire.replies import DatedRecord
@@ -71,7 +72,7 @@ class Endpoint(Generic[RecordT]):
         found = row.get(self.id_key) if isinstance(row, dict) else getattr(row, "identity", None)
         if isinstance(found, str):
             return found or None
-        if isinstance(found, Decimal) and found == found.to_integral_value():
+        if isinstance(found, Decimal) and are_sensible([found]) and found == found.to_integral_value():
             return f"{found:.0f}"
         return str(found) if isinstance(found, int) else None
 

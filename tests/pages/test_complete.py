@@ -13,6 +13,7 @@ from paging_model import BEGIN, PAGE, ModelGateway, drain, evenly, pump_of, read
 
 from nxcdr_async import ServerError
 from nxcdr_async.pages.pump import FEWEST_WINDOWS
+from nxcdr_async.pages.source import Ask
 from nxcdr_async.plan import TOO_FULL
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.wire import Page
@@ -252,3 +253,40 @@ def test_a_jump_in_density_to_more_pages_than_one_window_may_have_is_no_error() 
     calls = asyncio.run(drain(pump))
     assert pump.error is None
     assert len(calls) == 5_040
+
+
+def test_one_second_with_more_calls_than_are_read_at_once_is_read_to_its_end() -> None:
+    rows = [{"callId": f"{number:05}", "startTime": BEGIN * 1000 + number % 1000} for number in range(13_000)]
+    pump = pump_of(ModelGateway(rows, page_size=100).ask, 1, 4, PaginatorStats(), page_size=100, most_rows=4_000)
+    assert len(asyncio.run(asyncio.wait_for(drain(pump), 60))) == 13_000
+
+
+def test_an_answer_without_rows_while_a_lower_cap_is_looked_for_loses_none() -> None:
+    gateway = ModelGateway(evenly(1_000), page_size=50)
+    pump = pump_of(empty_at(gateway, {3}), 3_600, 4, PaginatorStats(), page_size=100, most_rows=400)
+    assert len(asyncio.run(drain(pump))) == 1_000
+
+
+@pytest.mark.parametrize("number", range(2, 8))
+def test_an_answer_without_rows_for_half_of_a_range_that_repeats_its_last_page_is_doubted(number: int) -> None:
+    gateway = ModelGateway(evenly(400), repeats_last_page=True, page_size=100)
+    pump = pump_of(empty_at(gateway, {number}), 3_600, 2, PaginatorStats(), page_size=100, most_rows=400)
+    assert len(asyncio.run(drain(pump))) == 400
+
+
+def empty_at(gateway: ModelGateway, numbers: set[int]) -> Ask:
+    """Ask a gateway that answers some of the questions with nothing."""
+
+    async def ask(parameters: Mapping[str, Any]) -> Page:
+        page = await gateway.ask(parameters)
+        return Page([]) if gateway.asked in numbers else page
+
+    return ask
+
+
+def test_calls_that_arrive_all_the_time_cost_no_long_chain_of_questions() -> None:
+    gateway = ModelGateway(evenly(20_000), order="descending", arrivals=random.Random(1), page_size=100)
+    stats = PaginatorStats()
+    calls = asyncio.run(drain(pump_of(gateway.ask, 3_600, 16, stats, page_size=100, most_rows=4_000)))
+    assert {row["callId"] for row in evenly(20_000)} <= {call.call_id for call in calls}
+    assert stats.pages < 400
