@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from attrs import define, field
 
 from nxcdr_async.errors import IncompleteError
+from nxcdr_async.pages.outlook import Outlook
 from nxcdr_async.pages.proof import PageProof, Verdict
 from nxcdr_async.pages.source import (
     MOST_PAGES,
@@ -21,20 +22,13 @@ from nxcdr_async.pages.source import (
     Step,
     in_words,
 )
-from nxcdr_async.plan import Seen, WindowPlan
+from nxcdr_async.plan import WindowPlan
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import FARTHEST_OUTSIDE, Window
 from nxcdr_async.wire import Dated, Page
 
-MOST_BLIND = 1_600
-"""Calls seen all over a range, in no order of time, after which it has to be measured how many there are."""
-
 ROWS_IN_TURN = 1_000
 """Calls a window should hold once its pages are read one after the other."""
-
-EAGERNESS = 3.5
-"""How many times as much as forecast may follow in a range read as one window: a short one ends in few round trips."""
-
 
 _start_ms = attrgetter("start_ms")
 _identity = attrgetter("identity")
@@ -138,60 +132,6 @@ class WindowedPages:
         return end is not None and first <= end <= last
 
 
-class _Outlook:
-    """How many pages a window seems to have, going by those that came.
-
-    Attributes:
-        forecast: calls it seems to hold.
-        sure_pages: pages that are surely full.
-        likely_pages: pages that are likely to be there.
-        is_too_full: whether the window had better be split.
-        is_blind: whether it has to be measured how many calls there are, as their times tell nothing.
-    """
-
-    def __init__(self, plan: WindowPlan, window: Window, rows_a_page: int) -> None:
-        self._plan, self._window, self._rows_a_page = plan, window, rows_a_page
-        self._seen = Seen()
-        self._came_in_order = True
-        self._was_measured = False
-        self._first_forecast: tuple[float, int] | None = None
-        self.forecast = plan.forecast(window, self._seen)
-        self.sure_pages = 1
-        self.likely_pages = max(1, int(self.forecast * plan.confidence / rows_a_page))
-        self.is_too_full = False
-        self.is_blind = False
-
-    def see(self, count: int, earliest: float, latest: float) -> None:
-        """Take in so many calls of a full page, and between when they start (epoch seconds)."""
-        plan, window, seen = self._plan, self._window, self._seen
-        seen.add(count, earliest, latest)
-        if self._first_forecast is None:
-            self._came_in_order = not plan.came_all_over(window, seen)
-            self.is_too_full = plan.is_worth_splitting(window, seen)
-        if self._came_in_order:
-            self.forecast = plan.forecast(window, seen)
-        self.forecast = max(self.forecast, float(seen.count))
-        self.is_too_full = self.is_too_full or plan.is_too_full(window, self.forecast)
-        self._first_forecast = self._first_forecast or (self.forecast, seen.count)
-        is_whole = window == plan.whole
-        self.is_blind = is_whole and not self._came_in_order and not self._was_measured and seen.count >= MOST_BLIND
-        rest = self.forecast - seen.count
-        self.sure_pages = int(seen.count + rest * plan.confidence) // self._rows_a_page
-        self.likely_pages = int(seen.count + rest * (EAGERNESS if is_whole else 1)) // self._rows_a_page + 1
-
-    def measured(self, pages: int) -> None:
-        """Take in that there are about so many pages."""
-        self.forecast = float(pages * self._rows_a_page)
-        self.is_blind, self._was_measured = False, True
-        self.is_too_full = self._window.seconds > 1 and self.forecast > self._plan.most_at_once
-        self.sure_pages = self.likely_pages = pages
-
-    def learn(self, starts: list[float]) -> None:
-        """Take in all calls of the window."""
-        forecast, seen = self._first_forecast or (0.0, 0)
-        self._plan.learn(self._window, starts, forecast=forecast, seen=seen)
-
-
 @define(eq=False)
 class WindowReading:
     """One window while it is read: page 1, then pages as far ahead as they surely exist, then one by one to the end.
@@ -209,7 +149,7 @@ class WindowReading:
     outcome: Outcome | None = field(default=None, init=False)
     _proof: PageProof = field(init=False)
     _records: dict[int, list[Dated]] = field(factory=dict, init=False)
-    _outlook: _Outlook = field(init=False)
+    _outlook: Outlook = field(init=False)
     _under_way: int = field(default=0, init=False)
     _closing_steps: list[Step] = field(factory=list, init=False)
     _closing_steps_due: int = field(default=0, init=False)
@@ -219,7 +159,7 @@ class WindowReading:
 
     def __attrs_post_init__(self) -> None:
         self._proof = PageProof(is_careful=self.source.has_arrivals)
-        self._outlook = _Outlook(self.source.plan, self.window, self.source.page_size.rows)
+        self._outlook = Outlook(self.source.plan, self.window, self.source.page_size.rows)
 
     @property
     def size(self) -> float:
@@ -363,7 +303,7 @@ class WindowReading:
             return
         self._proof = PageProof(is_careful=True)
         self._records = {}
-        self._outlook = _Outlook(self.source.plan, self.window, self.source.page_size.rows)
+        self._outlook = Outlook(self.source.plan, self.window, self.source.page_size.rows)
         self._forget_what_is_under_way()
 
     def _forget_what_is_under_way(self) -> None:
