@@ -21,6 +21,8 @@ from nxcdr_async.wire import Reply, Request
 LARGEST_BODY = 64 * 1024 * 1024
 """Bytes of one reply, once unpacked; the largest honest page (999 DID rows) is well under a hundredth of it."""
 
+_USER_AGENT = f"nxcdr_async/{__version__}"
+
 
 @define(eq=False)
 class Connection:
@@ -33,9 +35,14 @@ class Connection:
 
     http: aiohttp.ClientSession | None = field()
     timeout: float
+    _total_timeout: aiohttp.ClientTimeout = field(init=False)
     _own_http: aiohttp.ClientSession | None = field(default=None, init=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
+
+    @_total_timeout.default
+    def _of_timeout(self) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(total=self.timeout)
 
     @http.validator
     def _check_http(self, _: Any, http: object) -> None:
@@ -70,13 +77,13 @@ class Connection:
                 request.method,
                 URL(f"{gateway}{request.url}", encoded=True),
                 data=request.body or None,
-                headers={**request.headers, "User-Agent": f"nxcdr_async/{__version__}"},
+                headers={**request.headers, "User-Agent": _USER_AGENT},
                 allow_redirects=False,
                 raise_for_status=False,
-                timeout=aiohttp.ClientTimeout(total=self.timeout),
+                timeout=self._total_timeout,
             ) as response:
                 body = await _read_body(response)
-                return Reply(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
+                return Reply(response.status, response.headers, body)
         except aiohttp.ClientConnectorCertificateError:
             return CertificateError(
                 f"the TLS certificate of {host} was not accepted: check the address, this machine's clock and its "

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 from weakref import WeakSet
@@ -111,13 +112,17 @@ def _is_record_class(cls: Any) -> bool:
 def _record_structure_hook(cls: type[Any], converter: Converter) -> Callable[[Any, Any], Any]:
     attributes = vendor_fields(cls)
     renames: dict[str, Any] = {attribute.name: override(rename=key) for key, attribute in attributes.items()}
-    structure_known = make_dict_structure_fn(cls, converter, extra=override(omit=True), **renames)
     known = frozenset(attributes)
+
+    @cache
+    def structure_known() -> Callable[[Any, Any], Any]:
+        # Compiled once a row needs it: most sessions read nothing but typed rows, which never do.
+        return make_dict_structure_fn(cls, converter, extra=override(omit=True), **renames)
 
     def structure(row: Any, _: Any) -> Any:
         if not isinstance(row, Mapping):
             raise TypeError(f"is {_kind(row)}, not an object")
-        record = structure_known(row, cls)
+        record = structure_known()(row, cls)
         unknown = row.keys() - known
         return attrs.evolve(record, extra={key: row[key] for key in row if key in unknown}) if unknown else record
 

@@ -4,10 +4,12 @@ An attribute is the vendor's key in snake_case (`agentNickName` → `agent_nick_
 an exact `Decimal`; what the vendor writes as 0 or "" to mean "none" is None. Keys nobody knows yet are kept in `extra`.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from attrs import Attribute, define, field, fields
@@ -65,6 +67,7 @@ class _Record:
             try:
                 row = _get_row(self)
                 key, plain, convert, kind = row.readers[name]
+                row.asked[name] += 1
             except (AttributeError, KeyError):
                 message = f"{type(self).__name__!r} object has no attribute {name!r}"
                 raise AttributeError(message, name=name, obj=self) from None
@@ -81,13 +84,14 @@ _new = object.__new__
 _set_slot = object.__setattr__
 _get_row = _Record.__dict__["_row"].__get__
 _set_row = _Record.__dict__["_row"].__set__
+consume: Callable[[Iterable[object]], None] = deque[object](maxlen=0).extend
+"""Runs an iterator to its end for what it does on the way."""
 
 
 def unread_records(record_class: type[_RecordT], rows: list[Any]) -> list[_RecordT]:
     """Return records that convert the values of their rows as they are asked for."""
-    records = [_new(record_class) for _ in rows]
-    for record, row in zip(records, rows, strict=True):
-        _set_row(record, row)
+    records = list(map(_new, repeat(record_class, len(rows))))
+    consume(map(_set_row, records, rows))
     return records
 
 

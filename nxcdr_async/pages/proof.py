@@ -103,13 +103,15 @@ class PageProof:
 
     def take(self, number: int, rows: list[Any], keys: list[Hashable], *, is_full: bool) -> None:
         """Note that a page came, with its rows and their ids (None without one)."""
+        known_before = len(self._known)
+        self._known.update(keys)
+        new = len(self._known) - known_before
         if not is_full:
             self.last = min(number, self.last or number)
-        elif self._has_nothing_new(number, rows, keys):
+        elif not new and (None not in keys or self._is_like_the_page_before(number, rows)):
             self._repeats = True
-        elif not self._was_in_turn and not self._known.isdisjoint(keys):
+        elif not self._was_in_turn and new < len(keys):
             self._has_moved = True
-        self._known.update(keys)
         self._pages[number] = _Page(rows, keys, number in self._alone)
 
     def confirm(self, rows: list[Any], keys: list[Hashable], *, is_full: bool) -> None:
@@ -151,11 +153,9 @@ class PageProof:
             if number > (self.last or 0) and not behind.issuperset(page.keys):
                 return False
             rows += len(page.keys) if number <= (self.last or 0) else 0
-        known = self._known.union(last.keys)
-        return None not in known and len(known) == rows
+        new = behind - self._known
+        return None not in self._known and None not in new and len(self._known) + len(new) == rows
 
-    def _has_nothing_new(self, number: int, rows: list[Any], keys: list[Hashable]) -> bool:
-        if None not in keys:
-            return self._known.issuperset(keys)
+    def _is_like_the_page_before(self, number: int, rows: list[Any]) -> bool:
         before = self._pages.get(number - 1)
         return before is not None and before.rows == rows

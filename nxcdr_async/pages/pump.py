@@ -22,7 +22,7 @@ from nxcdr_async.wire import Dated
 
 RecordT = TypeVar("RecordT")
 
-LARGEST_BATCH = 500
+LARGEST_BATCH = 200
 """Records that are made and handed over at once: few enough to stay in the processor's caches until they are read."""
 
 FEWEST_WINDOWS = 4
@@ -132,20 +132,28 @@ class Pump(Generic[RecordT]):
             if not self._errands:
                 await self._deliver(self.sequencer.flush())
                 return None
-            first = self._errands[0]
-            outcome = first.outcome
-            if not isinstance(outcome, ReadResult):
+            read = self._take_first_read()
+            if read is None:
                 self._progress.clear()
                 await self._progress.wait()
                 continue
-            del self._errands[0]
-            ready = self.sequencer.push(outcome.records, first.window)
-            if outcome.error is not None:
-                await self._deliver(ready + self.sequencer.flush())
-                if isinstance(outcome.error, NxcdrError):
-                    outcome.error.complete_until = datetime.fromtimestamp(first.window.start, UTC)
-                return outcome.error
+            ready, error = read
             await self._deliver(ready)
+            if error is not None:
+                return error
+
+    def _take_first_read(self) -> tuple[list[Dated], Exception | None] | None:
+        """Return what is final by the first window, and what kept it from its end; None while it is being read."""
+        result = self._errands[0].outcome
+        if not isinstance(result, ReadResult):
+            return None
+        window = self._errands.pop(0).window
+        ready = self.sequencer.push(result.records, window)
+        if result.error is None:
+            return ready, None
+        if isinstance(result.error, NxcdrError):
+            result.error.complete_until = datetime.fromtimestamp(window.start, UTC)
+        return ready + self.sequencer.flush(), result.error
 
     def _start_steps(self, workers: TaskGroup) -> None:
         """Keep as many steps under way as are worth it."""
@@ -213,7 +221,12 @@ class Pump(Generic[RecordT]):
     async def _deliver(self, found: list[Dated]) -> None:
         self.stats.duplicates = self.sequencer.duplicates
         self.stats.out_of_order = self.sequencer.out_of_order
-        for first in range(0, len(found), LARGEST_BATCH):
-            records = self.finish(found[first : first + LARGEST_BATCH])
+        # Calls leave the list as they are handed over, so that the memory of one page read is that of the next.
+        found.reverse()
+        while found:
+            batch = found[: -LARGEST_BATCH - 1 : -1]
+            del found[-LARGEST_BATCH:]
+            records = self.finish(batch)
+            del batch
             self.stats.records += len(records)
             await self.mailbox.put(records)

@@ -43,7 +43,7 @@ class Reply:
 
     Attributes:
         status: the HTTP status.
-        headers: header names in lower case.
+        headers: found by their names in lower case.
         body: the decoded body.
     """
 

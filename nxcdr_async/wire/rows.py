@@ -4,11 +4,11 @@ What the typed row accepts is part of what the converter accepts, and means the 
 for the converter to judge. So a page may hold both.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import cache, cached_property
-from itertools import chain
+from functools import cache, cached_property, partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
@@ -18,7 +18,7 @@ from cattrs import Converter
 from msgspec import UNSET, Meta
 
 from nxcdr_async.convert import SCALARS, are_sensible, has_only_own_hooks, structure_row
-from nxcdr_async.records import CallRecord, Direction, unread_records, vendor_fields
+from nxcdr_async.records import CallRecord, Direction, consume, unread_records, vendor_fields
 from nxcdr_async.wire.endpoints import Endpoint
 from nxcdr_async.wire.replies import (
     UNDECODABLE,
@@ -35,6 +35,9 @@ RecordT = TypeVar("RecordT", bound=CallRecord)
 
 MOST_UNKNOWN_KEYS = 64
 """Keys nobody knows that typed rows learn; a gateway that makes up ever new ones must not fill the memory."""
+
+WORTH_MAKING_AHEAD = 0.25
+"""The part of the records whose value of an attribute must be asked for, to have it made at once for all to come."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -54,7 +57,12 @@ _WIRE_TYPES: dict[Any, Any] = {
 """What the value of an attribute may be in a typed row, chosen so that the converter's hook cannot refuse it."""
 
 
-_PLAIN: dict[Any, type] = {str: str, str | None: str, int | None: int, bool | None: bool}
+_EXACT_UNTIL = 2**32
+"""Epoch seconds, in the year 2106, until which a float has the milliseconds exactly; msgspec rounds it to microseconds."""
+
+_to_moments = partial(msgspec.convert, type=list[datetime | None], strict=False)
+
+_PLAIN: dict[Any, type] = {str: str, str | None: str, int | None: int, bool | None: bool, Decimal | None: Decimal}
 """Of which class a value needs no conversion, as the converter would give it back."""
 
 
@@ -68,6 +76,7 @@ class TypedRow(msgspec.Struct):
         identity: str
         start_ms: int
     readers: ClassVar[Mapping[str, Any]]
+    asked: ClassVar[Counter[str]]
     unknown: ClassVar[Mapping[str, str]]
 
     @property
@@ -96,12 +105,14 @@ class TypedRows(Generic[RecordT]):
         self._attributes = vendor_fields(endpoint.record_class)
         self._kinds = {self._record_class, *SCALARS, *(attribute.type for attribute in self._attributes.values())}
         money = [key for key, attribute in self._attributes.items() if attribute.type == Decimal | None]
-        self._amounts_of = attrgetter(*money)
+        self._amounts = [attrgetter(key) for key in money]
         (self._rows_key,) = endpoint.rows_at
         self._names = {endpoint.id_key: "identity", endpoint.start_key: "start_ms"}
-        self._set_id = getattr(endpoint.record_class, self._attributes[endpoint.id_key].name).__set__
-        self._set_start = getattr(endpoint.record_class, self._attributes[endpoint.start_key].name).__set__
         self._unknown: dict[str, str] = {}
+        self._asked: Counter[str] = Counter()
+        self._handed_out = 0
+        # The id and the start everyone asks for.
+        self._made_ahead = [self._attributes[key].name for key in self._names]
 
     def page(self, body: bytes) -> Page | None:
         """Read the body of a plain success; None for any other."""
@@ -133,17 +144,34 @@ class TypedRows(Generic[RecordT]):
 
     def records(self, calls: list[Any]) -> list[RecordT]:
         """Return the records of what is to be handed out: of typed rows, and of those made already."""
-        if not any(isinstance(call, DatedRecord) for call in calls):
+        self._look_ahead(len(calls))
+        if DatedRecord not in set(map(type, calls)):
             return self._unread(calls)
         return [call.record if isinstance(call, DatedRecord) else self.record(call) for call in calls]
 
+    def _look_ahead(self, count: int) -> None:
+        """Have values made ahead that were asked for of many of the last records: all at once they cost a fifth."""
+        often = [name for name, times in self._asked.items() if times > self._handed_out * WORTH_MAKING_AHEAD]
+        self._made_ahead += [name for name in often if name not in self._made_ahead]
+        self._asked.clear()
+        self._handed_out = count
+
     def _unread(self, rows: list[Any]) -> list[RecordT]:
         records = unread_records(self._record_class, rows)
-        # The id and the start everyone asks for, and made here they cost a third.
-        for record, row in zip(records, rows, strict=True):
-            self._set_id(record, row.identity)
-            self._set_start(record, _EPOCH + row.start_ms * _MILLISECOND)
+        for name in self._made_ahead:
+            consume(map(getattr(self._record_class, name).__set__, records, self._column(name, rows)))
         return records
+
+    def _column(self, name: str, rows: list[Any]) -> list[Any]:
+        """Return the values of one attribute of all rows."""
+        key, plain, convert, kind = self._decoders.readers[name]
+        values = map(attrgetter(key), rows)
+        if kind in (datetime, datetime | None):
+            return _moments(values)
+        return [
+            value if value is None or (value.__class__ is plain and value != "") else convert(value, kind)
+            for value in values
+        ]
 
     def _page_row_by_row(self, body: bytes) -> Page | None:
         """Read a body that holds a row that is not as expected, or is no plain success."""
@@ -165,8 +193,7 @@ class TypedRows(Generic[RecordT]):
 
     def _is_sensible(self, rows: list[Any]) -> bool:
         """Tell whether all amounts are numbers the converter takes; all else was checked as it was decoded."""
-        found = chain.from_iterable(map(self._amounts_of, rows))
-        return are_sensible([amount for amount in found if amount is not None])
+        return are_sensible([amount for of in self._amounts for amount in map(of, rows) if amount is not None])
 
     def _learn(self, row: Any) -> bool:
         """Have typed rows take the keys of a row that nobody knows; tell whether there are any more than before."""
@@ -189,17 +216,17 @@ class TypedRows(Generic[RecordT]):
             *((key, Any, None) for key in ("msg", "message", "reqId", "requestId")),
         ]
         reply_class = msgspec.defstruct("TypedReply", reply_fields)
-        return _Decoders(reply=_decoder_of(reply_class), row=_decoder_of(row_class))
+        return _Decoders(reply=_decoder_of(reply_class), row=_decoder_of(row_class), readers=row_class.readers)
 
     def _row_class(self) -> type[Any]:
         # The vendor writes about this order, and a key that comes in its turn is found at once.
-        known = [self._known_field(key) for key in sorted(self._attributes)]
+        known = [self._known_field(key) for key in sorted(self._attributes, key=str.lower)]
         unknown = [(name, Any, UNSET) for name in self._unknown.values()]
         return msgspec.defstruct(
             "TypedRow",
             [*known, *unknown],
             bases=(TypedRow,),
-            namespace={"readers": self._readers(), "unknown": dict(self._unknown)},
+            namespace={"readers": self._readers(), "asked": self._asked, "unknown": dict(self._unknown)},
             rename={name: key for key, name in (self._names | self._unknown).items()},
             forbid_unknown_fields=True,
             kw_only=True,
@@ -229,10 +256,19 @@ class TypedRows(Generic[RecordT]):
 class _Decoders:
     reply: Callable[[bytes], Any]
     row: Callable[[msgspec.Raw], Any]
+    readers: Mapping[str, Any]
 
 
 _decode_envelope = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def _moments(milliseconds: Iterable[Any]) -> list[Any]:
+    """Return the times of a column, as the converter would do it one by one, in a tenth of the time."""
+    seconds = [None if not value or value == "0" else value / 1000 for value in milliseconds]
+    if max(filter(None, seconds), default=0) < _EXACT_UNTIL:
+        return list(_to_moments(seconds))
+    return [None if value is None else _EPOCH + round(value * 1000) * _MILLISECOND for value in seconds]
 
 
 def _decoder_of(struct_class: type[Any]) -> Callable[[Any], Any]:
