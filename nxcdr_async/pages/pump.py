@@ -28,8 +28,11 @@ LARGEST_BATCH = 200
 FEWEST_WINDOWS = 4
 """Windows that are held at once, read or being read, however few requests may be in flight or many calls they hold."""
 
-MOST_CALLS = 16_000
-"""Calls held at once, read or to come, beyond which no more windows are opened: some 20 MB."""
+MOST_CALLS_TO_COME = 16_000
+"""Calls that the windows opened hold or are going to hold, beyond which no more are opened."""
+
+MOST_CALLS_HELD = 12_000
+"""Calls that came, beyond which only the earliest window is read on, until it can be handed over: some 16 MB."""
 
 
 class Mailbox(Generic[RecordT]):
@@ -77,6 +80,11 @@ class _Errand:
     window: Window
     reading: Reading | None = None
     fault: Exception | None = None
+
+    @property
+    def held(self) -> int:
+        """About how many calls it holds."""
+        return self.reading.held if self.reading is not None else 0
 
     @property
     def outcome(self) -> Outcome | None:
@@ -138,6 +146,8 @@ class Pump(Generic[RecordT]):
                 await self._progress.wait()
                 continue
             ready, error = read
+            if error is None:
+                self._start_steps(workers)
             await self._deliver(ready)
             if error is not None:
                 return error
@@ -162,16 +172,18 @@ class Pump(Generic[RecordT]):
             if chosen is None:
                 return
             self._under_way += 1
-            workers.start_soon(self._work, *chosen, workers)
+            workers.start_soon(self._work, chosen, workers)
 
     def _next_step(self) -> tuple[_Errand, Step] | None:
         """Choose what to do next: for the earliest window that has a step, then for a new one; guesses last."""
-        for errand in self._errands:
+        is_full = sum(errand.held for errand in self._errands) >= MOST_CALLS_HELD
+        errands = self._errands[:1] if is_full else self._errands
+        for errand in errands:
             if errand.outcome is None and (step := self._opened(errand).next_step()):
                 return errand, step
-        if (new := self._new_errand()) and (step := self._opened(new).next_step()):
+        if not is_full and (new := self._new_errand()) and (step := self._opened(new).next_step()):
             return new, step
-        for errand in self._errands:
+        for errand in errands:
             if errand.outcome is None and (guess := self._opened(errand).next_guess()):
                 return errand, guess
         return None
@@ -182,11 +194,11 @@ class Pump(Generic[RecordT]):
         return errand.reading
 
     def _new_errand(self) -> _Errand | None:
-        """Cut one more window, unless memory has enough to hold already."""
-        held = len(self._errands)
-        if held >= max(FEWEST_WINDOWS, self.readers()):
+        """Cut one more window, unless there is enough to do with those opened."""
+        opened = len(self._errands)
+        if opened >= max(FEWEST_WINDOWS, self.readers()):
             return None
-        if held >= FEWEST_WINDOWS and sum(self._opened(errand).size for errand in self._errands) >= MOST_CALLS:
+        if opened >= FEWEST_WINDOWS and sum(self._opened(errand).forecast for errand in self._errands) >= MOST_CALLS_TO_COME:
             return None
         window = self.source.next()
         if window is None:
@@ -194,9 +206,8 @@ class Pump(Generic[RecordT]):
         self._errands.append(_Errand(window))
         return self._errands[-1]
 
-    async def _work(self, errand: _Errand, step: Step, workers: TaskGroup) -> None:
+    async def _work(self, following: tuple[_Errand, Step] | None, workers: TaskGroup) -> None:
         """Do one step after the other, and have others do what can be done besides."""
-        following: tuple[_Errand, Step] | None = errand, step
         while following is not None:
             await self._do(*following, workers)
             self._start_steps(workers)

@@ -52,8 +52,12 @@ class Reading(Protocol):
         """How it ended; None while it is not over."""
 
     @property
-    def size(self) -> float:
-        """Calls it holds, or is going to hold."""
+    def forecast(self) -> float:
+        """Calls it is going to hold."""
+
+    @property
+    def held(self) -> int:
+        """About how many calls it holds already."""
 
     def next_step(self) -> Step | None:
         """Give what is to do next; None if that hangs on steps that were given already."""
@@ -71,7 +75,12 @@ class OneStep:
     _was_given: bool = field(default=False, init=False)
 
     @property
-    def size(self) -> float:
+    def forecast(self) -> float:
+        """Calls it is going to hold: it is not known before it holds them."""
+        return self.held
+
+    @property
+    def held(self) -> int:
         """Calls it holds."""
         return len(self.outcome.records) if isinstance(self.outcome, ReadResult) else 0
 

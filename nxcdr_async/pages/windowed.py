@@ -162,9 +162,16 @@ class WindowReading:
         self._outlook = Outlook(self.source.plan, self.window, self.source.page_size.rows)
 
     @property
-    def size(self) -> float:
-        """Calls it holds, or is going to hold."""
-        return len(self.outcome.records) if isinstance(self.outcome, ReadResult) else self._outlook.forecast
+    def forecast(self) -> float:
+        """Calls it is going to hold."""
+        return self.held if isinstance(self.outcome, ReadResult) else self._outlook.forecast
+
+    @property
+    def held(self) -> int:
+        """Calls it holds; while it is read, short pages count as full ones."""
+        if isinstance(self.outcome, ReadResult):
+            return len(self.outcome.records)
+        return len(self._records) * self.source.page_size.rows
 
     def next_step(self) -> Step | None:
         """Give the next page that surely has to be asked for, if it can be by now."""
@@ -241,7 +248,7 @@ class WindowReading:
         """Go on, or end, by what the pages that came prove."""
         if self._failure is not None and (self._proof.last is None or self._failure[0] <= self._proof.last):
             number, error = self._failure
-            self.outcome = ReadResult(self._records_up_to(number), error)
+            self._end(ReadResult(self._records_up_to(number), error))
             return
         match self._proof.verdict():
             case Verdict.COMPLETE:
@@ -258,11 +265,18 @@ class WindowReading:
             case Verdict.OPEN if self._outlook.is_blind:
                 self._do_after_all(self._measure)
 
+    def _end(self, outcome: Outcome) -> None:
+        """End, and let go of the pages: requests still under way must not keep the calls in memory."""
+        self.outcome = outcome
+        self._forget_what_is_under_way()
+        self._records = {}
+        self._proof = PageProof()
+
     def _complete(self) -> None:
         records = self._records_up_to(self._proof.last or 0)
         self.source.stats.windows += 1
         self._outlook.learn([dated.start_ms / 1000 for dated in records])
-        self.outcome = ReadResult(records)
+        self._end(ReadResult(records))
 
     async def _confirm(self) -> None:
         """Ask for the last page again, now that all others are there."""
@@ -328,7 +342,7 @@ class WindowReading:
     def _split(self, rows: float) -> None:
         self.source.stats.splits += 1
         starts = [dated.start_ms / 1000 for dated in self._records_up_to(self._proof.asked)]
-        self.outcome = Split(self.source.plan.split(self.window, starts, rows))
+        self._end(Split(self.source.plan.split(self.window, starts, rows)))
 
     def _split_repeating(self) -> None:
         """Handle a full page without news: the end, for a gateway that repeats its last page, or one it made up.
@@ -340,10 +354,10 @@ class WindowReading:
                 f"page {self._proof.asked} of {in_words(self.window)} repeats rows of earlier pages, so what follows "
                 "cannot be read: the gateway, or something in front of it, ignores the page number",
             )
-            self.outcome = ReadResult(self._records_up_to(self._proof.asked), error)
+            self._end(ReadResult(self._records_up_to(self._proof.asked), error))
         elif self.window == self.source.plan.whole:
             self.source.stats.splits += 1
-            self.outcome = Split(self.window.parts(2))
+            self._end(Split(self.window.parts(2)))
         else:
             self._split(float(sum(map(len, self._records.values()))))
 

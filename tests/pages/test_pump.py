@@ -1,6 +1,8 @@
 """The pump, with a source whose steps are done by hand: what is done next, how much at once, and what is held."""
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from paging_model import records_of
 
 from nxcdr_async import ServerError
 from nxcdr_async.pages import Pump, ReadResult, Sequencer
-from nxcdr_async.pages.pump import FEWEST_WINDOWS, LARGEST_BATCH
+from nxcdr_async.pages.pump import FEWEST_WINDOWS, LARGEST_BATCH, MOST_CALLS_HELD
 from nxcdr_async.pages.source import Outcome, Split, Step
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window
@@ -31,7 +33,11 @@ class ByHand:
     done: int = 0
     given: int = 0
     guessed: int = 0
-    size: float = 1.0
+    forecast: float = 1.0
+
+    @property
+    def held(self) -> int:
+        return len(self.result.records) if self.done and isinstance(self.result, ReadResult) else 0
 
     def next_step(self) -> Step | None:
         if self.outcome is not None or self.given >= self.steps:
@@ -183,6 +189,32 @@ async def test_what_nobody_takes_holds_the_source_back(running: Any) -> None:
         await run.line.finish(run.line.under_way[0][0])
     # What the mailbox and the hands of the pump hold, and as many windows as are held at once.
     assert run.line.cut <= FEWEST_WINDOWS + 4
+
+
+async def test_only_the_earliest_window_is_read_on_when_many_calls_are_held(running: Any) -> None:
+    run = await running(Line(windows=9, steps=2, calls=MOST_CALLS_HELD // 2), 3)
+    assert run.line.doing == [(0, "step"), (0, "step"), (1, "step")]
+    await run.line.finish(1)
+    assert run.line.doing == [(0, "step"), (0, "step"), (1, "step")]
+    await run.line.finish(0)
+    assert run.line.doing == [(0, "step"), (1, "step")]
+    await run.line.finish(0)
+    # The first window is handed over, so there is room again.
+    assert run.line.doing == [(1, "step"), (2, "step"), (2, "step")]
+
+
+async def test_nothing_holds_on_to_a_window_that_was_handed_over(running: Any) -> None:
+    run = await running(Line(windows=12, calls=3), 3)
+    taking = asyncio.ensure_future(run.pump.mailbox.take())
+    gc.disable()
+    try:
+        while not taking.done():
+            await run.line.finish(0)
+        assert run.line.doing
+        first = weakref.ref(run.line.readings.pop(0))
+        assert first() is None
+    finally:
+        gc.enable()
 
 
 async def test_the_error_of_a_window_comes_after_the_records_before_it(running: Any) -> None:
