@@ -31,8 +31,8 @@ FEWEST_WINDOWS = 4
 MOST_CALLS_TO_COME = 16_000
 """Calls that the windows opened hold or are going to hold, beyond which no more are opened."""
 
-MOST_CALLS_HELD = 12_000
-"""Calls that came, beyond which only the earliest window is read on, until it can be handed over: some 16 MB."""
+MOST_CALLS_HELD = 24_000
+"""Calls that came, beyond which only the earliest window is read on, until it can be handed over: some 32 MB."""
 
 
 class Mailbox(Generic[RecordT]):
