@@ -49,6 +49,10 @@ class UnreadRow(Protocol):
         the type of the attribute.
         """
 
+    @property
+    def asked(self) -> "Counter[str]":
+        """How often each attribute was converted by itself, of late."""
+
 
 class _Record:
     """What all records have in common: one that was made from an unread row converts a value when it is asked for.

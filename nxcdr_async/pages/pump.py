@@ -198,7 +198,8 @@ class Pump(Generic[RecordT]):
         opened = len(self._errands)
         if opened >= max(FEWEST_WINDOWS, self.readers()):
             return None
-        if opened >= FEWEST_WINDOWS and sum(self._opened(errand).forecast for errand in self._errands) >= MOST_CALLS_TO_COME:
+        to_come = sum(self._opened(errand).forecast for errand in self._errands)
+        if opened >= FEWEST_WINDOWS and to_come >= MOST_CALLS_TO_COME:
             return None
         window = self.source.next()
         if window is None:

@@ -58,7 +58,7 @@ _WIRE_TYPES: dict[Any, Any] = {
 
 
 _EXACT_UNTIL = 2**32
-"""Epoch seconds, in the year 2106, until which a float has the milliseconds exactly; msgspec rounds it to microseconds."""
+"""Epoch seconds, in the year 2106, until which a float that msgspec rounds to microseconds has exact milliseconds."""
 
 _to_moments = partial(msgspec.convert, type=list[datetime | None], strict=False)
 

@@ -5,6 +5,7 @@ import json
 import pickle
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +27,7 @@ SAMPLES = Path(__file__).parent.parent / "samples"
 SAMPLE = (SAMPLES / "cdr_page.json").read_bytes()
 CONVERTER = make_converter()
 LATEST = 253_402_300_799_999
+NAMES = [attribute.name for attribute in attrs.fields(CallRecord)]
 CALL = '"callId": "a", "startTime": 1690442492841'
 
 
@@ -86,7 +88,30 @@ def outcome(make: Callable[[Any], CallRecord], row: Any) -> Any:
         record = make(row)
     except RecordError as bad:
         return str(bad), bad.path, bad.record_id, facts(bad.row)
-    return {attribute.name: facts(getattr(record, attribute.name)) for attribute in attrs.fields(CallRecord)}
+    return values_of(record)
+
+
+def values_of(record: CallRecord) -> dict[str, Any]:
+    return {name: facts(getattr(record, name)) for name in NAMES}
+
+
+def all_made_ahead(rows: TypedRows[CallRecord], typed: list[Any]) -> list[CallRecord]:
+    """Return the records of typed rows with all values made, as they are once all were asked for before."""
+    for record in rows.records(typed):
+        values_of(record)
+    records = rows.records(typed)
+    assert all(made(record) == NAMES for record in records)
+    return records
+
+
+def made(record: CallRecord) -> list[str]:
+    """Return the names of the attributes whose values are there already."""
+    there = []
+    for name in NAMES:
+        with suppress(AttributeError):
+            CallRecord.__dict__[name].__get__(record)
+            there.append(name)
+    return there
 
 
 def structured(row: Any) -> CallRecord:
@@ -106,7 +131,11 @@ def assert_same(body: bytes, rows: TypedRows[CallRecord]) -> Page | None:
     if isinstance(expected, NxcdrError) or isinstance(page, NxcdrError):
         assert (type(page), str(page)) == (type(expected), str(expected))
         return None
-    assert [outcome(rows.record, row) for row in page.rows] == [outcome(structured, row) for row in expected.rows]
+    told = [outcome(structured, row) for row in expected.rows]
+    assert [outcome(rows.record, row) for row in page.rows] == told
+    typed = [(row, one) for row, one in zip(page.rows, told, strict=True) if isinstance(row, TypedRow)]
+    ahead = all_made_ahead(rows, [row for row, _ in typed])
+    assert [values_of(record) for record in ahead] == [one for _, one in typed]
     assert page.is_vague == expected.is_vague
     assert not page.is_typed or all(isinstance(row, TypedRow) for row in page.rows)
     assert [CALLS.row_key(row) for row in page.rows] == [CALLS.row_key(row) for row in expected.rows]
@@ -355,8 +384,19 @@ def test_an_unread_record_is_no_other_than_one_made_at_once(whole: Callable[[Cal
         assert repr(record) == repr(twin)
 
 
+def test_what_is_asked_of_many_records_is_made_ahead_for_those_that_follow() -> None:
+    rows = typed_rows()
+    page = rows.page(body_of(*[f"{{{CALL}}}"] * 8))
+    assert page is not None
+    first = rows.records(page.rows)
+    assert made(first[0]) == ["call_id", "start_time"]
+    _ = [record.caller for record in first], [record.mos for record in first[:2]]
+    assert {tuple(made(record)) for record in rows.records(page.rows)} == {("call_id", "start_time", "caller")}
+    assert made(rows.records(page.rows)[0]) == ["call_id", "start_time", "caller"]
+
+
 def test_an_attribute_is_converted_once_in_whatever_order_they_are_read() -> None:
-    names = [attribute.name for attribute in attrs.fields(CallRecord)]
+    names = NAMES.copy()
     for seed in range(20):
         random.Random(seed).shuffle(names)
         for record, twin in sample_records():
