@@ -35,14 +35,9 @@ class Connection:
 
     http: aiohttp.ClientSession | None = field()
     timeout: float
-    _total_timeout: aiohttp.ClientTimeout = field(init=False)
     _own_http: aiohttp.ClientSession | None = field(default=None, init=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
-
-    @_total_timeout.default
-    def _of_timeout(self) -> aiohttp.ClientTimeout:
-        return aiohttp.ClientTimeout(total=self.timeout)
 
     @http.validator
     def _check_http(self, _: Any, http: object) -> None:
@@ -80,7 +75,7 @@ class Connection:
                 headers={**request.headers, "User-Agent": _USER_AGENT},
                 allow_redirects=False,
                 raise_for_status=False,
-                timeout=self._total_timeout,
+                timeout=aiohttp.ClientTimeout(total=self.timeout),
             ) as response:
                 body = await _read_body(response)
                 return Reply(response.status, response.headers, body)

@@ -76,7 +76,7 @@ class _Record:
                 message = f"{type(self).__name__!r} object has no attribute {name!r}"
                 raise AttributeError(message, name=name, obj=self) from None
             value = getattr(row, key)
-            # The rule of `read_whole`, written twice as a call would cost more than the rule.
+            # The rule of `read_column`, written again here and in `read_whole`: a call would cost more than the rule.
             if value is not None and (value.__class__ is not plain or value == ""):
                 value = convert(value, kind)
             _set_slot(self, name, value)
@@ -88,14 +88,18 @@ _new = object.__new__
 _set_slot = object.__setattr__
 _get_row = _Record.__dict__["_row"].__get__
 _set_row = _Record.__dict__["_row"].__set__
-consume: Callable[[Iterable[object]], None] = deque[object](maxlen=0).extend
-"""Runs an iterator to its end for what it does on the way."""
+_consume: Callable[[Iterable[object]], None] = deque[object](maxlen=0).extend
+
+
+def set_values(records: list[_RecordT], name: str, values: Iterable[Any]) -> None:
+    """Give each record its value of an attribute."""
+    _consume(map(getattr(type(records[0]), name).__set__, records, values))
 
 
 def unread_records(record_class: type[_RecordT], rows: list[Any]) -> list[_RecordT]:
     """Return records that convert the values of their rows as they are asked for."""
     records = list(map(_new, repeat(record_class, len(rows))))
-    consume(map(_set_row, records, rows))
+    _consume(map(_set_row, records, rows))
     return records
 
 
@@ -105,6 +109,14 @@ def unread_row(record: Any) -> Any:
         return _get_row(record)
     except AttributeError:
         return None
+
+
+def read_column(values: Iterable[Any], plain: type | None, convert: Callable[[Any, Any], Any], kind: Any) -> list[Any]:
+    """Return the values of one attribute of many rows, converted where they are not as they should be."""
+    return [
+        value if value is None or (value.__class__ is plain and value != "") else convert(value, kind)
+        for value in values
+    ]
 
 
 def read_whole(record: Any) -> None:

@@ -105,12 +105,13 @@ class PageProof:
         """Note that a page came, with its rows and their ids (None without one)."""
         known_before = len(self._known)
         self._known.update(keys)
-        new = len(self._known) - known_before
+        count_of_new = len(self._known) - known_before
         if not is_full:
             self.last = min(number, self.last or number)
-        elif not new and (None not in keys or self._is_like_the_page_before(number, rows)):
+        elif not count_of_new and (None not in keys or self._is_like_the_page_before(number, rows)):
             self._repeats = True
-        elif not self._was_in_turn and new < len(keys):
+        elif not self._was_in_turn and count_of_new < len(keys):
+            # A row that stood on a page before, or twice on this one.
             self._has_moved = True
         self._pages[number] = _Page(rows, keys, number in self._alone)
 
@@ -153,8 +154,8 @@ class PageProof:
             if number > (self.last or 0) and not behind.issuperset(page.keys):
                 return False
             rows += len(page.keys) if number <= (self.last or 0) else 0
-        new = behind - self._known
-        return None not in self._known and None not in new and len(self._known) + len(new) == rows
+        new_keys = behind - self._known
+        return None not in self._known and None not in new_keys and len(self._known) + len(new_keys) == rows
 
     def _is_like_the_page_before(self, number: int, rows: list[Any]) -> bool:
         before = self._pages.get(number - 1)

@@ -26,9 +26,9 @@ LARGEST_BATCH = 200
 """Records that are made and handed over at once: few enough to stay in the processor's caches until they are read."""
 
 FEWEST_WINDOWS = 4
-"""Windows that are held at once, read or being read, however few requests may be in flight or many calls they hold."""
+"""Windows that are held at once, read or being read, however few requests may be in flight or many calls may come."""
 
-MOST_CALLS_TO_COME = 16_000
+MOST_CALLS_FORECAST = 16_000
 """Calls that the windows opened hold or are going to hold, beyond which no more are opened."""
 
 MOST_CALLS_HELD = 24_000
@@ -137,7 +137,8 @@ class Pump(Generic[RecordT]):
     async def _deliver_all(self, workers: TaskGroup) -> Exception | None:
         while True:
             self._start_steps(workers)
-            if not self._errands:
+            # Without a free place nothing was begun, so no window under way is not yet the end.
+            if not self._errands and self._new_errand() is None:
                 await self._deliver(self.sequencer.flush())
                 return None
             read = self._take_first_read()
@@ -146,11 +147,11 @@ class Pump(Generic[RecordT]):
                 await self._progress.wait()
                 continue
             ready, error = read
-            if error is None:
-                self._start_steps(workers)
-            await self._deliver(ready)
             if error is not None:
+                await self._deliver(ready)
                 return error
+            self._start_steps(workers)
+            await self._deliver(ready)
 
     def _take_first_read(self) -> tuple[list[Dated], Exception | None] | None:
         """Return what is final by the first window, and what kept it from its end; None while it is being read."""
@@ -159,6 +160,8 @@ class Pump(Generic[RecordT]):
             return None
         window = self._errands.pop(0).window
         ready = self.sequencer.push(result.records, window)
+        # A request may be under way for a page behind the last one, which must not keep the calls in memory.
+        result.records.clear()
         if result.error is None:
             return ready, None
         if isinstance(result.error, NxcdrError):
@@ -175,7 +178,10 @@ class Pump(Generic[RecordT]):
             workers.start_soon(self._work, chosen, workers)
 
     def _next_step(self) -> tuple[_Errand, Step] | None:
-        """Choose what to do next: for the earliest window that has a step, then for a new one; guesses last."""
+        """Choose what to do next: for the earliest window that has a step, then for a new one; guesses last.
+
+        While very many calls are held, only for the earliest window.
+        """
         is_full = sum(errand.held for errand in self._errands) >= MOST_CALLS_HELD
         errands = self._errands[:1] if is_full else self._errands
         for errand in errands:
@@ -195,11 +201,10 @@ class Pump(Generic[RecordT]):
 
     def _new_errand(self) -> _Errand | None:
         """Cut one more window, unless there is enough to do with those opened."""
-        opened = len(self._errands)
-        if opened >= max(FEWEST_WINDOWS, self.readers()):
+        windows = len(self._errands)
+        if windows >= max(FEWEST_WINDOWS, self.readers()):
             return None
-        to_come = sum(self._opened(errand).forecast for errand in self._errands)
-        if opened >= FEWEST_WINDOWS and to_come >= MOST_CALLS_TO_COME:
+        if windows >= FEWEST_WINDOWS and self._forecast() >= MOST_CALLS_FORECAST:
             return None
         window = self.source.next()
         if window is None:
@@ -207,8 +212,13 @@ class Pump(Generic[RecordT]):
         self._errands.append(_Errand(window))
         return self._errands[-1]
 
-    async def _work(self, following: tuple[_Errand, Step] | None, workers: TaskGroup) -> None:
+    def _forecast(self) -> float:
+        return sum(self._opened(errand).forecast for errand in self._errands)
+
+    async def _work(self, chosen: tuple[_Errand, Step], workers: TaskGroup) -> None:
         """Do one step after the other, and have others do what can be done besides."""
+        following: tuple[_Errand, Step] | None = chosen
+        del chosen  # else the first window would stay in memory until this task ends
         while following is not None:
             await self._do(*following, workers)
             self._start_steps(workers)
@@ -231,14 +241,12 @@ class Pump(Generic[RecordT]):
         self._progress.set()
 
     async def _deliver(self, found: list[Dated]) -> None:
+        """Hand over the records of calls, which are taken out of the list."""
         self.stats.duplicates = self.sequencer.duplicates
         self.stats.out_of_order = self.sequencer.out_of_order
-        # Calls leave the list as they are handed over, so that the memory of one page read is that of the next.
+        # The list is emptied on the way, so that each call is free as soon as its reader has done with it.
         found.reverse()
         while found:
-            batch = found[: -LARGEST_BATCH - 1 : -1]
-            del found[-LARGEST_BATCH:]
-            records = self.finish(batch)
-            del batch
+            records = self.finish([found.pop() for _ in range(min(LARGEST_BATCH, len(found)))])
             self.stats.records += len(records)
             await self.mailbox.put(records)

@@ -76,7 +76,7 @@ class OneStep:
 
     @property
     def forecast(self) -> float:
-        """Calls it is going to hold: it is not known before it holds them."""
+        """Calls it holds; how many will come is not known before."""
         return self.held
 
     @property

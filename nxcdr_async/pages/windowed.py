@@ -158,8 +158,12 @@ class WindowReading:
     _era: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._proof = PageProof(is_careful=self.source.has_arrivals)
         self._outlook = Outlook(self.source.plan, self.window, self.source.page_size.rows)
+        self._records = {}
 
     @property
     def forecast(self) -> float:
@@ -266,7 +270,7 @@ class WindowReading:
                 self._do_after_all(self._measure)
 
     def _end(self, outcome: Outcome) -> None:
-        """End, and let go of the pages: requests still under way must not keep the calls in memory."""
+        """End, and let go of the pages: requests still under way must not keep them in memory."""
         self.outcome = outcome
         self._forget_what_is_under_way()
         self._records = {}
@@ -315,13 +319,11 @@ class WindowReading:
         if self._outlook.forecast > 2 * ROWS_IN_TURN and self.window.seconds > 1:
             self._split(self._outlook.forecast)
             return
-        self._proof = PageProof(is_careful=True)
-        self._records = {}
-        self._outlook = Outlook(self.source.plan, self.window, self.source.page_size.rows)
+        self._begin()
         self._forget_what_is_under_way()
 
     def _forget_what_is_under_way(self) -> None:
-        """Take no more pages that were asked for until now: they would be older than those that follow."""
+        """Take no more pages that were asked for until now: they are older than those that follow, or no use."""
         self._era += 1
         self._failure = None
 

@@ -5,10 +5,10 @@ for the converter to judge. So a page may hold both.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from decimal import Decimal
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
@@ -17,8 +17,8 @@ from attrs import NOTHING, define
 from cattrs import Converter
 from msgspec import UNSET, Meta
 
-from nxcdr_async.convert import SCALARS, are_sensible, has_only_own_hooks, structure_row
-from nxcdr_async.records import CallRecord, Direction, consume, unread_records, vendor_fields
+from nxcdr_async.convert import SCALARS, are_sensible, has_only_own_hooks, instants, structure_row
+from nxcdr_async.records import CallRecord, Direction, read_column, set_values, unread_records, vendor_fields
 from nxcdr_async.wire.endpoints import Endpoint
 from nxcdr_async.wire.replies import (
     UNDECODABLE,
@@ -36,11 +36,12 @@ RecordT = TypeVar("RecordT", bound=CallRecord)
 MOST_UNKNOWN_KEYS = 64
 """Keys nobody knows that typed rows learn; a gateway that makes up ever new ones must not fill the memory."""
 
-WORTH_MAKING_AHEAD = 0.25
-"""The part of the records whose value of an attribute must be asked for, to have it made at once for all to come."""
+SHARE_WORTH_MAKING = 0.25
+"""The part of the records of which an attribute must be asked for, to have its values made ahead for all to come."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
+RECORDS_TO_JUDGE_BY = 100
+"""Records after which it is judged what is asked of them."""
+
 _LATEST = 253_402_300_799_999
 """Epoch milliseconds: the last of the year 9999, which is as far as a datetime goes."""
 
@@ -56,11 +57,6 @@ _WIRE_TYPES: dict[Any, Any] = {
 }
 """What the value of an attribute may be in a typed row, chosen so that the converter's hook cannot refuse it."""
 
-
-_EXACT_UNTIL = 2**32
-"""Epoch seconds, in the year 2106, until which a float that msgspec rounds to microseconds has exact milliseconds."""
-
-_to_moments = partial(msgspec.convert, type=list[datetime | None], strict=False)
 
 _PLAIN: dict[Any, type] = {str: str, str | None: str, int | None: int, bool | None: bool, Decimal | None: Decimal}
 """Of which class a value needs no conversion, as the converter would give it back."""
@@ -150,28 +146,26 @@ class TypedRows(Generic[RecordT]):
         return [call.record if isinstance(call, DatedRecord) else self.record(call) for call in calls]
 
     def _look_ahead(self, count: int) -> None:
-        """Have values made ahead that were asked for of many of the last records: all at once they cost a fifth."""
-        often = [name for name, times in self._asked.items() if times > self._handed_out * WORTH_MAKING_AHEAD]
-        self._made_ahead += [name for name in often if name not in self._made_ahead]
-        self._asked.clear()
-        self._handed_out = count
+        """Have values made ahead that were asked for of many records: a column at once costs a fifth of one by one."""
+        if self._handed_out >= RECORDS_TO_JUDGE_BY:
+            counts = list(self._asked.items())  # at once, as another thread may read records meanwhile
+            often = {name for name, times in counts if times > self._handed_out * SHARE_WORTH_MAKING}
+            self._made_ahead += sorted(often.difference(self._made_ahead))
+            self._asked.clear()
+            self._handed_out = 0
+        self._handed_out += count
 
     def _unread(self, rows: list[Any]) -> list[RecordT]:
         records = unread_records(self._record_class, rows)
-        for name in self._made_ahead:
-            consume(map(getattr(self._record_class, name).__set__, records, self._column(name, rows)))
+        for name in self._made_ahead if records else ():
+            set_values(records, name, self._column(name, rows))
         return records
 
     def _column(self, name: str, rows: list[Any]) -> list[Any]:
         """Return the values of one attribute of all rows."""
-        key, plain, convert, kind = self._decoders.readers[name]
+        key, plain, convert, kind = self._readers[name]
         values = map(attrgetter(key), rows)
-        if kind in (datetime, datetime | None):
-            return _moments(values)
-        return [
-            value if value is None or (value.__class__ is plain and value != "") else convert(value, kind)
-            for value in values
-        ]
+        return instants(values) if kind in (datetime, datetime | None) else read_column(values, plain, convert, kind)
 
     def _page_row_by_row(self, body: bytes) -> Page | None:
         """Read a body that holds a row that is not as expected, or is no plain success."""
@@ -193,7 +187,7 @@ class TypedRows(Generic[RecordT]):
 
     def _is_sensible(self, rows: list[Any]) -> bool:
         """Tell whether all amounts are numbers the converter takes; all else was checked as it was decoded."""
-        return are_sensible([amount for of in self._amounts for amount in map(of, rows) if amount is not None])
+        return are_sensible([amount for get in self._amounts for amount in map(get, rows) if amount is not None])
 
     def _learn(self, row: Any) -> bool:
         """Have typed rows take the keys of a row that nobody knows; tell whether there are any more than before."""
@@ -216,7 +210,7 @@ class TypedRows(Generic[RecordT]):
             *((key, Any, None) for key in ("msg", "message", "reqId", "requestId")),
         ]
         reply_class = msgspec.defstruct("TypedReply", reply_fields)
-        return _Decoders(reply=_decoder_of(reply_class), row=_decoder_of(row_class), readers=row_class.readers)
+        return _Decoders(reply=_decoder_of(reply_class), row=_decoder_of(row_class))
 
     def _row_class(self) -> type[Any]:
         # The vendor writes about this order, and a key that comes in its turn is found at once.
@@ -226,7 +220,7 @@ class TypedRows(Generic[RecordT]):
             "TypedRow",
             [*known, *unknown],
             bases=(TypedRow,),
-            namespace={"readers": self._readers(), "asked": self._asked, "unknown": dict(self._unknown)},
+            namespace={"readers": self._readers, "asked": self._asked, "unknown": dict(self._unknown)},
             rename={name: key for key, name in (self._names | self._unknown).items()},
             forbid_unknown_fields=True,
             kw_only=True,
@@ -239,6 +233,7 @@ class TypedRows(Generic[RecordT]):
         wire_type = _WIRE_TYPES[attribute.type]
         return (name, wire_type) if attribute.default is NOTHING else (name, wire_type, None)
 
+    @cached_property
     def _readers(self) -> Mapping[str, Any]:
         readers = {
             attribute.name: (
@@ -256,19 +251,10 @@ class TypedRows(Generic[RecordT]):
 class _Decoders:
     reply: Callable[[bytes], Any]
     row: Callable[[msgspec.Raw], Any]
-    readers: Mapping[str, Any]
 
 
 _decode_envelope = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
-
-def _moments(milliseconds: Iterable[Any]) -> list[Any]:
-    """Return the times of a column, as the converter would do it one by one, in a tenth of the time."""
-    seconds = [None if not value or value == "0" else value / 1000 for value in milliseconds]
-    if max(filter(None, seconds), default=0) < _EXACT_UNTIL:
-        return list(_to_moments(seconds))
-    return [None if value is None else _EPOCH + round(value * 1000) * _MILLISECOND for value in seconds]
 
 
 def _decoder_of(struct_class: type[Any]) -> Callable[[Any], Any]:

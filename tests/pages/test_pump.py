@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -131,8 +132,9 @@ class Running:
 async def running() -> Any:
     tasks = []
 
-    async def start(line: Line, readers: int) -> Running:
-        pump: Pump[Any] = Pump(line, Sequencer(), records_of, readers=lambda: readers, stats=PaginatorStats())
+    async def start(line: Line, readers: int | Callable[[], int]) -> Running:
+        count = readers if callable(readers) else lambda: readers
+        pump: Pump[Any] = Pump(line, Sequencer(), records_of, readers=count, stats=PaginatorStats())
         tasks.append(asyncio.create_task(pump.run()))
         await settle()
         return Running(line, pump, tasks[-1])
@@ -215,6 +217,14 @@ async def test_nothing_holds_on_to_a_window_that_was_handed_over(running: Any) -
         assert first() is None
     finally:
         gc.enable()
+
+
+async def test_a_range_that_is_cut_anew_is_read_on_even_when_no_place_is_free(running: Any) -> None:
+    places = [5]
+    run = await running(Line(windows=1, guesses=4, results={0: Split([])}), lambda: places[0])
+    assert run.line.doing == [(0, "step"), *[(0, "guess")] * 4]
+    run.line.windows, places[0] = 3, 1
+    assert await run.records() == [(1, 0), (2, 0)]
 
 
 async def test_the_error_of_a_window_comes_after_the_records_before_it(running: Any) -> None:
