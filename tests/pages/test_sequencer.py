@@ -1,6 +1,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from random import Random
 
 from attrs import define
 from hypothesis import given, strategies as st
@@ -46,7 +47,7 @@ CUTS = st.sets(st.integers(1, 60), max_size=20).map(lambda cuts: sorted({0, 61, 
 
 @given(CALLS, CUTS, st.randoms(use_true_random=False))
 def test_every_id_is_released_once_and_in_order_for_any_cut_into_overlapping_windows(
-    calls: list[Call], cuts: list[int], random: st.DrawFn
+    calls: list[Call], cuts: list[int], random: Random
 ) -> None:
     line = sequencer()
     released: list[Call] = []
@@ -54,7 +55,7 @@ def test_every_id_is_released_once_and_in_order_for_any_cut_into_overlapping_win
     for start, end in pairwise(cuts):
         # Both ends counted in, and a second early: what a gateway may answer at most.
         rows = [call for call in calls if (start - 1) * 1000 <= call.ms <= end * 1000]
-        random.shuffle(rows)  # type: ignore[attr-defined]
+        random.shuffle(rows)
         given_in += len(rows)
         released += line.push(rows, window(start, end))
     released += line.flush()
@@ -177,14 +178,14 @@ MIXED = st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=30)
 
 @given(MIXED, st.randoms(use_true_random=False))
 def test_typed_rows_and_records_made_already_sort_together_by_the_millisecond_and_id(
-    calls: list[tuple[int, bool]], random: st.DrawFn
+    calls: list[tuple[int, bool]], random: Random
 ) -> None:
     rows = TypedRows(CALLS_API, make_converter())
     told = [
         {"callId": f"{number:02}", "startTime": START * 1000 + ms} | ({} if is_typed else {"answerTime": "-7"})
         for number, (ms, is_typed) in enumerate(calls)
     ]
-    random.shuffle(told)  # type: ignore[attr-defined]
+    random.shuffle(told)
     page = rows.page(json.dumps({"code": 0, "data": told}).encode())
     assert page is not None
     found: list[Dated] = []
