@@ -1,92 +1,170 @@
-"""How much is asked of a gateway at once: slots that adapt (AIMD), a pace, and pauses the gateway asks for."""
+"""How much is asked of a gateway at once: slots, a pace, and pauses the gateway asks for.
+
+Sessions of one account that ask the same gateway from one event loop share what it allows, and take turns.
+"""
 
 import asyncio
 import math
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 import anyio
-from attrs import define
+from attrs import define, field
 
+from nxcdr_async.allowance import HIGHEST_LIMIT, Allowance, Start
 from nxcdr_async.errors import ConfigurationError
-
-FIRST_LIMIT = 8
-"""Requests in flight an adaptive session starts with."""
-
-HIGHEST_LIMIT = 64
-"""Requests in flight an adaptive session never exceeds."""
 
 MOST_CONCURRENCY = 10_000
 """The highest ceiling that can be asked for."""
 
-SHRINK = 0.7
-"""What is left of the limit after a congestion event."""
-
 NEWS = 0.2
 """How much the last request counts in how long one usually takes."""
+
+LATENESS = 0.01
+"""Seconds by which a start may come late without those after it being put off too: timers are never exact."""
+
+
+class _Bounds(Protocol):
+    """How many requests may be in flight, and how many may start a second."""
+
+    @property
+    def limit(self) -> float: ...
+
+    @property
+    def pace(self) -> float: ...
+
+
+@define(eq=False)
+class _Valve:
+    """Lets requests start: no more in flight than a limit, no closer together than a pace, and none in a pause."""
+
+    bounds: _Bounds
+    now: Callable[[], float]
+    sleep: Callable[[float], Awaitable[Any]]
+    in_flight: int = field(default=0, init=False)
+    _next_start: float = field(default=-math.inf, init=False)
+    _hold_until: float = field(default=-math.inf, init=False)
+    _changed: asyncio.Event = field(factory=asyncio.Event, init=False)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a request may start now."""
+        return self.in_flight < int(self.bounds.limit) and max(self._next_start, self._hold_until) <= self.now()
+
+    async def opened(self) -> bool:
+        """Wait until a request may start; tell whether it had to wait for the pace."""
+        was_paced = False
+        while not self.is_open:
+            if self.in_flight >= int(self.bounds.limit):
+                self._changed.clear()
+                await self._changed.wait()
+                continue
+            was_paced = was_paced or self._next_start > self._hold_until
+            await self.sleep(max(self._next_start, self._hold_until) - self.now())
+        return was_paced
+
+    def start(self) -> None:
+        """Count a request that starts."""
+        self.in_flight += 1
+        now = self.now()
+        planned = self._next_start if now - self._next_start <= LATENESS else now
+        self._next_start = planned + 1 / self.bounds.pace
+
+    def finish(self) -> None:
+        """Count a request that ended."""
+        self.in_flight -= 1
+        self._changed.set()
+
+    def hold(self, seconds: float) -> None:
+        """Let nothing start for so long."""
+        self._hold_until = max(self._hold_until, self.now() + seconds)
+
+    def bounds_changed(self) -> None:
+        """Have whoever waits look again."""
+        self._changed.set()
+
+
+@define(eq=False)
+class Gate:
+    """The way to one gateway for one account: what the gateway allows, shared by all sessions that go there.
+
+    Attributes:
+        allowance: what it seems to allow.
+        valve: lets requests start.
+        turn: whose request is the next to start; each session has one request at most in line here, so they alternate.
+    """
+
+    allowance: Allowance
+    valve: _Valve
+    turn: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+    _limiters: "WeakSet[Limiter]" = field(factory=WeakSet, init=False)
+
+    def join(self, limiter: "Limiter") -> None:
+        """Count a session in that goes through here from now on."""
+        self._limiters.add(limiter)
+        self.allowance.expect(sum(other.fixed for other in self._limiters))
+
+
+_GATES: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[tuple[str, Hashable], Gate]] = (
+    WeakKeyDictionary()
+)
+"""The gates of each event loop, as long as a session uses them."""
 
 
 @define(eq=False)
 class Slot:
-    """The right to have one request in flight.
+    """The right to have one request in flight; its holder says how the gateway took it, as far as that tells anything.
 
     Attributes:
-        since: when it was taken (monotonic seconds).
+        gate: where the request goes through.
+        started: how things stood when it started.
     """
 
-    since: float
+    gate: Gate
+    started: Start
+
+    def eased(self) -> None:
+        """Say that the gateway answered as it should."""
+        valve = self.gate.valve
+        self.gate.allowance.taken(self.started, valve.now(), in_flight=valve.in_flight)
+        valve.bounds_changed()
+
+    def refused(self, pause: float) -> None:
+        """Say that the gateway refused the request as one too many, and the pause it asked for, in seconds."""
+        valve = self.gate.valve
+        self.gate.allowance.refused(self.started, valve.now(), pause=pause)
+
+    def strained(self) -> None:
+        """Say that the gateway did not answer in time."""
+        self.gate.allowance.strained(self.started, self.gate.valve.now())
 
 
-class _Places:
-    """Places for requests, first come, first served. A place is taken in the very step in which it is given."""
+@define(eq=False)
+class _Own:
+    """The bounds a user set for a session."""
 
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._taken = 0
-        self._queue: deque[asyncio.Future[None]] = deque()
-
-    async def take(self) -> None:
-        """Wait for a place."""
-        if self._taken < self._total and not self._queue:
-            self._taken += 1
-            return
-        turn = asyncio.get_running_loop().create_future()
-        self._queue.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn in self._queue:
-                self._queue.remove(turn)
-            elif not turn.cancelled():
-                self.give_back()
-            raise
-
-    def give_back(self) -> None:
-        """Leave a place to the next in line."""
-        self._taken -= 1
-        self._serve()
-
-    def resize(self, total: int) -> None:
-        """Change how many places there are; those taken stay taken."""
-        self._total = total
-        self._serve()
-
-    def _serve(self) -> None:
-        while self._queue and self._taken < self._total:
-            turn = self._queue.popleft()
-            if not turn.done():
-                self._taken += 1
-                turn.set_result(None)
+    limit: float
+    pace: float
 
 
 class Limiter:
-    """Hands out slots, first come, first served, to all requests of a session.
+    """Hands out slots, first come, first served, to all requests of a session; sessions take turns at a gateway.
 
-    With a fixed concurrency the limit starts at its ceiling, else at `FIRST_LIMIT`. Good replies raise it slowly while
-    it is in use; a sign of congestion cuts it, once for all the requests that were in flight then.
+    Args:
+        concurrency: requests in flight at most, None for as many as the gateway bears up to `HIGHEST_LIMIT`.
+        rate: requests a second at most; None for as many as the gateway bears.
+        account: tells accounts apart; those of one gateway are not taken to share what it allows.
+        now: the clock, in seconds.
+        sleep: how it waits.
+
+    Attributes:
+        ceiling: requests in flight at most, whatever the gateway allows.
+        fixed: the ceiling a user set, 0 without.
+        in_flight: requests in flight now.
+        peak_in_flight: the most that ever were.
     """
 
     def __init__(
@@ -94,6 +172,7 @@ class Limiter:
         *,
         concurrency: int | None = None,
         rate: float | None = None,
+        account: Hashable = None,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[Any]] = anyio.sleep,
     ) -> None:
@@ -105,80 +184,96 @@ class Limiter:
             raise ConfigurationError(f"concurrency is {concurrency!r}: give a whole number from 1, or None to adapt")
         if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1e6):  # noqa: PLR2004 - no rate beyond it means anything
             raise ConfigurationError(f"rate is {rate!r}: give the requests a second as a number above 0, or None")
-        self.ceiling = concurrency or HIGHEST_LIMIT
-        self.in_flight = 0
+        self.fixed = concurrency or 0
         self.peak_in_flight = 0
-        self._limit = float(concurrency or FIRST_LIMIT)
-        self._interval = 1 / rate if rate else 0.0
+        self._bounds = _Own(concurrency or HIGHEST_LIMIT, rate or math.inf)
+        self._account = account
         self._now = now
         self._sleep = sleep
+        self._valve = _Valve(self._bounds, now, sleep)
+        self._gates: dict[str, Gate] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
         self._usual_seconds = 0.0
-        self._next_start = now()
-        self._hold_until = now()
-        self._last_cut = float("-inf")
-        self._places = _Places(self.limit)
 
     @property
-    def limit(self) -> int:
-        """Requests that may be in flight now."""
-        return int(self._limit)
+    def ceiling(self) -> int:
+        """Requests in flight at most, whatever a gateway allows."""
+        return int(self._bounds.limit)
 
     @property
-    def worthwhile(self) -> int:
-        """Requests worth asking for at once: the limit, or as many as the pace lets start while one is answered."""
-        if not self._interval:
-            return self.limit
-        return max(1, min(self.limit, math.ceil(self._usual_seconds / self._interval)))
+    def in_flight(self) -> int:
+        """Requests in flight now."""
+        return self._valve.in_flight
+
+    def limit(self, gateway: str) -> int:
+        """Return how many requests to a gateway may be in flight now."""
+        return min(self.ceiling, int(self._allowance(gateway).limit))
+
+    def pace(self, gateway: str) -> float:
+        """Return how many requests to a gateway may start a second; infinite without a bound."""
+        return min(self._bounds.pace, self._allowance(gateway).pace)
+
+    def worthwhile(self, gateway: str) -> int:
+        """Return how many requests are worth asking for at once: the limit, or what the pace lets start meanwhile."""
+        limit, pace = self.limit(gateway), self.pace(gateway)
+        return limit if math.isinf(pace) else max(1, min(limit, math.ceil(self._usual_seconds * pace)))
 
     def lower_ceiling(self, ceiling: int) -> None:
         """Keep the limit at or under what the connections of the line allow."""
-        self.ceiling = min(self.ceiling, ceiling)
-        self._set(self._limit)
+        self._bounds.limit = min(self.ceiling, ceiling)
+        self.fixed = min(self.fixed, ceiling)
+
+    def hold(self, gateway: str, seconds: float) -> None:
+        """Let nothing start for so long, as a gateway asked (`Retry-After`)."""
+        self._gate(gateway).valve.hold(seconds)
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[Slot]:
-        """Wait for a slot, and for the pace and any pause; on leaving, the slot is free again."""
-        await self._places.take()
+    async def slot(self, gateway: str) -> AsyncIterator[Slot]:
+        """Wait for a slot at a gateway, and for the pace and any pause; on leaving, the slot is free again."""
+        slot = await self._begin(gateway)
         try:
-            await self._wait_for_start()
-            self.in_flight += 1
-            self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
-            slot = Slot(self._now())
-            try:
-                yield slot
-            finally:
-                self.in_flight -= 1
-                self._usual_seconds += (self._now() - slot.since - self._usual_seconds) * NEWS
+            yield slot
         finally:
-            self._places.give_back()
+            slot.gate.valve.finish()
+            self._valve.finish()
+            self._usual_seconds += (self._now() - slot.started.at - self._usual_seconds) * NEWS
 
-    def eased(self) -> None:
-        """Count a good reply: grow by one for as many replies as the limit, if half the limit is in use."""
-        if self.in_flight * 2 >= self.limit:
-            self._set(self._limit + 1 / self._limit)
+    async def _begin(self, gateway: str) -> Slot:
+        gate = self._gate(gateway)
+        async with self._turns[gateway]:
+            while True:
+                await self._valve.opened()
+                async with gate.turn:
+                    was_paced = await gate.valve.opened()
+                    if self._valve.is_open:
+                        return self._start(gate, was_paced=was_paced)
 
-    def congested(self, slot: Slot) -> None:
-        """Count a sign of congestion, unless the request was under way before the last cut."""
-        if slot.since <= self._last_cut:
-            return
-        self._last_cut = self._now()
-        self._set(self._limit * SHRINK)
+    def _start(self, gate: Gate, *, was_paced: bool) -> Slot:
+        self._valve.start()
+        gate.valve.start()
+        self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+        return Slot(gate, gate.allowance.start(self._now(), in_flight=gate.valve.in_flight, was_paced=was_paced))
 
-    def hold(self, seconds: float) -> None:
-        """Start nothing for so long, as the gateway asked (`Retry-After`)."""
-        self._hold_until = max(self._hold_until, self._now() + seconds)
+    def _allowance(self, gateway: str) -> Allowance:
+        gate = self._gates.get(gateway)
+        if gate is not None:
+            return gate.allowance
+        unknown = Allowance()
+        unknown.expect(self.fixed)
+        return unknown
 
-    async def _wait_for_start(self) -> None:
-        while True:
-            start = max(self._now(), self._hold_until)
-            if self._interval:
-                start = max(start, self._next_start)
-                self._next_start = start + self._interval
-            while (wait := start - self._now()) > 0:
-                await self._sleep(wait)
-            if self._hold_until <= self._now():  # no pause was asked for meanwhile
-                return
+    def _gate(self, gateway: str) -> Gate:
+        gate = self._gates.get(gateway)
+        if gate is None:
+            gate = self._gates[gateway] = self._shared_gate(gateway)
+            self._turns[gateway] = asyncio.Lock()
+            gate.join(self)
+        return gate
 
-    def _set(self, limit: float) -> None:
-        self._limit = min(float(self.ceiling), max(1.0, limit))
-        self._places.resize(self.limit)
+    def _shared_gate(self, gateway: str) -> Gate:
+        gates = _GATES.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+        gate = gates.get((gateway, self._account))
+        if gate is None:
+            allowance = Allowance()
+            gate = gates[gateway, self._account] = Gate(allowance, _Valve(allowance, self._now, self._sleep))
+        return gate

@@ -7,11 +7,11 @@ from attrs import define
 
 from nxcdr_async.errors import (
     CertificateError,
+    GatewayError,
     MalformedReplyError,
     NxcdrError,
     ServerError,
     ThrottledError,
-    TimedOutError,
     TransportError,
 )
 
@@ -71,11 +71,16 @@ def is_worth_retrying(error: NxcdrError) -> bool:
     return isinstance(error, TransportError | MalformedReplyError)
 
 
-def is_congestion(error: NxcdrError) -> bool:
-    """Tell whether an error says that we ask for too much at once: 429, 503, 99, or a timeout."""
+def asks_for_less(error: NxcdrError) -> bool:
+    """Tell whether a reply refused a request as one too many: 429, 503, 99, flash codes 3 and 6."""
     if isinstance(error, ServerError):
         return error.http_status == 503 or error.code == 99  # noqa: PLR2004 - codes of HTTP and the vendor
-    return isinstance(error, ThrottledError | TimedOutError)
+    return isinstance(error, ThrottledError)
+
+
+def pause_asked_for(error: NxcdrError) -> float:
+    """Return the seconds for which a reply asked to be left in peace, 0 if it did not."""
+    return (error.retry_after or 0.0) if isinstance(error, GatewayError) else 0.0
 
 
 def delay_before(attempt: int, *, chance: float, within_budget: bool = True) -> float:

@@ -121,16 +121,19 @@ class CdrSession:
         # aiohttp takes as long to import as all else together, so whoever needs no session is spared it.
         from nxcdr_async.connection import Connection  # noqa: PLC0415
 
-        self._limiter = Limiter(concurrency=concurrency, rate=rate)
+        _checked(credentials, Credentials | None, "credentials", "Credentials(access_key, secret)")
+        _checked(flash_app, FlashApp | None, "flash_app", "FlashApp(appkey, secretkey)")
+        account = credentials and credentials.access_key, flash_app and flash_app.appkey
+        limiter = Limiter(concurrency=concurrency, rate=rate, account=account)
         self._connection = Connection(http=http, timeout=timeout)
         for limit in self._connection.limits:
-            self._limiter.lower_ceiling(limit)
+            limiter.lower_ceiling(limit)
         self._transport = Transport(
             gateways=known_gateways(self.region, None if gateway is None else checked_gateway(gateway)),
-            limiter=self._limiter,
+            limiter=limiter,
             connection=self._connection,
-            credentials=_checked(credentials, Credentials | None, "credentials", "Credentials(access_key, secret)"),
-            flash_app=_checked(flash_app, FlashApp | None, "flash_app", "FlashApp(appkey, secretkey)"),
+            credentials=credentials,
+            flash_app=flash_app,
         )
         self._page_sizes = {endpoint.name: PageSize(endpoint.page_size) for endpoint in (CALLS, FLASH)}
         self._rows: dict[str, TypedRows[CallRecord]] = {}
@@ -378,9 +381,8 @@ class CdrSession:
         finish: Callable[[list[Any]], list[RecordT]],
         stats: PaginatorStats,
     ) -> Paginator[RecordT]:
-        limiter = self._limiter
-        sequencer = Sequencer(endpoint.end_ms)
-        return Paginator(Pump(source, sequencer, finish, readers=lambda: limiter.worthwhile, stats=stats), self._own)
+        readers = partial(self._transport.worthwhile, endpoint)
+        return Paginator(Pump(source, Sequencer(endpoint.end_ms), finish, readers=readers, stats=stats), self._own)
 
     def _own(self, task: "asyncio.Task[None]") -> None:
         self._tasks.add(task)

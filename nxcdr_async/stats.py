@@ -14,7 +14,8 @@ class SessionStats:
         clock_refusals: replies that refused a timestamp (1004).
         in_flight: requests under way now.
         peak_in_flight: the most that were under way at once.
-        limit: the most that may be under way now.
+        limit: the most that may be under way now, at the region's gateway; sessions of one account share it.
+        pace: requests a second that may start now, likewise; None while nothing bounds them.
         clock_skew: seconds the clock of the gateway that answered last is ahead of ours; None before the first reply.
     """
 
@@ -25,6 +26,7 @@ class SessionStats:
     in_flight: int
     peak_in_flight: int
     limit: int
+    pace: float | None
     clock_skew: float | None
 
 

@@ -1,6 +1,7 @@
 """The line: slot, then sign, then send, then learn the clock; and again, where that may help."""
 
 import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,6 +18,7 @@ from nxcdr_async.errors import (
     GatewayError,
     NxcdrError,
     ThrottledError,
+    TimedOutError,
 )
 from nxcdr_async.limiter import Limiter
 from nxcdr_async.regions import Region
@@ -24,9 +26,10 @@ from nxcdr_async.retry import (
     MOST_ATTEMPTS,
     MOST_ATTEMPTS_UNHEARD,
     RetryBudget,
+    asks_for_less,
     delay_before,
-    is_congestion,
     is_worth_retrying,
+    pause_asked_for,
 )
 from nxcdr_async.stats import SessionStats
 from nxcdr_async.wire import (
@@ -113,6 +116,8 @@ class Transport:
     @property
     def stats(self) -> SessionStats:
         """The counts at this moment."""
+        gateway = self.gateways["region"].url
+        pace = self.limiter.pace(gateway)
         return SessionStats(
             requests=self._counts.requests,
             retries=self._counts.retries,
@@ -120,9 +125,14 @@ class Transport:
             clock_refusals=self._counts.clock_refusals,
             in_flight=self.limiter.in_flight,
             peak_in_flight=self.limiter.peak_in_flight,
-            limit=self.limiter.limit,
+            limit=self.limiter.limit(gateway),
+            pace=None if math.isinf(pace) else pace,
             clock_skew=self._last_skew,
         )
+
+    def worthwhile(self, endpoint: Endpoint[Any]) -> int:
+        """Return how many questions to an API are worth asking at once."""
+        return self.limiter.worthwhile(self.gateways[endpoint.gateway].url)
 
     async def ask(
         self, endpoint: Endpoint[Any], parameters: Mapping[str, Any], *, read_typed: ReadTyped | None = None
@@ -183,8 +193,8 @@ class Transport:
             if attempt > 1:
                 fault.add_note(f"after {attempt} attempts")
             raise fault
-        if isinstance(fault, GatewayError) and fault.retry_after:
-            self.limiter.hold(fault.retry_after)
+        if pause := pause_asked_for(fault):
+            self.limiter.hold(gateway.url, pause)
         wait = delay_before(attempt + 1, chance=self.chance(), within_budget=self._budget.spend())
         _log.info("%s: attempt %d failed, next in %.2f s: %s", endpoint.name, attempt, wait, fault)
         return wait
@@ -196,18 +206,22 @@ class Transport:
         gateway: KnownGateway,
         read_typed: ReadTyped | None,
     ) -> Page:
-        async with self.limiter.slot() as slot:
+        async with self.limiter.slot(gateway.url) as slot:
             # Signed only now that it will be sent at once: no queue can age the timestamp.
             correction = gateway.clock.correction
             sent = self.now()
             request = self._build(endpoint, parameters, sent + correction)
             try:
                 reply = await self.connection.send(gateway.url, request)
-                return self._read(endpoint, gateway, reply, read_typed, sent=sent, correction=correction)
+                page = self._read(endpoint, gateway, reply, read_typed, sent=sent, correction=correction)
             except NxcdrError as fault:
-                if is_congestion(fault):
-                    self.limiter.congested(slot)
+                if asks_for_less(fault):
+                    slot.refused(pause_asked_for(fault))
+                elif isinstance(fault, TimedOutError):
+                    slot.strained()
                 raise
+            slot.eased()
+            return page
 
     def _build(self, endpoint: Endpoint[Any], parameters: Mapping[str, Any], moment: float) -> Request:
         self._counts.requests += 1
@@ -248,7 +262,6 @@ class Transport:
             gateway.is_heard = True
             gateway.clock.accepted(correction)
             self._budget.earn()
-            self.limiter.eased()
             return page
         # A web page in place of an answer may come from anywhere; a refusal, if only by status, is a gateway's.
         gateway.is_heard = gateway.is_heard or isinstance(failure, GatewayError)

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 
 import pytest
@@ -7,7 +8,10 @@ from attrs import Factory, define
 from hypothesis import given, strategies as st
 
 from nxcdr_async import ConfigurationError
-from nxcdr_async.limiter import FIRST_LIMIT, HIGHEST_LIMIT, SHRINK, Limiter, Slot
+from nxcdr_async.allowance import FIRST_LIMIT, HIGHEST_LIMIT, SHRINK
+from nxcdr_async.limiter import Limiter, Slot
+
+GATEWAY = "https://gateway.example"
 
 
 @define
@@ -50,6 +54,7 @@ class Users:
     limiter: Limiter
     time: FakeTime
     started: list[tuple[int, float]] = Factory(list)
+    slots: list[Slot] = Factory(list)
     tasks: list[asyncio.Task[None]] = Factory(list)
     done: list[asyncio.Event] = Factory(list)
 
@@ -59,7 +64,8 @@ class Users:
             self.tasks.append(asyncio.create_task(self._use(len(self.tasks))))
 
     async def _use(self, number: int) -> None:
-        async with self.limiter.slot():
+        async with self.limiter.slot(GATEWAY) as slot:
+            self.slots.append(slot)
             self.started.append((number, self.time.now))
             await self.done[number].wait()
 
@@ -145,7 +151,7 @@ async def test_a_failing_request_frees_its_slot(time: FakeTime) -> None:
     limiter = limiter_with(time, concurrency=1)
     for _ in range(3):
         with pytest.raises(LookupError):
-            async with limiter.slot():
+            async with limiter.slot(GATEWAY):
                 raise LookupError
     assert limiter.in_flight == 0
 
@@ -177,7 +183,7 @@ async def test_without_a_rate_nothing_waits(time: FakeTime) -> None:
 
 async def test_nothing_starts_while_the_gateway_asked_for_a_pause(time: FakeTime) -> None:
     limiter = limiter_with(time)
-    limiter.hold(7)
+    limiter.hold(GATEWAY, 7)
     async with users_of(limiter, time) as users:
         users.add(3)
         await time.run_until(6.9)
@@ -188,12 +194,12 @@ async def test_nothing_starts_while_the_gateway_asked_for_a_pause(time: FakeTime
 
 async def test_a_longer_pause_prolongs_one_under_way_and_a_shorter_does_not(time: FakeTime) -> None:
     limiter = limiter_with(time)
-    limiter.hold(5)
+    limiter.hold(GATEWAY, 5)
     async with users_of(limiter, time) as users:
         users.add(1)
         await time.run_until(3)
-        limiter.hold(10)
-        limiter.hold(1)
+        limiter.hold(GATEWAY, 10)
+        limiter.hold(GATEWAY, 1)
         await time.run_until(12.9)
         assert users.numbers == []
         await time.run_until(13)
@@ -204,132 +210,12 @@ async def test_a_pause_holds_those_too_who_wait_for_the_pace_already(time: FakeT
     async with users_of(limiter_with(time, concurrency=8, rate=1), time) as users:
         users.add(4)
         await time.run_until(0.5)
-        users.limiter.hold(10)
+        users.limiter.hold(GATEWAY, 10)
         await time.run_until(10.4)
         assert users.numbers == [0]
         await time.run_until(30)
         assert users.numbers == [0, 1, 2, 3]
         assert users.times == [0, 10.5, 11.5, 12.5]
-
-
-async def test_good_replies_raise_the_limit_by_one_for_as_many_as_it_is(time: FakeTime) -> None:
-    async with users_of(limiter_with(time), time) as users:
-        users.add(FIRST_LIMIT)
-        await settle()
-        assert users.limiter.limit == FIRST_LIMIT
-        replies = 0
-        while users.limiter.limit == FIRST_LIMIT:
-            users.limiter.eased()
-            replies += 1
-        assert users.limiter.limit == FIRST_LIMIT + 1
-        assert FIRST_LIMIT <= replies <= FIRST_LIMIT + 1
-
-
-async def test_a_raised_limit_lets_a_waiter_in_at_once(time: FakeTime) -> None:
-    async with users_of(limiter_with(time), time) as users:
-        users.add(FIRST_LIMIT + 2)
-        await settle()
-        for _ in range(FIRST_LIMIT + 1):
-            users.limiter.eased()
-        await settle()
-        assert len(users.started) == FIRST_LIMIT + 1
-
-
-async def test_a_limit_that_is_not_half_in_use_does_not_grow(time: FakeTime) -> None:
-    async with users_of(limiter_with(time), time) as users:
-        users.add(FIRST_LIMIT // 2 - 1)
-        await settle()
-        for _ in range(1000):
-            users.limiter.eased()
-        assert users.limiter.limit == FIRST_LIMIT
-
-
-async def test_the_limit_never_grows_beyond_the_highest(time: FakeTime) -> None:
-    async with users_of(limiter_with(time), time) as users:
-        users.add(HIGHEST_LIMIT * 2)
-        for _ in range(HIGHEST_LIMIT**2):
-            await asyncio.sleep(0)
-            users.limiter.eased()
-        assert users.limiter.limit == HIGHEST_LIMIT
-        await settle()
-        assert users.limiter.in_flight == HIGHEST_LIMIT
-
-
-async def test_a_fixed_concurrency_starts_at_its_ceiling_and_never_exceeds_it(time: FakeTime) -> None:
-    async with users_of(limiter_with(time, concurrency=5), time) as users:
-        users.add(20)
-        await settle()
-        for _ in range(100):
-            users.limiter.eased()
-        await settle()
-        assert users.limiter.limit == len(users.started) == 5
-
-
-async def test_congestion_cuts_once_for_all_that_were_in_flight(time: FakeTime) -> None:
-    limiter = limiter_with(time, concurrency=10)
-    time.now = 5.0
-    for since in (4.0, 4.5, 5.0, 1.0):
-        limiter.congested(Slot(since))
-    assert limiter.limit == int(10 * SHRINK)
-
-
-async def test_congestion_of_a_request_sent_after_the_cut_cuts_again(time: FakeTime) -> None:
-    limiter = limiter_with(time, concurrency=10)
-    time.now = 5.0
-    limiter.congested(Slot(4.0))
-    time.now = 6.0
-    limiter.congested(Slot(5.5))
-    assert limiter.limit == int(10 * SHRINK * SHRINK)
-
-
-async def test_the_limit_never_falls_below_one(time: FakeTime) -> None:
-    limiter = limiter_with(time, concurrency=4)
-    for _ in range(50):
-        time.now += 2.0
-        limiter.congested(Slot(time.now - 1))
-    assert limiter.limit == 1
-    async with users_of(limiter, time) as users:
-        users.add(2)
-        await settle()
-        assert users.numbers == [0]
-
-
-async def test_a_cut_takes_no_slot_away_but_lets_nobody_new_in(time: FakeTime) -> None:
-    async with users_of(limiter_with(time, concurrency=10), time) as users:
-        users.add(12)
-        await settle()
-        time.now = 1.0
-        users.limiter.congested(Slot(0.5))
-        users.done[0].set()
-        await settle()
-        assert users.limiter.in_flight == 9
-        for number in range(1, 4):
-            users.done[number].set()
-        await settle()
-        assert users.limiter.in_flight == 7
-
-
-async def test_a_lower_ceiling_of_the_line_lowers_the_limit(time: FakeTime) -> None:
-    limiter = limiter_with(time)
-    limiter.lower_ceiling(3)
-    limiter.lower_ceiling(50)
-    assert limiter.limit == limiter.ceiling == 3
-
-
-@given(st.lists(st.booleans(), max_size=300))
-async def test_the_limit_stays_between_one_and_its_ceiling_whatever_happens(events: list[bool]) -> None:
-    time = FakeTime()
-    limiter = limiter_with(time)
-    async with contextlib.AsyncExitStack() as stack:
-        for is_good in events:
-            time.now += 1
-            if limiter.in_flight < limiter.limit:
-                await stack.enter_async_context(limiter.slot())
-            if is_good:
-                limiter.eased()
-            else:
-                limiter.congested(Slot(time.now))
-            assert 1 <= limiter.limit <= HIGHEST_LIMIT
 
 
 @pytest.mark.parametrize("concurrency", [0, -1, 1.5, True, "8"])
@@ -349,10 +235,10 @@ async def test_a_place_given_in_the_step_in_which_its_taker_is_cancelled_goes_to
     order: list[str] = []
 
     async def ask(name: str) -> None:
-        async with limiter.slot():
+        async with limiter.slot(GATEWAY):
             order.append(name)
 
-    async with limiter.slot():
+    async with limiter.slot(GATEWAY):
         first, second = asyncio.create_task(ask("first")), asyncio.create_task(ask("second"))
         await asyncio.sleep(0)
     first.cancel()
@@ -363,29 +249,183 @@ async def test_a_place_given_in_the_step_in_which_its_taker_is_cancelled_goes_to
     assert limiter.in_flight == 0
 
 
+async def test_a_fixed_concurrency_starts_at_its_ceiling_and_never_exceeds_it(time: FakeTime) -> None:
+    async with users_of(limiter_with(time, concurrency=5), time) as users:
+        users.add(20)
+        await settle()
+        for _ in range(100):
+            users.slots[0].eased()
+        await settle()
+        assert users.limiter.limit(GATEWAY) == len(users.started) == 5
+
+
+async def test_good_replies_let_waiters_in_at_once(time: FakeTime) -> None:
+    async with users_of(limiter_with(time), time) as users:
+        users.add(FIRST_LIMIT + 2)
+        await settle()
+        assert len(users.started) == FIRST_LIMIT
+        while users.limiter.limit(GATEWAY) == FIRST_LIMIT:
+            users.slots[0].eased()
+        await settle()
+        assert len(users.started) == FIRST_LIMIT + 1
+
+
+async def test_a_limit_that_adapts_never_exceeds_the_highest(time: FakeTime) -> None:
+    async with users_of(limiter_with(time), time) as users:
+        users.add(HIGHEST_LIMIT * 2)
+        for _ in range(HIGHEST_LIMIT**2):
+            await asyncio.sleep(0)
+            if users.slots:
+                users.slots[0].eased()
+        await settle()
+        assert users.limiter.in_flight == users.limiter.limit(GATEWAY) == HIGHEST_LIMIT
+
+
+async def test_a_refusal_takes_no_slot_away_but_lets_nobody_new_in(time: FakeTime) -> None:
+    async with users_of(limiter_with(time, concurrency=10), time) as users:
+        users.add(12)
+        await settle()
+        time.now = 1.0
+        users.slots[0].strained()
+        users.done[0].set()
+        await settle()
+        assert users.limiter.in_flight == 9
+        for number in range(1, 4):
+            users.done[number].set()
+        await settle()
+        assert users.limiter.in_flight == 10 * SHRINK
+
+
+async def test_a_refusal_with_others_in_flight_leaves_room_for_just_those_others(time: FakeTime) -> None:
+    async with users_of(limiter_with(time, concurrency=10), time) as users:
+        users.add(10)
+        await settle()
+        users.slots[6].refused(0)
+        assert users.limiter.limit(GATEWAY) == 6
+
+
+async def test_a_lower_ceiling_of_the_line_lowers_the_limit(time: FakeTime) -> None:
+    limiter = limiter_with(time)
+    limiter.lower_ceiling(3)
+    limiter.lower_ceiling(50)
+    assert limiter.limit(GATEWAY) == limiter.ceiling == 3
+
+
+async def test_a_pause_of_one_gateway_does_not_hold_another(time: FakeTime) -> None:
+    limiter = limiter_with(time)
+    limiter.hold(GATEWAY, 60)
+    async with limiter.slot("https://other.example"):
+        assert limiter.in_flight == 1
+
+
+async def test_the_ceiling_holds_over_all_gateways_together(time: FakeTime) -> None:
+    limiter = limiter_with(time, concurrency=2)
+    async with users_of(limiter, time) as users:
+        async with limiter.slot(GATEWAY), limiter.slot("https://other.example"):
+            users.add(1)
+            await settle()
+            assert users.numbers == []
+        await settle()
+        assert users.numbers == [0]
+
+
+async def test_sessions_of_one_account_share_what_a_gateway_allows(time: FakeTime) -> None:
+    one, other = limiter_with(time), limiter_with(time)
+    async with users_of(one, time) as first, users_of(other, time) as second:
+        first.add(FIRST_LIMIT)
+        await settle()
+        second.add(1)
+        await settle()
+        assert (one.in_flight, other.in_flight) == (FIRST_LIMIT, 0)
+        first.slots[3].refused(0)
+        assert one.limit(GATEWAY) == 3
+        second.add(1)
+        for done in first.done[:6]:
+            done.set()
+        await settle()
+        assert other.limit(GATEWAY) == 3
+        assert (one.in_flight, other.in_flight) == (2, 1)
+
+
+async def test_sessions_take_turns_however_much_one_asks(time: FakeTime) -> None:
+    one, other = limiter_with(time), limiter_with(time)
+    async with users_of(one, time) as greedy, users_of(other, time) as modest:
+        greedy.add(100)
+        await settle()
+        modest.add(4)
+        for number in range(8):
+            greedy.done[number].set()
+            await settle()
+        assert len(greedy.started) == FIRST_LIMIT + 4
+        assert len(modest.started) == 4
+
+
+async def test_accounts_do_not_share(time: FakeTime) -> None:
+    one, other = (Limiter(account=name, now=time, sleep=time.sleep) for name in ("one", "other"))
+    async with users_of(one, time) as first, users_of(other, time) as second:
+        first.add(FIRST_LIMIT)
+        second.add(FIRST_LIMIT)
+        await settle()
+        assert (one.in_flight, other.in_flight) == (FIRST_LIMIT, FIRST_LIMIT)
+
+
+async def test_fixed_numbers_of_several_sessions_add_up(time: FakeTime) -> None:
+    limiters = [limiter_with(time, concurrency=40) for _ in range(3)]
+    async with contextlib.AsyncExitStack() as stack:
+        users = [await stack.enter_async_context(users_of(limiter, time)) for limiter in limiters]
+        for each in users:
+            each.add(50)
+        await settle()
+        await settle()
+        assert [limiter.in_flight for limiter in limiters] == [40, 40, 40]
+
+
+def test_each_event_loop_has_gates_of_its_own() -> None:
+    limiters = [Limiter(), Limiter()]
+
+    async def use(limiter: Limiter) -> None:
+        async with limiter.slot(GATEWAY) as slot:
+            slot.refused(0)
+            slot.strained()
+
+    asyncio.run(use(limiters[0]))
+    asyncio.run(use(limiters[1]))
+    assert limiters[0]._gates[GATEWAY] is not limiters[1]._gates[GATEWAY]
+
+
+async def test_what_was_learned_is_forgotten_with_the_last_session(time: FakeTime) -> None:
+    limiter = limiter_with(time)
+    async with limiter.slot(GATEWAY) as slot:
+        slot.strained()
+    assert limiter.limit(GATEWAY) < FIRST_LIMIT
+    del limiter, slot
+    gc.collect()
+    fresh = limiter_with(time)
+    async with fresh.slot(GATEWAY):
+        assert fresh.limit(GATEWAY) == FIRST_LIMIT
+
+
 async def use_for(limiter: Limiter, time: FakeTime, seconds: float) -> None:
-    async with limiter.slot():
+    async with limiter.slot(GATEWAY):
         time.now += seconds
 
 
 async def test_without_a_rate_as_many_are_worth_it_as_the_limit_lets_in(time: FakeTime) -> None:
     limiter = limiter_with(time, concurrency=12)
-    before = limiter.worthwhile
-    # One more may wait, so that no slot is idle while a reply is taken in.
-    assert before in {12, 13}
+    assert limiter.worthwhile(GATEWAY) == 12
     await use_for(limiter, time, 5)
-    assert limiter.worthwhile == before
+    assert limiter.worthwhile(GATEWAY) == 12
 
 
 async def test_a_cut_limit_makes_fewer_worth_it(time: FakeTime) -> None:
     limiter = limiter_with(time, concurrency=10)
-    time.now = 5.0
-    limiter.congested(Slot(4.0))
-    assert limiter.worthwhile == int(10 * SHRINK)
+    async with limiter.slot(GATEWAY) as slot:
+        slot.strained()
+    assert limiter.worthwhile(GATEWAY) == int(10 * SHRINK)
 
 
 async def test_with_a_rate_one_is_worth_it_until_it_is_known_how_long_one_takes(time: FakeTime) -> None:
-    assert limiter_with(time, concurrency=12, rate=100).worthwhile == 1
+    assert limiter_with(time, concurrency=12, rate=100).worthwhile(GATEWAY) == 1
 
 
 @pytest.mark.parametrize(("seconds", "rate", "worthwhile"), [(0.1, 5, 1), (1.0, 5, 5), (0.5, 5, 3), (60.0, 5, 12)])
@@ -396,7 +436,7 @@ async def test_with_a_rate_as_many_are_worth_it_as_start_while_one_is_answered(
     for _ in range(100):
         time.now += 1
         await use_for(limiter, time, seconds - 1e-9)
-    assert limiter.worthwhile == worthwhile
+    assert limiter.worthwhile(GATEWAY) == worthwhile
 
 
 async def test_what_one_request_takes_counts_a_little_at_a_time(time: FakeTime) -> None:
@@ -404,10 +444,10 @@ async def test_what_one_request_takes_counts_a_little_at_a_time(time: FakeTime) 
     for _ in range(100):
         time.now += 1
         await use_for(limiter, time, 1 - 1e-9)
-    assert limiter.worthwhile == 10
+    assert limiter.worthwhile(GATEWAY) == 10
     time.now += 1
     await use_for(limiter, time, 6)
-    assert limiter.worthwhile == 20
+    assert limiter.worthwhile(GATEWAY) == 20
 
 
 async def test_the_wait_for_the_pace_is_no_part_of_how_long_one_takes(time: FakeTime) -> None:
@@ -416,7 +456,7 @@ async def test_the_wait_for_the_pace_is_no_part_of_how_long_one_takes(time: Fake
         for done in users.done:
             done.set()
         await time.run_until(20)
-        assert users.limiter.worthwhile == 1
+        assert users.limiter.worthwhile(GATEWAY) == 1
 
 
 @given(st.lists(st.floats(0, 1000), max_size=30), st.floats(0.01, 1000), st.integers(1, 100))
@@ -428,4 +468,4 @@ async def test_what_is_worth_it_is_at_least_one_and_at_most_the_limit(
     for seconds in taken:
         time.now += 1 / rate
         await use_for(limiter, time, seconds)
-        assert 1 <= limiter.worthwhile <= limiter.limit
+        assert 1 <= limiter.worthwhile(GATEWAY) <= limiter.limit(GATEWAY)

@@ -27,8 +27,8 @@ from nxcdr_async.retry import (
     LONGEST_DELAY,
     LONGEST_RETRY_AFTER,
     RetryBudget,
+    asks_for_less,
     delay_before,
-    is_congestion,
     is_worth_retrying,
     read_retry_after,
 )
@@ -78,18 +78,18 @@ def test_what_would_not_pass_is_not_asked_again(error: NxcdrError) -> None:
     ("error", "is_one"),
     [
         (ThrottledError("x"), True),
-        (TimedOutError("x"), True),
         (ServerError("x", code=99), True),
         (ServerError("x", http_status=503), True),
         (ServerError("x", code=88), False),
         (ServerError("x", http_status=500), False),
         (TransportError("x"), False),
+        (TimedOutError("x"), False),
         (MalformedReplyError("x"), False),
         (AuthenticationError("x", http_status=403), False),
     ],
 )
-def test_only_signs_of_too_much_at_once_are_congestion(error: NxcdrError, *, is_one: bool) -> None:
-    assert is_congestion(error) is is_one
+def test_only_a_refusal_of_one_too_many_asks_for_less(error: NxcdrError, *, is_one: bool) -> None:
+    assert asks_for_less(error) is is_one
 
 
 @given(ATTEMPTS, CHANCES)

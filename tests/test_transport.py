@@ -33,6 +33,7 @@ from nxcdr_async import (
     TransportError,
     connection as line,
 )
+from nxcdr_async.limiter import Limiter
 from nxcdr_async.testing import FAULT_KINDS, Gateway
 from nxcdr_async.transport import KnownGateway
 
@@ -151,7 +152,7 @@ async def test_a_timestamp_is_made_after_the_wait_for_a_slot(gateway: Gateway, o
     session = open_session(concurrency=1)
     now = time.time()
     session._transport.now = lambda: now
-    async with session._limiter.slot():
+    async with session._transport.limiter.slot(gateway.url):
         waiting = asyncio.create_task(read(session, gateway))
         await asyncio.sleep(0.02)
         assert session.stats.requests == 0
@@ -294,7 +295,7 @@ async def test_a_throttling_gateway_is_left_in_peace_for_as_long_as_it_asks() ->
             moment += seconds
 
         impatient(cdr)
-        cdr._limiter._sleep, cdr._limiter._now = sleep, lambda: moment
+        cdr._transport.limiter = Limiter(now=lambda: moment, sleep=sleep)
         assert await cdr.calls_by_order("order", tenant_id=1) == []
         assert cdr.stats.throttled == 1
     assert sum(slept) == pytest.approx(7)

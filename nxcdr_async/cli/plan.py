@@ -15,12 +15,12 @@ from attrs import asdict, define
 from rich.table import Table
 from rich.text import Text
 
+from nxcdr_async.allowance import FIRST_LIMIT
 from nxcdr_async.cli.console import PlainConsole
 from nxcdr_async.cli.output import duration, megabytes
 from nxcdr_async.cli.rows import json_lines
 from nxcdr_async.convert import UTC_PLUS_8, structure_row
 from nxcdr_async.errors import RecordError
-from nxcdr_async.limiter import FIRST_LIMIT
 from nxcdr_async.session import CdrSession
 from nxcdr_async.windows import HOUR, Window, window_of
 from nxcdr_async.wire import CALLS, DID, FLASH, CallQuery, DidQuery, Endpoint, Page, checked_days, flash_parameters

@@ -1,0 +1,221 @@
+"""How many requests a second a gateway takes, if that is what it bounds. Pure: times are arguments, in seconds."""
+
+import math
+
+from attrs import define, field
+
+LOWEST_PACE = 0.1
+"""Requests a second never gone below."""
+
+PACE_KEPT = 0.97
+"""What is kept of the requests a second a gateway took when it refused one more: room for a network that is uneven."""
+
+SHRINK_BELOW_ONE = 0.7
+"""The same, where less than one a second was too much: the time between two requests tells less than a count."""
+
+FIRST_STEP = 0.03
+"""How much faster the first try for a higher pace is; each that succeeds doubles the next."""
+
+CLEARLY_MORE = 1.1
+"""How many times a pace that was once refused has to be taken to show that the gateway takes more by now."""
+
+SECONDS_TO_TRY = 2.0
+"""Seconds after a refusal before the bound that explained it is tried again."""
+
+SECONDS_BETWEEN_STEPS = 1.0
+"""How long a pace is kept before a try for more has succeeded, as rates are counted by the second."""
+
+REPLIES_TO_TRY = (20, 100)
+"""Good replies before a bound is tried again: after the first refusal, and at most, as each that follows doubles it."""
+
+PAUSES_TO_TRY = 20.0
+"""How many times as long as the pause a refusal asked for its bound is left alone."""
+
+LONGEST_TO_TRY = 300.0
+"""Seconds after which a bound is tried again, however long the pause was."""
+
+SECONDS_TO_FIND = 1.5
+REPLIES_TO_FIND = 10
+"""How long a trial goes on lowering the pace: until the requests counted all started under it."""
+
+SECONDS_TO_JUDGE = 1.0
+REPLIES_TO_JUDGE = 20
+"""How long refusals are then counted, to judge whether the lower pace was of use."""
+
+MOST_NOISE = 0.5
+"""The share of refusals above which there is always a reason to look for."""
+
+SHARE_NEWS = 0.02
+"""How much the last reply counts in the share of replies that refuse."""
+
+
+@define(eq=False)
+class Patience:
+    """When to try whether more is allowed by now."""
+
+    _replies: int = 0
+    _replies_to_try: int = REPLIES_TO_TRY[0]
+    _not_before: float = -math.inf
+    _not_before_replies: int = 0
+
+    def count_reply(self) -> None:
+        """Count a good reply."""
+        self._replies += 1
+
+    def is_over(self, now: float) -> bool:
+        """Tell whether it is time to try."""
+        return now >= self._not_before and self._replies >= self._not_before_replies
+
+    def after_refusal(self, now: float, pause: float) -> None:
+        """Wait before the next try; the longer, the more tries failed, and the longer the gateway asked to."""
+        self._not_before = now + min(LONGEST_TO_TRY, max(SECONDS_TO_TRY, PAUSES_TO_TRY * pause))
+        self._not_before_replies = self._replies + self._replies_to_try
+        self._replies_to_try = min(REPLIES_TO_TRY[1], 2 * self._replies_to_try)
+
+    def after_step(self, now: float) -> None:
+        """Wait until a try can have failed."""
+        self._not_before, self._not_before_replies = now + SECONDS_BETWEEN_STEPS, self._replies
+
+    def after_success(self) -> None:
+        """Try soon again after the next refusal: the gateway does not stay as it was."""
+        self._replies_to_try = REPLIES_TO_TRY[0]
+
+
+@define(eq=False)
+class _Trial:
+    """A lower pace that is tried.
+
+    Attributes:
+        since: when it began.
+        pace_before: the pace to go back to if it is of no use.
+        share_before: the share of replies that refused when it began.
+    """
+
+    since: float
+    pace_before: float
+    share_before: float
+    replies: int = 0
+    judged: int = 0
+    refused: int = 0
+    judging_since: float = math.inf
+
+    def is_finding(self) -> bool:
+        return math.isinf(self.judging_since)
+
+    def count(self, started_at: float, now: float, *, refused: bool) -> None:
+        if self.is_finding():
+            self.replies += 1
+            if now >= self.since + SECONDS_TO_FIND and self.replies >= REPLIES_TO_FIND:
+                self.judging_since = now
+        elif started_at > self.judging_since:
+            self.judged += 1
+            self.refused += refused
+
+    def is_over(self, now: float) -> bool:
+        return now >= self.judging_since + SECONDS_TO_JUDGE and self.judged >= REPLIES_TO_JUDGE
+
+    @property
+    def share(self) -> float:
+        return self.refused / self.judged
+
+
+@define(eq=False)
+class Pace:
+    """Requests a second that may start.
+
+    A pace is found by trial: it is lowered to what the gateway took in the last second, and kept if that ends the
+    refusals. If it does not, they have another reason, say a gateway that fails now and then, and the pace is given up;
+    else it would fall for ever. A pace that was found is tried for more in growing steps.
+
+    Attributes:
+        value: infinite while nothing speaks for a bound.
+    """
+
+    value: float = math.inf
+    _patience: Patience = field(factory=Patience)
+    _share: float = 0.0
+    _noise: float = 0.0
+    _trial: _Trial | None = None
+    _before_steps: float = math.inf
+    _before_step: float = math.inf
+    _step: float = FIRST_STEP
+    _is_trying_for_more: bool = False
+    _changed_at: float = -math.inf
+
+    def taken(self, started_at: float, now: float, *, was_paced: bool) -> None:
+        """Take in a good reply."""
+        self._patience.count_reply()
+        self._count(started_at, now, refused=False)
+        if was_paced and self._trial is None and self._patience.is_over(started_at):
+            if not self._is_trying_for_more:
+                self._before_steps = self.value
+            self._before_step = self.value
+            self.value *= 1 + self._step
+            self._step = min(1.0, 2 * self._step)
+            self._is_trying_for_more = True
+            self._patience.after_step(now)
+            if self._before_step > self._before_steps * CLEARLY_MORE:
+                self._patience.after_success()
+
+    def refused(self, started_at: float, now: float, *, rate: float, taken: float, pause: float) -> bool:
+        """Take in a refusal.
+
+        Args:
+            started_at: when the request started.
+            now: the time.
+            rate: the requests a second before it; infinite if that cannot be the reason.
+            taken: the most requests a second that were taken lately.
+            pause: the pause the gateway asked for.
+
+        Returns:
+            Whether the pace explains it.
+        """
+        self._count(started_at, now, refused=True)
+        if self._trial is None and started_at <= self._changed_at:
+            return True  # it was sent before the pace was lowered
+        if math.isinf(rate):
+            return False
+        if self._is_trying_for_more:
+            self._step_back(rate, taken, now, pause)
+            return True
+        if not self._is_in_search(now, pause):
+            return False
+        self._lower(rate, taken, now)
+        return True
+
+    def _step_back(self, rate: float, taken: float, now: float, pause: float) -> None:
+        """Go back to a pace that was taken."""
+        self.value = max(self._before_steps, min(self._before_step, _below(rate, taken)))
+        self._is_trying_for_more, self._step, self._changed_at = False, FIRST_STEP, now
+        self._patience.after_refusal(now, pause)
+
+    def _is_in_search(self, now: float, pause: float) -> bool:
+        """Tell whether a trial looks for a pace; one begins if there are more refusals than come without reason."""
+        if self._trial is not None:
+            return self._trial.is_finding()
+        if self._share <= min(MOST_NOISE, 2 * self._noise):
+            return False
+        self._trial = _Trial(now, self.value, self._share)
+        self._patience.after_refusal(now, pause)
+        return True
+
+    def _lower(self, rate: float, taken: float, now: float) -> None:
+        self.value = max(LOWEST_PACE, min(self.value, _below(rate, taken)))
+        self._changed_at = now
+
+    def _count(self, started_at: float, now: float, *, refused: bool) -> None:
+        self._share += (refused - self._share) * SHARE_NEWS
+        trial = self._trial
+        if trial is None:
+            return
+        trial.count(started_at, now, refused=refused)
+        if trial.is_over(now):
+            self._trial = None
+            self._noise = trial.share
+            if trial.share > trial.share_before / 2:
+                self.value = trial.pace_before
+
+
+def _below(refused: float, taken: float) -> float:
+    """Return a rate a gateway should take, from one it refused and the highest it took."""
+    return refused * PACE_KEPT if refused >= 1 else max(refused * SHRINK_BELOW_ONE, taken * PACE_KEPT)

@@ -1,0 +1,168 @@
+import math
+import random
+
+import pytest
+from hypothesis import given, strategies as st
+
+from nxcdr_async.pace import (
+    FIRST_STEP,
+    LONGEST_TO_TRY,
+    LOWEST_PACE,
+    PACE_KEPT,
+    PAUSES_TO_TRY,
+    REPLIES_TO_TRY,
+    SECONDS_TO_TRY,
+    Pace,
+    Patience,
+)
+
+
+def refuse(pace: Pace, now: float, *, rate: float = 50.0, taken: float = 49.0) -> bool:
+    return pace.refused(now, now, rate=rate, taken=taken, pause=0.0)
+
+
+def answer(pace: Pace, now: float, count: int, *, was_paced: bool = True) -> float:
+    """Have so many good replies come; return the time after them."""
+    for _ in range(count):
+        now += 0.02
+        pace.taken(now, now, was_paced=was_paced)
+    return now
+
+
+def found_pace() -> tuple[Pace, float]:
+    """Return a pace that was found and judged to be of use, and the time."""
+    pace = Pace()
+    refuse(pace, 1.0)
+    now = 1.0
+    while pace._trial is not None:
+        now = answer(pace, now, 1, was_paced=False)
+    return pace, now
+
+
+def test_there_is_no_pace_before_a_refusal() -> None:
+    pace = Pace()
+    answer(pace, 0.0, 1_000)
+    assert math.isinf(pace.value)
+
+
+def test_a_refusal_sets_the_pace_just_below_what_was_taken() -> None:
+    pace = Pace()
+    assert refuse(pace, 1.0)
+    assert pace.value == 50 * PACE_KEPT
+
+
+def test_a_refusal_that_another_reason_explains_leaves_the_pace_alone() -> None:
+    pace = Pace()
+    assert not refuse(pace, 1.0, rate=math.inf)
+    assert math.isinf(pace.value)
+
+
+def test_below_one_a_second_it_falls_faster_but_not_below_what_was_taken() -> None:
+    pace, other = Pace(), Pace()
+    refuse(pace, 1.0, rate=0.8, taken=0.1)
+    refuse(other, 1.0, rate=0.8, taken=0.7)
+    assert pace.value == pytest.approx(0.8 * 0.7)
+    assert other.value == pytest.approx(0.7 * PACE_KEPT)
+
+
+def test_a_pace_that_ends_the_refusals_is_kept() -> None:
+    pace, _ = found_pace()
+    assert pace.value == 50 * PACE_KEPT
+
+
+def test_a_pace_that_does_not_end_the_refusals_is_given_up() -> None:
+    pace, now, chance = Pace(), 0.0, random.Random(1)
+    refuse(pace, now)
+    for _ in range(400):
+        now += 0.02
+        if chance.random() < 0.1:
+            refuse(pace, now)
+        else:
+            pace.taken(now, now, was_paced=False)
+    assert math.isinf(pace.value)
+
+
+def test_requests_sent_before_the_pace_was_lowered_do_not_lower_it_again() -> None:
+    pace, now = found_pace()
+    now = answer(pace, now, 200)
+    refuse(pace, now)
+    lowered = pace.value
+    assert pace.refused(now - 0.01, now + 0.1, rate=20.0, taken=19.0, pause=0.0)
+    assert pace.value == lowered
+
+
+def test_more_is_tried_after_a_while_in_growing_steps() -> None:
+    pace, now = found_pace()
+    before = pace.value
+    steps: list[float] = []
+    while len(steps) < 4:
+        last = pace.value
+        now = answer(pace, now, 1)
+        if pace.value != last:
+            steps.append(pace.value / last - 1)
+    assert pace.value > before
+    assert steps == pytest.approx([FIRST_STEP * 2**number for number in range(4)])
+
+
+def test_a_try_that_is_refused_goes_back_to_the_pace_before_it() -> None:
+    pace, now = found_pace()
+    before = pace.value
+    while pace.value == before:
+        now = answer(pace, now, 1)
+    assert refuse(pace, now + 0.1, rate=50, taken=49)
+    assert pace.value == before
+
+
+def test_a_pace_that_nobody_waits_for_is_not_raised() -> None:
+    pace, now = found_pace()
+    before = pace.value
+    for number in range(1_000):
+        pace.taken(now + number, now + number, was_paced=False)
+    assert pace.value == before
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0.001, 5.0), st.floats(0.0, 1e5)), max_size=200))
+def test_a_pace_never_falls_below_the_lowest_whatever_happens(events: list[tuple[bool, float, float]]) -> None:
+    pace, now = Pace(), 0.0
+    for is_good, apart, rate in events:
+        now += apart
+        if is_good:
+            pace.taken(now, now, was_paced=True)
+        else:
+            refuse(pace, now, rate=rate, taken=rate / 2)
+        assert pace.value >= LOWEST_PACE
+
+
+def after(patience: Patience, replies: int) -> Patience:
+    for _ in range(replies):
+        patience.count_reply()
+    return patience
+
+
+def test_patience_lasts_for_seconds_and_for_replies() -> None:
+    patience = Patience()
+    patience.after_refusal(10.0, 0.0)
+    after(patience, REPLIES_TO_TRY[0] - 1)
+    assert not patience.is_over(1_000.0)
+    after(patience, 1)
+    assert not patience.is_over(10.0 + SECONDS_TO_TRY - 0.01)
+    assert patience.is_over(10.0 + SECONDS_TO_TRY)
+
+
+def test_each_try_that_failed_doubles_the_replies_up_to_the_most() -> None:
+    patience = Patience()
+    for _ in range(10):
+        patience.after_refusal(0.0, 0.0)
+    assert not after(patience, REPLIES_TO_TRY[1] - 1).is_over(1e9)
+    assert after(patience, 1).is_over(1e9)
+
+
+def test_a_pause_that_was_asked_for_makes_patience_longer_but_not_endless() -> None:
+    patience, endless = after(Patience(), 0), Patience()
+    patience.after_refusal(0.0, 3.0)
+    endless.after_refusal(0.0, math.inf)
+    after(patience, REPLIES_TO_TRY[0])
+    after(endless, REPLIES_TO_TRY[0])
+    assert not patience.is_over(3 * PAUSES_TO_TRY - 0.01)
+    assert patience.is_over(3 * PAUSES_TO_TRY)
+    assert endless.is_over(LONGEST_TO_TRY)
