@@ -9,7 +9,7 @@ nox.options.sessions = ["lint", "types", "tests"]
 PYTHONS = ["3.11", "3.12", "3.13"]
 CODE = ("nxcdr_async", "tests", "benchmarks", "noxfile.py")
 ASYNC_RULES = "ASYNC1,ASYNC2,ASYNC3,ASYNC900"
-BENCHMARKS = ("startup", "processor", "wall", "memory", "peers")
+BENCHMARKS = ("startup", "processor", "wall", "memory", "peers", "throttling")
 LINTERS = ("ruff>=0.8", "flake8>=7.1", "flake8-async>=24.9.5")
 
 

@@ -29,9 +29,6 @@ GROWTH = 0.25
 LUCK = 2.0
 """Requests taken for each one refused with as many in flight, below which they were just lucky."""
 
-AS_QUICKLY = 0.95
-"""The share of the highest rate taken lately from which on a rate may be the reason for a refusal."""
-
 _SECONDS_REMEMBERED = 1.0
 _REPLIES_REMEMBERED = 8
 _SECONDS_COUNTED = 10.0
@@ -179,11 +176,8 @@ class Allowance:
         if started.in_flight > 1 and self._at_once.is_too_much(started.in_flight):
             self._meet_wall(started.in_flight, now, pause)
             return
-        taken = self._taken_a_second.value
-        reason = rate if rate > taken * AS_QUICKLY else math.inf
-        if self._pace.refused(started.at, now, rate=reason, taken=taken, pause=pause):
-            return
-        self.strained(started, now)
+        if not self._pace.refused(started.at, now, rate=rate, taken=self._taken_a_second.value, pause=pause):
+            self.strained(started, now)
 
     def strained(self, started: Start, now: float) -> None:
         """Take in a sign of too much at once that tells no bound; it counts once for all that were in flight then."""

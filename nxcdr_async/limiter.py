@@ -214,9 +214,12 @@ class Limiter:
         return min(self._bounds.pace, self._allowance(gateway).pace)
 
     def worthwhile(self, gateway: str) -> int:
-        """Return how many requests are worth asking for at once: the limit, or what the pace lets start meanwhile."""
+        """Return how many requests are worth asking for at once: the limit, or what the pace lets start meanwhile.
+
+        With a pace that is one more, which waits for it: else it would not be used whole, nor be known to bound.
+        """
         limit, pace = self.limit(gateway), self.pace(gateway)
-        return limit if math.isinf(pace) else max(1, min(limit, math.ceil(self._usual_seconds * pace)))
+        return limit if math.isinf(pace) else min(limit, math.ceil(self._usual_seconds * pace) + 1)
 
     def lower_ceiling(self, ceiling: int) -> None:
         """Keep the limit at or under what the connections of the line allow."""

@@ -39,14 +39,23 @@ REPLIES_TO_FIND = 10
 """How long a trial goes on lowering the pace: until the requests counted all started under it."""
 
 SECONDS_TO_JUDGE = 1.0
-REPLIES_TO_JUDGE = 20
+REPLIES_TO_JUDGE = 40
 """How long refusals are then counted, to judge whether the lower pace was of use."""
+
+FEW = 0.03
+"""The share of refusals up to which it was."""
+
+AS_QUICKLY = 0.95
+"""The share of the highest rate taken lately above which the rate may be the reason for a refusal."""
 
 MOST_NOISE = 0.5
 """The share of refusals above which there is always a reason to look for."""
 
 SHARE_NEWS = 0.02
 """How much the last reply counts in the share of replies that refuse."""
+
+NOISE_KEPT = 0.995
+"""What each reply leaves of the share of refusals that is taken to have no reason: it is judged anew now and then."""
 
 
 @define(eq=False)
@@ -87,17 +96,17 @@ class _Trial:
 
     Attributes:
         since: when it began.
-        pace_before: the pace to go back to if it is of no use.
-        share_before: the share of replies that refused when it began.
+        judging_since: when the pace was found; infinite before.
+        replies: replies that came before.
+        judged: replies that came after.
+        refused: how many of them refused.
     """
 
     since: float
-    pace_before: float
-    share_before: float
+    judging_since: float = math.inf
     replies: int = 0
     judged: int = 0
     refused: int = 0
-    judging_since: float = math.inf
 
     def is_finding(self) -> bool:
         return math.isinf(self.judging_since)
@@ -163,7 +172,7 @@ class Pace:
         Args:
             started_at: when the request started.
             now: the time.
-            rate: the requests a second before it; infinite if that cannot be the reason.
+            rate: the requests a second before it.
             taken: the most requests a second that were taken lately.
             pause: the pause the gateway asked for.
 
@@ -173,7 +182,7 @@ class Pace:
         self._count(started_at, now, refused=True)
         if self._trial is None and started_at <= self._changed_at:
             return True  # it was sent before the pace was lowered
-        if math.isinf(rate):
+        if self._trial is None and rate <= taken * AS_QUICKLY:
             return False
         if self._is_trying_for_more:
             self._step_back(rate, taken, now, pause)
@@ -195,7 +204,7 @@ class Pace:
             return self._trial.is_finding()
         if self._share <= min(MOST_NOISE, 2 * self._noise):
             return False
-        self._trial = _Trial(now, self.value, self._share)
+        self._trial = _Trial(now)
         self._patience.after_refusal(now, pause)
         return True
 
@@ -205,6 +214,7 @@ class Pace:
 
     def _count(self, started_at: float, now: float, *, refused: bool) -> None:
         self._share += (refused - self._share) * SHARE_NEWS
+        self._noise *= NOISE_KEPT
         trial = self._trial
         if trial is None:
             return
@@ -212,8 +222,8 @@ class Pace:
         if trial.is_over(now):
             self._trial = None
             self._noise = trial.share
-            if trial.share > trial.share_before / 2:
-                self.value = trial.pace_before
+            if trial.share > FEW:
+                self.value = math.inf
 
 
 def _below(refused: float, taken: float) -> float:

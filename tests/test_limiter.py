@@ -428,8 +428,8 @@ async def test_with_a_rate_one_is_worth_it_until_it_is_known_how_long_one_takes(
     assert limiter_with(time, concurrency=12, rate=100).worthwhile(GATEWAY) == 1
 
 
-@pytest.mark.parametrize(("seconds", "rate", "worthwhile"), [(0.1, 5, 1), (1.0, 5, 5), (0.5, 5, 3), (60.0, 5, 12)])
-async def test_with_a_rate_as_many_are_worth_it_as_start_while_one_is_answered(
+@pytest.mark.parametrize(("seconds", "rate", "worthwhile"), [(0.1, 5, 2), (1.0, 5, 6), (0.5, 5, 4), (60.0, 5, 12)])
+async def test_with_a_rate_as_many_are_worth_it_as_start_while_one_is_answered_and_one_that_waits(
     time: FakeTime, seconds: float, rate: float, worthwhile: int
 ) -> None:
     limiter = limiter_with(time, concurrency=12, rate=rate)
@@ -444,10 +444,10 @@ async def test_what_one_request_takes_counts_a_little_at_a_time(time: FakeTime) 
     for _ in range(100):
         time.now += 1
         await use_for(limiter, time, 1 - 1e-9)
-    assert limiter.worthwhile(GATEWAY) == 10
+    assert limiter.worthwhile(GATEWAY) == 11
     time.now += 1
     await use_for(limiter, time, 6)
-    assert limiter.worthwhile(GATEWAY) == 20
+    assert limiter.worthwhile(GATEWAY) == 21
 
 
 async def test_the_wait_for_the_pace_is_no_part_of_how_long_one_takes(time: FakeTime) -> None:

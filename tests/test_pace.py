@@ -51,9 +51,9 @@ def test_a_refusal_sets_the_pace_just_below_what_was_taken() -> None:
     assert pace.value == 50 * PACE_KEPT
 
 
-def test_a_refusal_that_another_reason_explains_leaves_the_pace_alone() -> None:
+def test_a_refusal_where_requests_were_taken_more_quickly_leaves_the_pace_alone() -> None:
     pace = Pace()
-    assert not refuse(pace, 1.0, rate=math.inf)
+    assert not refuse(pace, 1.0, rate=50, taken=60)
     assert math.isinf(pace.value)
 
 

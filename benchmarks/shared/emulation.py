@@ -83,11 +83,18 @@ class Emulator:
 
     def seen(self) -> Seen:
         """Ask what it saw since it was last asked; the requests are counted there, not by the client."""
+        self._say("")
+        return Seen(**self._line())
+
+    def switch(self, **switches: Any) -> None:
+        """Set switches while it runs, as in `nxcdr_async.testing.Switches`."""
+        self._say(json.dumps(switches))
+
+    def _say(self, line: str) -> None:
         if self._child.stdin is None:
             raise RuntimeError("the emulator has no stdin")
-        self._child.stdin.write("\n")
+        self._child.stdin.write(f"{line}\n")
         self._child.stdin.flush()
-        return Seen(**self._line())
 
     def _line(self) -> dict[str, Any]:
         line = self._child.stdout.readline() if self._child.stdout else ""

@@ -1,7 +1,7 @@
 """An emulator for a benchmark: `nxcdr emulator`, but one that tells what it saw when it is asked.
 
-Takes what it should be as JSON, announces itself on stdout, answers each line on stdin with what it saw since the last
-one, and ends with its stdin, however its parent dies.
+Takes what it should be as JSON and announces itself on stdout. A line of JSON on stdin sets switches; an empty one is
+answered with what it saw since the last. It ends with its stdin, however its parent dies.
 """
 
 import asyncio
@@ -22,7 +22,11 @@ async def serve(gateway: Gateway) -> None:
     """Serve until stdin ends."""
     async with gateway.serving():
         tell(gateway.announcement())
-        while await asyncio.to_thread(sys.stdin.readline):
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            if line.strip():
+                for name, value in json.loads(line).items():
+                    setattr(gateway.switches, name, value)
+                continue
             log = gateway.log
             received = [request.received for request in log.recent]
             tell({"requests": log.requests, "peak_in_flight": log.peak_in_flight, "received": received})

@@ -172,27 +172,51 @@ async def _ask_all(
 ) -> None:
     now = asyncio.get_running_loop().time
     limiters = [Limiter(now=now, sleep=asyncio.sleep, **of_limiter) for _ in range(sessions)]
-    await asyncio.gather(
-        *(
-            _ask_on(gateway, limiter, session, seconds)
-            for session, limiter in enumerate(limiters)
-            for _ in range(workers)
-        )
-    )
+    async with asyncio.TaskGroup() as group:
+        for session, limiter in enumerate(limiters):
+            _Crew(gateway, limiter, session, workers, seconds, group).grow()
 
 
-async def _ask_on(gateway: ModelGateway, limiter: Limiter, session: int, seconds: float) -> None:
-    """Ask again and again, as a worker of a paginator does, with the waits of a retry after a refusal."""
-    attempt = 1
-    while asyncio.get_running_loop().time() < seconds:
-        async with limiter.slot(GATEWAY) as slot:
-            is_good = await gateway.ask(session)
+@define(eq=False)
+class _Crew:
+    """The workers of a session: as many as are worth it, as a paginator has, but no more than there are."""
+
+    gateway: ModelGateway
+    limiter: Limiter
+    session: int
+    most: int
+    until: float
+    group: asyncio.TaskGroup
+    count: int = 0
+
+    @property
+    def wanted(self) -> int:
+        return min(self.most, self.limiter.worthwhile(GATEWAY))
+
+    def grow(self) -> None:
+        while self.count < self.wanted:
+            self.count += 1
+            self.group.create_task(self._work())
+
+    async def _work(self) -> None:
+        """Ask again and again, with the waits of a retry after a refusal."""
+        attempt = 1
+        while asyncio.get_running_loop().time() < self.until and self.count <= self.wanted:
+            if await self._ask():
+                attempt = 1
+            else:
+                attempt += 1
+                await asyncio.sleep(delay_before(attempt, chance=self.gateway.chance.random()))
+            self.grow()
+        self.count -= 1
+
+    async def _ask(self) -> bool:
+        async with self.limiter.slot(GATEWAY) as slot:
+            is_good = await self.gateway.ask(self.session)
             if is_good:
                 slot.eased()
-                attempt = 1
-                continue
-            slot.refused(gateway.line.pause)
-            if gateway.line.pause:
-                limiter.hold(GATEWAY, gateway.line.pause)
-        attempt += 1
-        await asyncio.sleep(delay_before(attempt, chance=gateway.chance.random()))
+                return True
+            slot.refused(self.gateway.line.pause)
+            if self.gateway.line.pause:
+                self.limiter.hold(GATEWAY, self.gateway.line.pause)
+            return False
