@@ -58,11 +58,14 @@ class Connection:
             MalformedReplyError: the reply is far too long.
             ConfigurationError: closed, or used from another event loop.
         """
-        outcome = await self._exchange(self._client(), gateway, request)
+        try:
+            outcome = await self._exchange(self._client(), gateway, request)
+        except BaseException as stopped:  # noqa: BLE001 - cancelled, say, or an error of the caller's own tracing
+            # Without the frames of aiohttp, which hold an address with a secret in its query.
+            raise stopped.with_traceback(None)  # noqa: B904 - it is the same error
         if isinstance(outcome, Reply):
             return outcome
-        # Raised here, out of reach of what aiohttp raised and of the frames it was raised in: both may hold an address
-        # with a secret in its query.
+        # Raised here, out of reach of what aiohttp raised, for the same reason.
         raise outcome
 
     async def _exchange(self, http: aiohttp.ClientSession, gateway: str, request: Request) -> Reply | NxcdrError:

@@ -17,6 +17,14 @@ def settings_from(environment: Mapping[str, str], *, given: Collection[str] = ()
     Raises:
         ConfigurationError: half a key pair.
     """
+    try:
+        return _found(environment, given)
+    except ConfigurationError as refused:
+        del environment  # a traceback may show variables, and these hold secrets
+        raise refused.with_traceback(None) from None
+
+
+def _found(environment: Mapping[str, str], given: Collection[str]) -> dict[str, Any]:
     found: dict[str, Any] = {
         name: environment[variable]
         for name, variable in (("region", "NXCDR_REGION"), ("gateway", "NXCDR_GATEWAY"))
