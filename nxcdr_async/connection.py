@@ -60,9 +60,11 @@ class Connection:
         """
         try:
             outcome = await self._exchange(self._client(), gateway, request)
-        except BaseException as stopped:  # noqa: BLE001 - cancelled, say, or an error of the caller's own tracing
-            # Without the frames of aiohttp, which hold an address with a secret in its query.
-            raise stopped.with_traceback(None)  # noqa: B904 - it is the same error
+        except BaseException as stopped:
+            # Cancelled, say, or an error of the caller's own tracing. It goes on without the frames of aiohttp, which
+            # hold an address with a secret in its query.
+            stopped.__traceback__ = None
+            raise
         if isinstance(outcome, Reply):
             return outcome
         # Raised here, out of reach of what aiohttp raised, for the same reason.

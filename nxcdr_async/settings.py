@@ -6,6 +6,9 @@ from typing import Any
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError
 
+SECRET_VARIABLES = ("NXCDR_ACCESS_SECRET", "NXCDR_FLASH_SECRETKEY")
+"""The variables nobody else should read."""
+
 
 def settings_from(environment: Mapping[str, str], *, given: Collection[str] = ()) -> dict[str, Any]:
     """Return the arguments for a session: region, gateway, credentials and flash_app, as far as they are set.
