@@ -4,6 +4,7 @@ import html
 import re
 from decimal import Decimal
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 from attrs import define, field
@@ -62,7 +63,7 @@ class Redactor:
     def _pattern(self) -> re.Pattern[str] | None:
         known = sorted(filter(None, self.secrets), key=len, reverse=True)
         # Whatever escapes a text may also change the case of its escapes.
-        spelled = "|".join("".join(map(_spellings, secret)) for secret in known)
+        spelled = "|".join(map(_spellings, known))
         return re.compile(spelled, re.IGNORECASE) if known else None
 
 
@@ -75,15 +76,22 @@ def _is_redacted(shown: Any, item: Any) -> bool:
     return isinstance(shown, str) and bool(shown != item)
 
 
-def _spellings(char: str) -> str:
-    """Return a pattern of the ways a character of a secret is written: only what is no letter or digit is escaped."""
-    if char.isalnum():
-        return char
+def _spellings(secret: str) -> str:
+    """Return a pattern of the ways a secret is written: only what is no letter or digit is escaped."""
+    return "".join(
+        run if char.isalnum() else _escapes(char, len(run))
+        for char, run in ((char, "".join(same)) for char, same in groupby(secret))
+    )
+
+
+def _escapes(char: str, times: int) -> str:
+    """Return a pattern of a character, so many times over: in a URL, in JSON, in HTML, or behind backslashes."""
     code = f"{ord(char):02x}"
-    # As in a URL, in JSON, and in HTML by number or by name; else as it is or behind a backslash. All a few times over
-    # at most, so that no text can keep the search busy.
-    escaped = rf"%(?:25){{0,4}}{code}|\\{{1,8}}u00{code}|&#0{{0,4}}{ord(char)};|&#x0{{0,4}}{code};{_named(char)}"
-    return rf"(?:{escaped}|\\{{0,8}}{re.escape(char)})"
+    # Everything has a bound, and backslashes are not given back, so that no text can keep the search busy.
+    coded = rf"%(?:25){{0,4}}{code}|\\{{1,8}}+u00{code}|&#0{{0,4}}{ord(char)};|&#x0{{0,4}}{code};{_named(char)}"
+    if char == "\\":
+        return rf"(?:(?:{coded}){{{times}}}|\\{{{times},{8 * times}}}+)"
+    return rf"(?:{coded}|\\{{0,8}}+{re.escape(char)}){{{times}}}"
 
 
 def _named(char: str) -> str:

@@ -86,8 +86,9 @@ def test_a_value_may_be_nested_deeper_than_python_recurses() -> None:
     assert cleaned == "…"
 
 
-@pytest.mark.parametrize("text", ["\\" * 300_000, "%25" * 100_000, "&#0" * 100_000, "a\\" * 100_000])
-def test_no_text_keeps_the_search_busy(text: str) -> None:
+@pytest.mark.parametrize("secret", ["/x", "\\x", "\\\\\\x", "%x", "&x"])
+@pytest.mark.parametrize("text", ["\\" * 200_000, "%" + "25" * 100_000, "&#" + "0" * 200_000])
+def test_no_text_keeps_the_search_busy(text: str, secret: str) -> None:
     began = process_time()
-    Redactor(("a\\b%c&d/e",)).line(text)
+    Redactor((secret,)).line(text)
     assert process_time() - began < 5

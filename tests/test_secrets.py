@@ -33,6 +33,8 @@ FLASH_SECRET = 'app/5ecret+&=~"Z9y8X7w6V5u4T3s2R1q0-a-long-one'
 START = datetime(2026, 1, 1, tzinfo=UTC)
 END = START + timedelta(hours=1)
 
+TIMES = ("startTime", "gmtCreate")
+
 Ask = Callable[[CdrSession], Awaitable[object]]
 Shape = Callable[[str], bytes]
 
@@ -60,7 +62,7 @@ def refusal(told: str, **changes: Any) -> bytes:
 
 
 def rows(told: str, **columns: Any) -> bytes:
-    return envelope({"callId": told, "id": told, "startTime": told, "gmtCreate": told, told: told, **columns})
+    return envelope({"callId": told, "id": told, **dict.fromkeys(TIMES, told), told: told, **columns})
 
 
 def envelope(row: object) -> bytes:
@@ -85,6 +87,7 @@ SHAPES: dict[str, Shape] = {
         )
     ),
     "a row": rows,
+    "a row with a text too long to be shown whole": lambda told: rows("1", **dict.fromkeys(TIMES, told.split()[-1])),
     "a row that is text": envelope,
     "a row with an object": lambda told: rows(told, startTime={told: told}, gmtCreate=[told]),
     "a row of DID calls": lambda told: reply(

@@ -1,6 +1,6 @@
 import msgspec
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from nxcdr_async.cli.lines import escaped
 
@@ -10,6 +10,7 @@ STEERING = "".join(map(chr, (*range(0x20), 0x7F, *range(0x80, 0xA0)))) + "\u2028
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(STEERING)))
+@example(STEERING)
 def test_a_line_of_json_means_the_same_and_steers_no_terminal(text: str) -> None:
     line = escaped(msgspec.json.encode({"name": text}))
     assert msgspec.json.decode(line) == {"name": text}

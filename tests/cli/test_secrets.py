@@ -157,7 +157,8 @@ def test_a_crash_shows_where_it_was_only_when_asked_and_never_a_secret(nxcdr: An
         "import sys\n"
         "from nxcdr_async.cli import main, streaming\n"
         "def crash(arguments, *_words):\n"
-        "    import os\n"
+        "    import logging, os\n"
+        "    logging.getLogger('nxcdr_async').info('begun \x1b[31m')\n"
         "    kept = os.environ['NXCDR_ACCESS_SECRET']\n"
         "    raise RuntimeError(f'https://gateway.example/?secretkey={kept}\\x1b[31m')\n"
         "streaming.write = crash\n"
@@ -175,5 +176,6 @@ def test_a_crash_shows_where_it_was_only_when_asked_and_never_a_secret(nxcdr: An
         assert done.returncode == 1
         assert "an unexpected RuntimeError" in done.stderr
         assert ("in crash" in done.stderr) is is_told
+        assert ("begun" in done.stderr) is (level != "")
         assert not [secret for secret in nxcdr.secrets if secret in done.stderr]
         assert "\x1b" not in done.stderr
