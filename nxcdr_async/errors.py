@@ -127,7 +127,7 @@ class RecordError(NxcdrError):
     """One row of a reply cannot be a record.
 
     Attributes:
-        row: the row as it was decoded from JSON.
+        row: the row as it was decoded from JSON, but for secrets of the session, which a gateway may send back.
         path: where in the row the fault is: the vendor's key, or "" for the row as a whole.
         record_id: the row's own id as text, None when it has none.
     """

@@ -4,6 +4,7 @@ The servers here send back what they know of us, in every part of a reply; every
 """
 
 import asyncio
+import gc
 import html
 import json
 import logging
@@ -139,6 +140,12 @@ class Loot:
                 if frame.filename != __file__:
                     self.take(f"frame {frame.name} in {frame.filename}", frame.locals)
 
+    def take_context(self, context: dict[str, Any]) -> None:
+        """Take what a loop tells of what nobody caught."""
+        self.take("loop", context, *context.values())
+        if "exception" in context:
+            self.take_error(context["exception"])
+
     def take_record(self, record: logging.LogRecord) -> None:
         self.take("log", logging.Formatter().format(record), vars(record), record.args)
         for told in record.args if isinstance(record.args, tuple) else ():
@@ -165,7 +172,7 @@ def burglary() -> Iterator[Loot]:
     loggers[0].addHandler(handler)
     loop.set_debug(True)
     loop.slow_callback_duration = 1e-9
-    loop.set_exception_handler(lambda _, context: loot.take("loop", context, *context.values()))
+    loop.set_exception_handler(lambda _, context: loot.take_context(context))
     sys.unraisablehook = lambda told: loot.take("unraisable", told.exc_value, told.err_msg, told.object)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -365,6 +372,17 @@ async def test_a_question_that_is_given_up_shows_no_secret() -> None:
                     await asking
     assert isinstance(caught.value.__cause__, asyncio.CancelledError)
     loot.take_error(caught.value)
+    assert not loot.holds(ACCESS_SECRET, FLASH_SECRET)
+
+
+async def test_an_error_nobody_asks_for_shows_no_secret() -> None:
+    with burglary() as loot:
+        async with answering(refusal) as url, session_on(url) as session:
+            asking = asyncio.create_task(session.ask_page(FLASH, {}))
+            await asyncio.wait([asking])
+            del asking
+            gc.collect()
+    assert any("Task exception was never retrieved" in text for text in loot.found)
     assert not loot.holds(ACCESS_SECRET, FLASH_SECRET)
 
 
