@@ -58,11 +58,16 @@ class Connection:
             MalformedReplyError: the reply is far too long.
             ConfigurationError: closed, or used from another event loop.
         """
-        outcome = await self._exchange(self._client(), gateway, request)
+        try:
+            outcome = await self._exchange(self._client(), gateway, request)
+        except BaseException as stopped:
+            # Cancelled, say, or an error of the caller's own tracing. It goes on without the frames of aiohttp, which
+            # hold an address with a secret in its query.
+            stopped.__traceback__ = None
+            raise
         if isinstance(outcome, Reply):
             return outcome
-        # Raised here, out of reach of what aiohttp raised and of the frames it was raised in: both may hold an address
-        # with a secret in its query.
+        # Raised here, out of reach of what aiohttp raised, for the same reason.
         raise outcome
 
     async def _exchange(self, http: aiohttp.ClientSession, gateway: str, request: Request) -> Reply | NxcdrError:

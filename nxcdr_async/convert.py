@@ -15,6 +15,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from nxcdr_async.errors import RecordError
 from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord, read_whole, vendor_fields
+from nxcdr_async.redaction import NO_SECRETS, Redactor
 
 RecordT = TypeVar("RecordT")
 
@@ -71,19 +72,45 @@ def has_only_own_hooks(converter: Converter, kinds: Iterable[Any]) -> bool:
         return False
 
 
-def structure_row(converter: Converter, row: Any, record_class: type[RecordT]) -> RecordT:
+def structure_row(
+    converter: Converter, row: Any, record_class: type[RecordT], *, redactor: Redactor = NO_SECRETS
+) -> RecordT:
     """Structure one row.
+
+    Args:
+        converter: what makes a record of it.
+        row: as decoded from JSON.
+        record_class: which record.
+        redactor: keeps secrets out of the error, even if the gateway put them into the row.
 
     Raises:
         RecordError: with the row, its id and the path of the first fault.
     """
     try:
         return converter.structure(row, record_class)
-    except ClassValidationError as invalid:
-        path, reason = _first_fault(invalid, record_class)
     except Exception as fault:  # noqa: BLE001 - a hook of the user's own may raise anything; it is the row's fault here
-        path, reason = "", str(fault) if isinstance(fault, TypeError | ValueError) else repr(fault)
-    raise RecordError(reason, row=row, path=path)
+        path, reason = _told(fault, record_class)
+    shown = redactor.value(row)
+    if shown is not row:
+        # A reason quotes the start of a value, which may be the start of a secret: it is found anew, without one.
+        path, reason = _fault_of(converter, shown, record_class) or (path, "cannot be read")
+    row = shown
+    raise RecordError(redactor.line(reason), row=row, path=path)
+
+
+def _fault_of(converter: Converter, row: Any, record_class: type[Any]) -> tuple[str, str] | None:
+    try:
+        converter.structure(row, record_class)
+    except Exception as fault:  # noqa: BLE001 - as above
+        return _told(fault, record_class)
+    return None
+
+
+def _told(fault: Exception, record_class: type[Any]) -> tuple[str, str]:
+    """Return where in a row a fault is, and what it is."""
+    if isinstance(fault, ClassValidationError):
+        return _first_fault(fault, record_class)
+    return "", str(fault) if isinstance(fault, TypeError | ValueError) else repr(fault)
 
 
 def to_local(moment: datetime, naive_zone: tzinfo) -> str:

@@ -2,28 +2,12 @@
 
 from typing import Literal
 
-import attrs
 from attrs import define, field
 
 from nxcdr_async.errors import ConfigurationError
 
 
-def _header_safe(_instance: object, attribute: "attrs.Attribute[str]", value: str) -> None:
-    """Refuse what could not travel in a header or query unchanged; the value itself is never shown."""
-    if not isinstance(value, str) or not value:
-        raise ConfigurationError(f"{attribute.name} is empty: copy it from the vendor's console")
-    if not value.isascii() or not value.isprintable() or " " in value:
-        raise ConfigurationError(
-            f"{attribute.name} holds a space, a line break or a non-ASCII character: copy it again"
-        )
-
-
-def _known_algorithm(_instance: object, _attribute: "attrs.Attribute[str]", value: str) -> None:
-    if value not in ("md5", "sha256"):
-        raise ConfigurationError(f"algorithm {value!r} is not known: use 'md5' or 'sha256'")
-
-
-@define(frozen=True)
+@define(frozen=True, init=False)
 class Credentials:
     """The key pair that signs call-center and DID requests.
 
@@ -36,12 +20,21 @@ class Credentials:
         ConfigurationError: empty, or with characters no header can carry.
     """
 
-    access_key: str = field(validator=_header_safe)
-    access_secret: str = field(validator=_header_safe, repr=False)
-    algorithm: Literal["md5", "sha256"] = field(default="md5", validator=_known_algorithm)
+    access_key: str
+    access_secret: str = field(repr=False)
+    algorithm: Literal["md5", "sha256"] = "md5"
+
+    def __init__(self, access_key: str, access_secret: str, algorithm: Literal["md5", "sha256"] = "md5") -> None:
+        told = _fault("access_key", access_key) or _fault("access_secret", access_secret)
+        if told is None and algorithm not in ("md5", "sha256"):
+            told = f"algorithm {algorithm!r} is not known: use 'md5' or 'sha256'"
+        if told is not None:
+            del self, access_key, access_secret  # a traceback may show variables
+            raise ConfigurationError(told)
+        self.__attrs_init__(access_key, access_secret, algorithm)
 
 
-@define(frozen=True)
+@define(frozen=True, init=False)
 class FlashApp:
     """The key pair of a flash-call application. The vendor wants both in the query, so they only travel by https.
 
@@ -49,5 +42,21 @@ class FlashApp:
         ConfigurationError: empty, or with characters no query should carry.
     """
 
-    appkey: str = field(validator=_header_safe)
-    secretkey: str = field(validator=_header_safe, repr=False)
+    appkey: str
+    secretkey: str = field(repr=False)
+
+    def __init__(self, appkey: str, secretkey: str) -> None:
+        told = _fault("appkey", appkey) or _fault("secretkey", secretkey)
+        if told is not None:
+            del self, appkey, secretkey  # a traceback may show variables
+            raise ConfigurationError(told)
+        self.__attrs_init__(appkey, secretkey)
+
+
+def _fault(name: str, value: object) -> str | None:
+    """Say, without showing it, why a value could not travel in a header or query unchanged; None if it can."""
+    if not isinstance(value, str) or not value:
+        return f"{name} is empty: copy it from the vendor's console"
+    if not value.isascii() or not value.isprintable() or " " in value:
+        return f"{name} holds a space, a line break or a non-ASCII character: copy it again"
+    return None

@@ -23,6 +23,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+LONGEST_ID = 120
+"""Characters of a row's id that a message shows; those of the vendor have up to some 60."""
+
 
 class NxcdrError(Exception):
     """Base of every error this package raises.
@@ -124,7 +127,7 @@ class RecordError(NxcdrError):
     """One row of a reply cannot be a record.
 
     Attributes:
-        row: the row as it was decoded from JSON.
+        row: the row as it was decoded from JSON, but for secrets of the session, which a gateway may send back.
         path: where in the row the fault is: the vendor's key, or "" for the row as a whole.
         record_id: the row's own id as text, None when it has none.
     """
@@ -133,7 +136,7 @@ class RecordError(NxcdrError):
         self.row = row
         self.path = path
         self.record_id = _record_id(row)
-        where = f"row {self.record_id!r}" if self.record_id is not None else "a row without an id"
+        where = f"row {_cut(repr(self.record_id))}" if self.record_id is not None else "a row without an id"
         super().__init__(f"{where}{f', {path}' if path else ''}: {message}")
 
 
@@ -157,6 +160,10 @@ def _restored(kind: type[NxcdrError], args: tuple[Any, ...], state: dict[str, An
     error = kind.__new__(kind, *args)
     error.__dict__.update(state)
     return error
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_ID else f"{text[:LONGEST_ID]}…"
 
 
 def _record_id(row: Any) -> str | None:

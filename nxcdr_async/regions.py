@@ -1,6 +1,7 @@
 """The vendor's regions and the addresses of their gateways."""
 
 import ipaddress
+import re
 from enum import Enum
 from typing import Self
 from urllib.parse import urlsplit
@@ -9,6 +10,9 @@ from nxcdr_async.errors import ConfigurationError
 
 SHARED_GATEWAY = "https://api2.nxcloud.com"
 """The older gateway: serves every customer, and is the only home of DID and flash calls."""
+
+_UNAMBIGUOUS = re.compile(r"[!-\[\]-~]*")
+_HOST_AND_PORT = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]+)?", re.IGNORECASE)
 
 
 class Region(Enum):
@@ -65,11 +69,18 @@ def checked_gateway(url: str) -> str:
         raise ConfigurationError("gateway is not a URL: write it like https://api-hk.nxlink.ai") from None
     if parts.scheme not in {"http", "https"} or not host:
         raise ConfigurationError("gateway must be a base URL such as https://api-hk.nxlink.ai")
+    if not _UNAMBIGUOUS.fullmatch(url.strip()):
+        # What one program skips over another may read, and so see another host.
+        raise ConfigurationError(
+            "gateway holds a space, a backslash, a control or a non-ASCII character: leave them out"
+        )
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise ConfigurationError(
             "gateway must be a bare base URL: leave out the user, password, query and fragment; "
             "secrets go into Credentials and FlashApp",
         )
+    if not _HOST_AND_PORT.fullmatch(parts.netloc):
+        raise ConfigurationError("gateway must name a host, and a port or none: https://api-hk.nxlink.ai")
     if parts.scheme == "http" and not _is_loopback(host):
         raise ConfigurationError(f"gateway {host!r} must be https: plain http is allowed to loopback only")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"

@@ -233,8 +233,11 @@ class CdrSession:
         ask = partial(self._transport.ask, ORDER, read_typed=rows.reading())
         page = await PageReader(ask, PaginatorStats()).page(parameters, f"order {order_id!r}")
         calls: dict[str, CallRecord] = {}
-        for call in map(rows.record, page.rows):
-            calls.setdefault(call.call_id, call)
+        try:
+            for call in map(rows.record, page.rows):
+                calls.setdefault(call.call_id, call)
+        except RecordError as bad:
+            raise bad.with_traceback(None) from None  # its frames hold the row as it came
         return sorted(calls.values(), key=lambda call: (call.start_time, call.call_id))
 
     def did_calls(
@@ -347,16 +350,19 @@ class CdrSession:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<CdrSession {self._transport.gateways['region'].url}>"
+        # A traceback that shows variables asks this of a session that could not be made, too.
+        transport = getattr(self, "_transport", None)
+        return f"<CdrSession {transport.gateways['region'].url if transport else 'not made'}>"
 
     def _structure(self, endpoint: Endpoint[RecordT]) -> Callable[[Any], RecordT]:
-        return partial(structure_row, self.converter, record_class=endpoint.record_class)
+        redactor = self._transport.redactor
+        return partial(structure_row, self.converter, record_class=endpoint.record_class, redactor=redactor)
 
     def _typed_rows(self, endpoint: Endpoint[CallRecord]) -> TypedRows[CallRecord]:
         """Return the typed rows of an API, which go on learning as long as the converter is the same."""
         rows = self._rows.get(endpoint.name)
         if rows is None or rows.converter is not self.converter:
-            rows = self._rows[endpoint.name] = TypedRows(endpoint, self.converter)
+            rows = self._rows[endpoint.name] = TypedRows(endpoint, self.converter, self._transport.redactor)
         return rows
 
     def _structurer(

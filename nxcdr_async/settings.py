@@ -6,6 +6,9 @@ from typing import Any
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError
 
+SECRET_VARIABLES = ("NXCDR_ACCESS_SECRET", "NXCDR_FLASH_SECRETKEY")
+"""The variables nobody else should read."""
+
 
 def settings_from(environment: Mapping[str, str], *, given: Collection[str] = ()) -> dict[str, Any]:
     """Return the arguments for a session: region, gateway, credentials and flash_app, as far as they are set.
@@ -17,6 +20,14 @@ def settings_from(environment: Mapping[str, str], *, given: Collection[str] = ()
     Raises:
         ConfigurationError: half a key pair.
     """
+    try:
+        return _found(environment, given)
+    except ConfigurationError as refused:
+        del environment  # a traceback may show variables, and these hold secrets
+        raise refused.with_traceback(None) from None
+
+
+def _found(environment: Mapping[str, str], given: Collection[str]) -> dict[str, Any]:
     found: dict[str, Any] = {
         name: environment[variable]
         for name, variable in (("region", "NXCDR_REGION"), ("gateway", "NXCDR_GATEWAY"))

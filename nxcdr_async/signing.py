@@ -20,12 +20,11 @@ def sign(credentials: Credentials, *, action: str, biz_type: str | int, ts: int 
     '7750759da06333f20d0640be09355e34'
     """
     content = body.encode() if isinstance(body, str) else body
-    raw = b"".join(
-        (
-            f"accessKey={credentials.access_key}&action={action}&bizType={biz_type}&ts={ts}".encode(),
-            b"&body=" + content if content else b"",
-            f"&accessSecret={credentials.access_secret}".encode(),
-        ),
-    )
     # The vendor chose MD5; as a keyed digest over a secret it is what its servers accept.
-    return hashlib.new(credentials.algorithm, raw, usedforsecurity=False).hexdigest()
+    digest = hashlib.new(credentials.algorithm, usedforsecurity=False)
+    digest.update(f"accessKey={credentials.access_key}&action={action}&bizType={biz_type}&ts={ts}".encode())
+    if content:
+        digest.update(b"&body=" + content)
+    # No variable holds what has the secret in it: a traceback may show them.
+    digest.update(f"&accessSecret={credentials.access_secret}".encode())
+    return digest.hexdigest()

@@ -21,6 +21,7 @@ from nxcdr_async.errors import (
     TimedOutError,
 )
 from nxcdr_async.limiter import Limiter
+from nxcdr_async.redaction import Redactor
 from nxcdr_async.regions import Region
 from nxcdr_async.retry import (
     MOST_ATTEMPTS,
@@ -112,6 +113,12 @@ class Transport:
     _budget: RetryBudget = field(factory=RetryBudget, init=False)
     _counts: _Counts = field(factory=_Counts, init=False)
     _last_skew: float | None = field(default=None, init=False)
+
+    @property
+    def redactor(self) -> Redactor:
+        """What keeps the secrets out of errors."""
+        access_secret = self.credentials.access_secret if self.credentials else ""
+        return Redactor((access_secret, self.flash_app.secretkey if self.flash_app else ""))
 
     @property
     def stats(self) -> SessionStats:
@@ -213,7 +220,8 @@ class Transport:
             request = self._build(endpoint, parameters, sent + correction)
             try:
                 reply = await self.connection.send(gateway.url, request)
-                page = self._read(endpoint, gateway, reply, read_typed, sent=sent, correction=correction)
+                redactor = Redactor((*self.redactor.secrets, request.signature))
+                page = self._read(endpoint, gateway, reply, redactor, read_typed, sent=sent, correction=correction)
             except NxcdrError as fault:
                 if asks_for_less(fault):
                     slot.refused(pause_asked_for(fault))
@@ -236,6 +244,7 @@ class Transport:
         endpoint: Endpoint[Any],
         gateway: KnownGateway,
         reply: Reply,
+        redactor: Redactor,
         read_typed: ReadTyped | None,
         *,
         sent: float,
@@ -243,8 +252,9 @@ class Transport:
     ) -> Page:
         received = self.now()
         _log.debug("%s: HTTP %d after %.0f ms", endpoint.name, reply.status, (received - sent) * 1000)
-        date, age = reply.headers.get("date"), reply.headers.get("age")
-        gateway.clock.observe(sent=sent, received=received, date=date, age=age)
+        gateway.clock.observe(
+            sent=sent, received=received, date=reply.headers.get("date"), age=reply.headers.get("age")
+        )
         self._last_skew = gateway.clock.skew
         try:
             page = read_page(
@@ -252,7 +262,7 @@ class Transport:
                 rows_at=endpoint.rows_at,
                 codes=endpoint.codes,
                 now=received + gateway.clock.correction,
-                secrets=self._secrets(),
+                secrets=redactor.secrets,
                 read_typed=read_typed,
             )
         except NxcdrError as refusal:
@@ -294,10 +304,3 @@ class Transport:
                 "NXCDR_FLASH_APPKEY and NXCDR_FLASH_SECRETKEY and use CdrSession.from_env()",
             )
         return self.flash_app
-
-    def _secrets(self) -> tuple[str, ...]:
-        kept = (
-            self.credentials.access_secret if self.credentials else "",
-            self.flash_app.secretkey if self.flash_app else "",
-        )
-        return tuple(secret for secret in kept if secret)

@@ -48,7 +48,24 @@ def test_a_gateway_of_ones_own_is_kept_without_its_last_slash(given_url: str, ke
     assert checked_gateway(given_url) == kept
 
 
-@pytest.mark.parametrize("url", ["http://api-hk.nxlink.ai", "http://10.0.0.1", "http://127.0.0.1.example.com"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api-hk.nxlink.ai",
+        "HTTP://API-HK.NXLINK.AI",
+        "http://10.0.0.1",
+        "http://0.0.0.0",
+        "http://[::]",
+        "http://127.0.0.1.example.com",
+        "http://localhost.example.com",
+        "http://localhost.",
+        "http://127.0.0.1.",
+        "http://[::ffff:8.8.8.8]",
+        "http://0x7f.1",
+        "http://127.1",
+        "http://2130706433",
+    ],
+)
 def test_plain_http_is_for_loopback_only(url: str) -> None:
     with pytest.raises(ConfigurationError, match="must be https"):
         checked_gateway(url)
@@ -69,11 +86,39 @@ def test_plain_http_is_for_loopback_only(url: str) -> None:
         "https://host/#part",
         "https://user@host",
         "https://@host",
+        "http://127.0.0.1@evil.example",
+        "http://127.0.0.1:80@evil.example",
+        "http://127.0.0.1\\@evil.example",
+        "http://127.0.0.1\\.evil.example",
+        "http://127.0.0.1#@evil.example",
+        "http://127.0.0.1?@evil.example",
+        "http://127.0.0.1\t.evil.example",
+        "http://127.0.0.1%2eevil.example",
+        "http://127.0.0.1%00.evil.example",
+        "http://127.0.0.1;.evil.example",
+        "http://[::1].evil.example",
+        "http://[::1]evil.example",
+        "http://[::1%25eth0]",
+        "http://local\nhost",
+        "ht\ntp://127.0.0.1",
+        "http://127。0。0。1",
+        "https://gateway .example",
+        "https://gateway.example/a b",
+        "https://gateway.example/\x1b[31m",
+        "https://gateway.example/\x9b",
+        "https://gateway.example/\u202e",
+        "https://g\u0430teway.example",
+        "https:\\\\gateway.example",
+        "http:127.0.0.1",
+        "//127.0.0.1",
+        "https://host:",
+        b"https://host",
     ],
 )
 def test_what_is_no_bare_base_url_is_refused(url: str) -> None:
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError) as refused:
         checked_gateway(url)
+    assert str(refused.value).isprintable()
 
 
 def test_a_refused_gateway_never_shows_the_password_in_it() -> None:

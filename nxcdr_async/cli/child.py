@@ -1,5 +1,6 @@
 """An emulator in a process of its own, so that it has a processor core of its own too."""
 
+import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from nxcdr_async.cli.guard import CommandError
+from nxcdr_async.settings import SECRET_VARIABLES
 
 SECONDS_TO_START = 30.0
 SECONDS_TO_END = 5.0
@@ -39,12 +41,19 @@ async def emulator_process(options: Sequence[str]) -> AsyncIterator[Announcement
     # -P: a file of the user's in this folder, json.py say, must not be taken for a module.
     command = [sys.executable, "-P", "-m", "nxcdr_async", "emulator", "--port", "0", "--while-stdin-open", *options]
     # A session of its own, so that Ctrl-C is ours to handle; and it ends with its stdin, should we be killed.
-    process = await anyio.open_process(command, stdin=PIPE, stdout=PIPE, stderr=None, start_new_session=True)
+    process = await anyio.open_process(
+        command, stdin=PIPE, stdout=PIPE, stderr=None, start_new_session=True, env=_environment()
+    )
     try:
         yield await _announced(process)
     finally:
         with anyio.CancelScope(shield=True):
             await _end(process)
+
+
+def _environment() -> dict[str, str]:
+    """Return ours without the secrets of the user, which an emulator has no use for."""
+    return {name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES}
 
 
 async def _announced(process: Process) -> Announcement:

@@ -6,18 +6,26 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
+from traceback import format_exception
 from typing import ParamSpec
 
 import typer
 
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.lines import ReaderGoneError, flush_stdout
-from nxcdr_async.cli.output import say, say_error
+from nxcdr_async.cli.output import say, say_error, shown
 from nxcdr_async.errors import ConfigurationError, NxcdrError, SaturatedSecondError
+from nxcdr_async.redaction import Redactor
+from nxcdr_async.settings import SECRET_VARIABLES
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO}
 
 Parameters = ParamSpec("Parameters")
+
+
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record), sys.stderr)
 
 
 class CommandError(NxcdrError):
@@ -41,9 +49,9 @@ def guarded(command: Callable[Parameters, ExitCode]) -> Callable[Parameters, Non
         except (KeyboardInterrupt, typer.Abort):
             say("stopped")
             code = ExitCode.STOPPED
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the user gets a line, and the rest when asked for
             if _log_level() == logging.DEBUG:
-                raise
+                _tell_where(error)
             say(
                 f"error: an unexpected {type(error).__name__}: please report it, with what NXCDR_LOG=debug says "
                 "(look it over for private data first)"
@@ -69,10 +77,17 @@ def _prepare() -> None:
     level = _log_level()
     if level is not None:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+        handler.setFormatter(_OneLine("%(asctime)s %(name)s %(levelname)s %(message)s"))
         logger = logging.getLogger("nxcdr_async")
         logger.addHandler(handler)
         logger.setLevel(level)
+
+
+def _tell_where(error: Exception) -> None:
+    """Show a traceback: without variables, and without the secrets of the environment, whoever wrote its messages."""
+    redactor = Redactor(tuple(os.environ.get(variable, "") for variable in SECRET_VARIABLES))
+    for line in redactor.text("".join(format_exception(error))).splitlines():
+        say(line)
 
 
 def _log_level() -> int | None:

@@ -8,8 +8,14 @@ import anyio
 
 from nxcdr_async.errors import NxcdrError
 
-_NOT_ON_A_LINE = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
-"""What JSON allows bare in a string though it steers terminals or ends lines: DEL, C1 controls, U+2028 and U+2029."""
+_NOT_ON_A_LINE = re.compile(
+    rb"\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]",
+)
+"""What JSON allows bare in a string though it steers terminals, ends lines or turns the order of what is read.
+
+DEL, C1 controls, U+2028 and U+2029, and the controls of writing direction: U+061C, U+200E, U+200F, U+202A to U+202E and
+U+2066 to U+2069.
+"""
 
 
 class ReaderGoneError(Exception):
@@ -22,7 +28,7 @@ async def write_lines(lines: bytes) -> None:
     Raises:
         ReaderGoneError: nobody reads any more.
     """
-    await anyio.to_thread.run_sync(_write_all, _NOT_ON_A_LINE.sub(_escaped, lines), abandon_on_cancel=True)
+    await anyio.to_thread.run_sync(_write_all, escaped(lines), abandon_on_cancel=True)
 
 
 def flush_stdout() -> None:
@@ -39,8 +45,9 @@ def flush_stdout() -> None:
         raise _not_written(error) from None
 
 
-def _escaped(found: re.Match[bytes]) -> bytes:
-    return f"\\u{ord(found[0].decode()):04x}".encode()
+def escaped(lines: bytes) -> bytes:
+    """Return JSON lines that mean the same and have nothing in them that a terminal would obey."""
+    return _NOT_ON_A_LINE.sub(lambda found: f"\\u{ord(found[0].decode()):04x}".encode(), lines)
 
 
 def _write_all(lines: bytes) -> None:

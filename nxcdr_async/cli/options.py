@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from datetime import UTC, date, datetime, tzinfo
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -54,6 +55,11 @@ _ASKED: dict[Secrets, tuple[tuple[str, str], tuple[str, str]]] = {
     "flash app": (("NXCDR_FLASH_APPKEY", "flash-call appkey"), ("NXCDR_FLASH_SECRETKEY", "flash-call secretkey")),
 }
 
+_PAIRS: dict[Secrets, tuple[str, Callable[[str, str], Credentials | FlashApp]]] = {
+    "credentials": ("credentials", Credentials),
+    "flash app": ("flash_app", FlashApp),
+}
+
 
 class CommonOptions(NamedTuple):
     """How to reach a gateway: what the common options say; None leaves it to the environment, then to the default."""
@@ -79,9 +85,10 @@ class CommonOptions(NamedTuple):
             return self.arguments()
         if not sys.stdin.isatty():
             raise ConfigurationError(f"no {secrets}: set {key_variable} and {secret_variable} in the environment")
-        key = typer.prompt(key_words, err=True)
-        secret = typer.prompt(secret_words, hide_input=True, err=True)
-        return {**self.arguments(), **_pair(secrets, key, secret)}
+        argument, pair = _PAIRS[secrets]
+        # No variable holds the secret: a traceback may show them.
+        given = pair(typer.prompt(key_words, err=True), typer.prompt(secret_words, hide_input=True, err=True))
+        return {**self.arguments(), argument: given}
 
 
 def parse_moment(option: str, text: str, zone: str) -> datetime:
@@ -129,9 +136,3 @@ def parse_zone(text: str) -> tzinfo:
         raise ConfigurationError(
             f"--tz {text!r} is no time zone: give a name such as Asia/Hong_Kong, or an offset such as +08:00"
         ) from None
-
-
-def _pair(secrets: Secrets, key: str, secret: str) -> dict[str, Any]:
-    if secrets == "credentials":
-        return {"credentials": Credentials(key, secret)}
-    return {"flash_app": FlashApp(key, secret)}

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any, Self, get_args
 
 import duckdb
@@ -20,6 +22,7 @@ MARKER = "demo"
 """The table by which a file is known to come from the demo."""
 
 _MONEY = (38, 10)
+_OWNER_ONLY = 0o600
 
 _TYPES: dict[Any, tuple[str, pa.DataType]] = {
     str: ("VARCHAR", pa.string()),
@@ -85,11 +88,11 @@ def _is_from_demo(path: Path) -> bool:
 
 @define(eq=False)
 class CallStore:
-    """A database that is being written. Not for two threads at once.
+    """A database that is being written, readable to its owner only. Not for two threads at once.
 
     Attributes:
         target: where it goes when it is finished.
-        part: where it is until then.
+        part: where it is until then, in a folder of its own.
         database: its connection.
     """
 
@@ -105,11 +108,17 @@ class CallStore:
         Raises:
             ConfigurationError: there is no way to write there.
         """
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        # Whatever the umask, nobody else can look into such a folder, nor put a link where DuckDB makes its files.
+        try:
+            part = Path(mkdtemp(".part", f".{target.name}.", target.parent)) / target.name
+        except OSError as error:
+            raise ConfigurationError(f"cannot write {target}: {error.strerror}") from None
         try:
             store = cls(target, part, duckdb.connect(str(part)))
         except duckdb.Error as error:
+            rmtree(part.parent, ignore_errors=True)
             raise ConfigurationError(f"cannot write {target}: {error}") from None
+        part.chmod(_OWNER_ONLY)
         table = ", ".join(f"{name} {sql}" for name, (sql, _) in COLUMNS.items())
         store.database.execute(f"CREATE TABLE calls ({table})")
         store.database.execute(f"CREATE TABLE {MARKER} (calls BIGINT, days BIGINT, seed BIGINT)")
@@ -134,13 +143,13 @@ class CallStore:
         _log_of(self.target).unlink(missing_ok=True)
         self.part.replace(self.target)
         self._finished = True
+        rmtree(self.part.parent, ignore_errors=True)
 
     def discard(self) -> None:
         """Leave nothing behind, unless it is finished."""
         if not self._finished:
             self.database.close()
-            self.part.unlink(missing_ok=True)
-            _log_of(self.part).unlink(missing_ok=True)
+            rmtree(self.part.parent, ignore_errors=True)
 
 
 def _log_of(path: Path) -> Path:

@@ -9,7 +9,7 @@ from typing import Generic, Self, TypeVar
 
 import anyio
 
-from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.errors import ConfigurationError, NxcdrError
 from nxcdr_async.pages.pump import Pump
 from nxcdr_async.stats import PaginatorStats
 
@@ -152,6 +152,9 @@ class Paginator(Generic[RecordT]):
 
 def _visible(error: Exception) -> Exception:
     """Return what to raise for an error: itself, but for one that an `async for` would take for the end."""
+    if isinstance(error, NxcdrError):
+        # Its frames hold rows as they came; the frames of errors of a callback are what its author looks for.
+        return error.with_traceback(None)
     if not isinstance(error, StopAsyncIteration):
         return error
     return RuntimeError("a callback raised StopAsyncIteration")

@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable, Hashable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
-from urllib.parse import quote
 
 import msgspec
 from attrs import define, field
@@ -19,14 +18,12 @@ from nxcdr_async.errors import (
     ServerError,
     ThrottledError,
 )
+from nxcdr_async.redaction import Redactor
 from nxcdr_async.retry import read_retry_after
 from nxcdr_async.wire.codes import SLOWER, CodeMeaning
 
 MOST_ROWS = 10**12
 """A count above this is no count."""
-
-LONGEST_MESSAGE = 300
-"""Characters of a vendor's message that go into an error."""
 
 UNDECODABLE = (msgspec.DecodeError, ValueError, RecursionError)
 """What decoding raises; Unicode's errors are ValueErrors."""
@@ -87,7 +84,7 @@ class Page:
         is_typed: whether all rows are typed.
     """
 
-    rows: list[Any]
+    rows: list[Any] = field(repr=False)
     is_vague: bool = False
     total_rows: int | None = None
     total_pages: int | None = None
@@ -130,7 +127,7 @@ def read_page(
         raise _without_envelope(reply, now)
     code = read_code(envelope)
     if reply.status >= 300 or code:  # noqa: PLR2004 - HTTP's first status that is no success
-        raise _refusal(reply, envelope, code, codes, now=now, secrets=secrets)
+        raise _refusal(reply, envelope, code, codes, now=now, redactor=Redactor(secrets))
     if code is None:
         raise MalformedReplyError("the reply has no result code; is this address a gateway of the vendor?")
     return page_of(envelope, rows_at)
@@ -224,14 +221,14 @@ def _refusal(
     codes: Mapping[int, CodeMeaning],
     *,
     now: float,
-    secrets: tuple[str, ...],
+    redactor: Redactor,
 ) -> GatewayError:
     told = envelope.get("msg") or envelope.get("message") or envelope.get("info")
     request_id = envelope.get("reqId") or envelope.get("requestId")
-    message = _clean(told, secrets) if isinstance(told, str) and told else "the gateway refused without a reason"
+    message = redactor.line(told) if isinstance(told, str) and told else "the gateway refused without a reason"
     facts: dict[str, Any] = {
         "code": code,
-        "request_id": _clean(str(request_id), secrets) if request_id else None,
+        "request_id": redactor.line(str(request_id)) if request_id else None,
         "http_status": reply.status,
     }
     known = codes.get(code or 0)
@@ -260,12 +257,3 @@ def _status_meaning(status: int) -> CodeMeaning:
 
 def _retry_after(reply: Reply, now: float) -> float | None:
     return read_retry_after(reply.headers.get("retry-after"), now=now)
-
-
-def _clean(text: str, secrets: tuple[str, ...]) -> str:
-    """Make a vendor's text fit for an error: one line, no control characters, no secret, not endless."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        # The flash list has its secret in the query, so it may come back the way it is written there.
-        text = text.replace(secret, "…").replace(quote(secret, safe=""), "…")
-    printable = "".join(char if char.isprintable() else " " for char in text).strip()
-    return printable if len(printable) <= LONGEST_MESSAGE else f"{printable[:LONGEST_MESSAGE]}…"

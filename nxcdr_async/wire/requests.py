@@ -11,6 +11,9 @@ from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.signing import sign
 from nxcdr_async.wire.endpoints import Signing
 
+_SECRET_NAMES = ("secretkey", "appsecret")
+"""The names the vendor's documents have for the secret of a flash-call application."""
+
 
 @define(frozen=True)
 class Request:
@@ -24,6 +27,11 @@ class Request:
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
+
+    @property
+    def signature(self) -> str:
+        """Its signature, "" without one."""
+        return self.headers.get("sign", "")
 
 
 def signed_request(
@@ -60,6 +68,8 @@ def signed_request(
 
 def flash_request(path: str, parameters: Mapping[str, Any], app: FlashApp) -> Request:
     """Build a GET with the key pair in its query, the secret under both names the vendor's documents use."""
-    secrets = {"appkey": app.appkey, "secretkey": app.secretkey, "appsecret": app.secretkey}
-    query = urlencode({**parameters, **secrets}, quote_via=quote)
-    return Request("GET", f"{path}?{query}", {})
+    asked = urlencode({**parameters, "appkey": app.appkey}, quote_via=quote)
+    # No variable holds what has the secret in it: a traceback may show them.
+    return Request(
+        "GET", f"{path}?{asked}&{urlencode(dict.fromkeys(_SECRET_NAMES, app.secretkey), quote_via=quote)}", {}
+    )

@@ -19,6 +19,7 @@ from msgspec import UNSET, Meta
 
 from nxcdr_async.convert import SCALARS, are_sensible, has_only_own_hooks, instants, structure_row
 from nxcdr_async.records import CallRecord, Direction, read_column, set_values, unread_records, vendor_fields
+from nxcdr_async.redaction import NO_SECRETS, Redactor
 from nxcdr_async.wire.endpoints import Endpoint
 from nxcdr_async.wire.replies import (
     UNDECODABLE,
@@ -93,10 +94,12 @@ class TypedRows(Generic[RecordT]):
     Args:
         endpoint: an API whose record class has times in epoch milliseconds.
         converter: what the values are converted with.
+        redactor: keeps secrets out of errors.
     """
 
-    def __init__(self, endpoint: Endpoint[RecordT], converter: Converter) -> None:
+    def __init__(self, endpoint: Endpoint[RecordT], converter: Converter, redactor: Redactor = NO_SECRETS) -> None:
         self.converter = converter
+        self._redactor = redactor
         self._record_class = endpoint.record_class
         self._attributes = vendor_fields(endpoint.record_class)
         self._kinds = {self._record_class, *SCALARS, *(attribute.type for attribute in self._attributes.values())}
@@ -134,7 +137,7 @@ class TypedRows(Generic[RecordT]):
             RecordError: it cannot be one.
         """
         if not isinstance(row, TypedRow):
-            return structure_row(self.converter, row, self._record_class)
+            return structure_row(self.converter, row, self._record_class, redactor=self._redactor)
         (record,) = self._unread([row])
         return record
 

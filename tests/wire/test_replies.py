@@ -17,9 +17,9 @@ from nxcdr_async import (
     ServerError,
     ThrottledError,
 )
+from nxcdr_async.redaction import LONGEST_LINE
 from nxcdr_async.wire import CALLS, DID, ENDPOINTS, FLASH, ORDER, Endpoint, Page, Reply, read_page
 from nxcdr_async.wire.codes import CODES
-from nxcdr_async.wire.replies import LONGEST_MESSAGE
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 NOW = 1_700_000_000.0
@@ -333,7 +333,7 @@ def test_a_secret_inside_of_another_is_hidden_whole() -> None:
 def test_an_error_is_one_printable_line_of_sane_length(told: str, request_id: str) -> None:
     error = refusal({"code": 88, "msg": told, "reqId": request_id})
     assert str(error).isprintable()
-    assert len(str(error)) < 3 * LONGEST_MESSAGE
+    assert len(str(error)) < 3 * LONGEST_LINE
 
 
 JSON = st.recursive(

@@ -1,0 +1,198 @@
+"""Who a session talks to: the host that was named, if its certificate proves it, and nobody else."""
+
+import asyncio
+import os
+import ssl
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import trustme
+from aiohttp import web
+from attrs import define, field
+
+from nxcdr_async import CdrSession, CertificateError, Credentials, FlashApp, InvalidRequestError
+
+ACCESS_SECRET, FLASH_SECRET = "access-secret-for-nobody-else", "flash-secret-for-nobody-else"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = datetime.now(UTC)
+DAY = timedelta(days=1)
+
+ASKED: dict[str, Callable[[CdrSession], Awaitable[object]]] = {
+    "order": lambda cdr: cdr.calls_by_order("order", tenant_id=1),
+    "flash": lambda cdr: cdr.flash_calls(START, START + timedelta(hours=1)).collect(),
+}
+
+
+@define
+class Host:
+    """A server on loopback that notes each request, and answers all with one reply: nothing found, if not told."""
+
+    status: int = 200
+    headers: dict[str, str] = field(factory=dict)
+    url: str = ""
+    seen: list[web.Request] = field(factory=list)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.seen.append(request)
+        return web.json_response({"code": 0, "data": [], "cdrs": []}, status=self.status, headers=self.headers)
+
+
+@asynccontextmanager
+async def serving(host: Host, context: ssl.SSLContext | None = None) -> AsyncIterator[Host]:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", host.answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    host.url = f"{'https' if context else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield host
+    finally:
+        await runner.cleanup()
+
+
+def session_on(url: str, http: aiohttp.ClientSession | None = None) -> CdrSession:
+    return CdrSession(
+        gateway=url, credentials=Credentials("key", ACCESS_SECRET), flash_app=FlashApp("app", FLASH_SECRET), http=http
+    )
+
+
+def certified(authority: trustme.CA, host: str = "127.0.0.1", **dates: datetime) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(host, **dates).configure_cert(context)
+    return context
+
+
+def trusting(authority: trustme.CA) -> aiohttp.TCPConnector:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return aiohttp.TCPConnector(ssl=context)
+
+
+AUTHORITY = trustme.CA()
+REFUSED: dict[str, ssl.SSLContext] = {
+    "untrusted": certified(trustme.CA()),
+    "of another host": certified(AUTHORITY, "gateway.example"),
+    "of another address": certified(AUTHORITY, "127.0.0.2"),
+    "expired": certified(AUTHORITY, not_before=NOW - 2 * DAY, not_after=NOW - DAY),
+    "not valid yet": certified(AUTHORITY, not_before=NOW + DAY, not_after=NOW + 2 * DAY),
+}
+
+
+@pytest.mark.parametrize("asked", ASKED)
+async def test_a_trusted_certificate_is_accepted_over_the_callers_own_client(asked: str) -> None:
+    async with (
+        serving(Host(), certified(AUTHORITY)) as host,
+        aiohttp.ClientSession(connector=trusting(AUTHORITY)) as http,
+    ):
+        async with session_on(host.url, http) as cdr:
+            assert await ASKED[asked](cdr) == []
+        assert not http.closed
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("certificate", REFUSED)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # asyncio's own, from the server's side of a refused handshake
+async def test_a_certificate_that_proves_nothing_is_refused_at_once_and_gets_no_request(
+    certificate: str, asked: str
+) -> None:
+    async with (
+        serving(Host(), REFUSED[certificate]) as host,
+        aiohttp.ClientSession(connector=trusting(AUTHORITY)) as http,
+        session_on(host.url, http) as cdr,
+    ):
+        with pytest.raises(CertificateError) as refused:
+            await ASKED[asked](cdr)
+        assert cdr.stats.requests == 1
+    assert not host.seen
+    assert host.url.removeprefix("https://") in str(refused.value)
+    assert "check the address, this machine's clock and its certificates" in str(refused.value)
+
+
+@pytest.mark.parametrize(("authority", "code"), [(AUTHORITY, 0), (trustme.CA(), 1)], ids=["trusted", "untrusted"])
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # as above
+async def test_the_sessions_own_client_trusts_whom_the_machine_trusts(
+    authority: trustme.CA, code: int, tmp_path: Path
+) -> None:
+    trusted = tmp_path / "trusted.pem"
+    authority.cert_pem.write_to_path(trusted)
+    async with serving(Host(), certified(AUTHORITY)) as host:
+        variables = {
+            "SSL_CERT_FILE": str(trusted),
+            "NXCDR_GATEWAY": host.url,
+            "NXCDR_ACCESS_KEY": "key",
+            "NXCDR_ACCESS_SECRET": ACCESS_SECRET,
+        }
+        program = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "nxcdr_async", "order", "1", "--tenant", "1"),
+            env={**os.environ, **variables},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, told = await program.communicate()
+    assert program.returncode == code
+    assert bool(host.seen) == (code == 0)
+    assert ("certificate" in told.decode()) == (code == 1)
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 305, 307, 308])
+@pytest.mark.parametrize("is_of_the_caller", [False, True])
+async def test_a_redirect_takes_no_secret_and_no_signature_anywhere(
+    status: int, is_of_the_caller: bool, asked: str
+) -> None:
+    async with (
+        serving(Host()) as elsewhere,
+        serving(Host(status, {"Location": f"{elsewhere.url}/?secretkey={FLASH_SECRET}"})) as host,
+        aiohttp.ClientSession(raise_for_status=True) as http,
+        session_on(host.url, http if is_of_the_caller else None) as cdr,
+    ):
+        with pytest.raises(InvalidRequestError, match="a redirect is never followed") as refused:
+            await ASKED[asked](cdr)
+    assert len(host.seen) == 1
+    assert not elsewhere.seen
+    assert elsewhere.url not in str(refused.value)
+
+
+@pytest.mark.parametrize("location", ["/elsewhere", "//evil.example/", "http://evil.example", "", "?a=b"])
+async def test_no_address_of_a_redirect_is_followed_on_the_same_host_either(location: str) -> None:
+    async with serving(Host(302, {"Location": location})) as host, session_on(host.url) as cdr:
+        with pytest.raises(InvalidRequestError):
+            await ASKED["flash"](cdr)
+    assert len(host.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Refresh": "0; url=http://127.0.0.2"}, {"Link": "</elsewhere>; rel=preload"}, {"Alt-Svc": 'h2="127.0.0.2:443"'}],
+    ids=lambda headers: next(iter(headers)),
+)
+async def test_no_other_header_leads_elsewhere(headers: dict[str, str]) -> None:
+    async with serving(Host(headers=headers)) as host, session_on(host.url) as cdr:
+        for _ in range(2):
+            await ASKED["flash"](cdr)
+    assert {request.host for request in host.seen} == {host.url.removeprefix("http://")}
+
+
+async def test_what_a_gateway_would_have_kept_is_not_sent_back() -> None:
+    async with serving(Host(headers={"Set-Cookie": "follow=me; Path=/"})) as host, session_on(host.url) as cdr:
+        for _ in range(2):
+            await ASKED["order"](cdr)
+    assert len(host.seen) >= 2
+    assert not [request for request in host.seen if "Cookie" in request.headers]
+
+
+async def test_the_access_secret_is_never_sent_and_the_flash_secret_only_where_it_is_wanted() -> None:
+    sent: dict[str, Any] = {}
+    for asked, ask in ASKED.items():
+        async with serving(Host()) as host, session_on(host.url) as cdr:
+            await ask(cdr)
+        sent[asked] = " ".join(f"{request.rel_url} {request.headers}" for request in host.seen)
+    assert ACCESS_SECRET not in sent["order"] + sent["flash"]
+    assert FLASH_SECRET not in sent["order"]
+    assert FLASH_SECRET in sent["flash"]
