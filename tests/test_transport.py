@@ -459,6 +459,13 @@ async def test_one_refusal_for_no_reason_does_not_end_a_session(
         assert len(await read(session, gateway)) == len(gateway.call_ids())
 
 
+async def test_two_refusals_for_no_reason_do_not_end_a_session_that_has_just_begun(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
+    gateway.fail_next("1004", times=2)
+    assert len(await read(impatient(open_session()), gateway)) == len(gateway.call_ids())
+
+
 async def test_a_flash_secret_is_in_no_frame_of_a_body_that_was_cut_off() -> None:
     async def cut(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhello")
