@@ -31,7 +31,7 @@ def tests(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the tests with the lowest version of each dependency that pyproject.toml allows."""
     session.install(UV)
-    session.run("uv", "pip", "install", "--resolution", "lowest-direct", "--editable", ".[all,test]")
+    session.run("uv", "pip", "install", "--upgrade", "--resolution", "lowest-direct", "--editable", ".[all,test]")
     session.run("pytest", *session.posargs)
 
 
@@ -52,8 +52,10 @@ def audit(session: nox.Session) -> None:
 def _pins(session: nox.Session, resolution: str) -> list[str]:
     """Resolve the package with all its extras, and return what has pip-audit look at just that."""
     pins = str(Path(session.create_tmp()) / f"{resolution}.txt")
-    command = ["uv", "pip", "compile", "--quiet", "--generate-hashes", "--extra", "all", "--output-file", pins]
-    session.run(*command, "--resolution", resolution, "--python-version", PYTHONS[0], "pyproject.toml", silent=True)
+    # Without --upgrade, pins of an earlier run would be kept as long as they satisfy.
+    command = ["uv", "pip", "compile", "--quiet", "--upgrade", "--generate-hashes", "--extra", "all"]
+    command += ["--resolution", resolution, "--python-version", PYTHONS[0], "--output-file", pins]
+    session.run(*command, "pyproject.toml", silent=True)
     return ["--strict", "--disable-pip", "--require-hashes", "--requirement", pins, *session.posargs]
 
 

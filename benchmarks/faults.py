@@ -49,11 +49,10 @@ REPLIES_BEFORE_A_JUMP = 10
 FOR_EVER = 5
 """A loop that asked for so many times the pages there are will not end."""
 
-SECRETS_MATTER = "a secret in a log is a secret lost; what stays behind fills a server that runs for months"
 LIMITS = (
     Limit("lost", 0, "every row that was there, or the error that says which may be missing"),
     Limit("doubled", 0, "every row once"),
-    Limit("leaked", 0, SECRETS_MATTER),
+    Limit("leaked", 0, "a secret in a log is lost too, and what stays behind fills a server"),
     Limit("not tried", 0, "a fault that never came proves nothing"),
 )
 
