@@ -134,18 +134,16 @@ class Load:
 
     def _some_trouble(self) -> dict[str, Any]:
         chance = self.chance
-        return {"clock": 0.0} | chance.choice(
-            [
-                {},
-                {"fault_rate": chance.uniform(0.1, 0.3), "faults": list(FAULT_KINDS)},
-                {"fault_rate": 0.3, "faults": [chance.choice(FAULT_KINDS)]},
-                {"max_in_flight": chance.choice([2, 4, 8, 16])},
-                {"max_per_second": chance.choice([10, 50, 200]), "retry_after": chance.choice([None, 1])},
-                {"clock": chance.choice([-86_400.0, -90.0, 90.0, 3_600.0, 86_400.0])},
-                {"arrivals_per_page": 1, "latency": (0.0, 0.05)},
-                {"latency": (0.02, 0.2)},
-            ]
-        )
+        faulty = {"fault_rate": chance.uniform(0.1, 0.3), "faults": list(FAULT_KINDS)}
+        others = [
+            {"fault_rate": 0.3, "faults": [chance.choice(FAULT_KINDS)]},
+            {"max_in_flight": chance.choice([2, 4, 8, 16])},
+            {"max_per_second": chance.choice([10, 50, 200]), "retry_after": chance.choice([None, 1])},
+            {"clock": chance.choice([-86_400.0, -90.0, 90.0, 3_600.0, 86_400.0])},
+            {"arrivals_per_page": 1, "latency": (0.0, 0.05)},
+            {"latency": (0.02, 0.2)},
+        ]
+        return {"clock": 0.0} | chance.choice([{}, faulty]) | chance.choice([{}, *others])
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[CdrSession]:

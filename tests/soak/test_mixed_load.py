@@ -32,6 +32,7 @@ ATTEMPT = 1.5
 """Seconds an attempt may take."""
 
 FEWEST_POINTS = 6
+SECONDS_TO_SETTLE = 5.0
 
 IDLE = 1.0
 """Seconds an idle connection of the caller's own client session is kept."""
@@ -56,7 +57,8 @@ def keys_of(gateway: FarGateway) -> dict[str, Any]:
 
 async def measured(gateway: FarGateway, started: float, before: Point | None = None) -> Point:
     """Measure once all is quiet: what is still ending has a few seconds to be as it was before."""
-    for _ in range(100):
+    patience = time.monotonic() + SECONDS_TO_SETTLE
+    while True:
         gc.collect()
         hand_back()
         held, seen = Held.now(), await gateway.ask("look")
@@ -69,10 +71,10 @@ async def measured(gateway: FarGateway, started: float, before: Point | None = N
             files=held.files,
             connections=seen["connections"],
         )
-        if before is None or all(getattr(point, name) <= getattr(before, name) for name in COUNTED):
+        is_settled = before is None or all(getattr(point, name) <= getattr(before, name) for name in COUNTED)
+        if is_settled or time.monotonic() > patience:
             return point
         await asyncio.sleep(0.05)
-    return point
 
 
 def hand_back() -> None:
