@@ -1,4 +1,6 @@
-"""What is done to the project: `nox -s tests`, `lint`, `types`, `bench`, `demo`; all but the last two by default."""
+"""What is done to the project: `nox` runs lint, types and tests; `nox -s lowest audit soak bench demo` the rest."""
+
+from pathlib import Path
 
 import nox
 from nox.command import CommandFailed
@@ -9,15 +11,52 @@ nox.options.sessions = ["lint", "types", "tests"]
 PYTHONS = ["3.11", "3.12", "3.13"]
 CODE = ("nxcdr_async", "tests", "benchmarks", "noxfile.py")
 ASYNC_RULES = "ASYNC1,ASYNC2,ASYNC3,ASYNC900"
-BENCHMARKS = ("startup", "processor", "wall", "memory", "peers", "throttling")
+BENCHMARKS = ("startup", "processor", "wall", "memory", "peers", "faults", "throttling")
+RESOLUTIONS = ("highest", "lowest-direct")
+UV = "uv>=0.9"
+IGNORED_VULNERABILITIES = {
+    "GHSA-rgxp-2hwp-jwgg": "a function of Arrow's C++ library that pyarrow, by its own advisory, does not expose",
+}
 LINTERS = ("ruff>=0.8", "flake8>=7.1", "flake8-async>=24.9.5")
 
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests, on every Python that is there."""
-    session.install("--editable", ".[all,test]")
+    """Run the tests with the newest of every dependency, on every Python that is there."""
+    session.install("--upgrade", "--upgrade-strategy", "eager", "--editable", ".[all,test]")
     session.run("pytest", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """Run the tests with the lowest version of each dependency that pyproject.toml allows."""
+    session.install(UV)
+    session.run("uv", "pip", "install", "--upgrade", "--resolution", "lowest-direct", "--editable", ".[all,test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Look for known vulnerabilities in what the package brings along, at its newest and at its lowest.
+
+    Needs PyPI's JSON API, or another service: `nox -s audit -- --vulnerability-service osv`. Strict, as pip-audit would
+    else pass over what the service does not know: a package that could not be looked up is a failure too.
+    """
+    session.install(UV, "pip-audit>=2.10")
+    ignored = [f"--ignore-vuln={name}" for name in IGNORED_VULNERABILITIES]
+    failed = [name for name in RESOLUTIONS if not _passes(session, "pip-audit", *_pins(session, name), *ignored)]
+    if failed:
+        session.error(f"vulnerable, or not to be looked up: {', '.join(failed)}")
+
+
+def _pins(session: nox.Session, resolution: str) -> list[str]:
+    """Resolve the package with all its extras, and return what has pip-audit look at just that."""
+    pins = str(Path(session.create_tmp()) / f"{resolution}.txt")
+    # Without --upgrade, pins of an earlier run would be kept as long as they satisfy.
+    command = ["uv", "pip", "compile", "--quiet", "--upgrade", "--generate-hashes", "--extra", "all"]
+    command += ["--resolution", resolution, "--python-version", PYTHONS[0], "--output-file", pins]
+    session.run(*command, "pyproject.toml", silent=True)
+    return ["--strict", "--disable-pip", "--require-hashes", "--requirement", pins, *session.posargs]
 
 
 @nox.session
@@ -40,14 +79,22 @@ def types(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks, or only those named: `nox -s bench -- wall peers`. All run, even if one misses a limit."""
     session.install("--editable", ".[all,test,bench]")
-    failed = [name for name in session.posargs or BENCHMARKS if not _passes(session, f"benchmarks/{name}.py")]
+    scripts = session.posargs or BENCHMARKS
+    failed = [name for name in scripts if not _passes(session, "python", f"benchmarks/{name}.py")]
     if failed:
         session.error(f"failed: {', '.join(failed)}")
 
 
-def _passes(session: nox.Session, script: str) -> bool:
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Run the long tests: half an hour of mixed load, and whatever else takes too long for each day."""
+    session.install("--editable", ".[all,test]")
+    session.run("pytest", "tests/soak", *session.posargs)
+
+
+def _passes(session: nox.Session, *command: str) -> bool:
     try:
-        session.run("python", script)
+        session.run(*command)
     except CommandFailed:
         return False
     return True

@@ -175,15 +175,16 @@ class Transport:
     def _plan_retry_by_clock(
         self, refused: ClockSkewError, gateway: KnownGateway, attempt: int, refused_clocks: int
     ) -> float:
-        """Ask again at once, by the clock just measured; later only if that clock did for other requests.
+        """Ask again at once, by the clock just measured; then later, as often as that clock did for other requests.
 
         Raises:
-            ClockSkewError: neither would help.
+            ClockSkewError: neither helped.
         """
         _log.info("timestamp refused, the gateway's clock is %.1f s ahead of ours", gateway.clock.skew or 0.0)
         if refused_clocks == 1:
             return 0.0
-        if not gateway.clock.was_accepted(gateway.clock.correction) or attempt >= MOST_ATTEMPTS:
+        did_before = gateway.clock.was_accepted(gateway.clock.correction)
+        if attempt >= (MOST_ATTEMPTS if did_before else MOST_ATTEMPTS_UNHEARD):
             raise refused
         return delay_before(attempt + 1, chance=self.chance(), within_budget=self._budget.spend())
 

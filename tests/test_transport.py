@@ -380,6 +380,13 @@ async def test_one_refusal_for_no_reason_does_not_end_a_session(
         assert len(await read(session, gateway)) == len(gateway.call_ids())
 
 
+async def test_two_refusals_for_no_reason_do_not_end_a_session_that_has_just_begun(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
+    gateway.fail_next("1004", times=2)
+    assert len(await read(impatient(open_session()), gateway)) == len(gateway.call_ids())
+
+
 async def test_dates_at_the_end_of_time_are_no_crash() -> None:
     async def answer(_: web.Request) -> web.Response:
         headers = {"Date": "Fri, 31 Dec 9999 23:59:59 -2359", "Retry-After": "Fri, 31 Dec 9999 23:59:59 -2359"}

@@ -9,14 +9,14 @@ from shared.by_hand import PAGE_SIZE, PATH, question, signed_headers
 from shared.emulation import Told
 
 
-def read(told: Told, at_once: int | None) -> list[str]:  # noqa: ARG001 - a loop has one request at once
-    """Read all calls; return their ids as they came."""
+def read(told: Told, at_once: int | None, *, timeout: float = 30) -> list[str]:  # noqa: ARG001 - a loop has one request at once
+    """Read all calls; return their ids as they came. `timeout` is the seconds a reply may take."""
     ids: list[str] = []
     page = 1
     with requests.Session() as http:
         while True:
             body = question(told.start, told.end, page)
-            reply = http.post(told.gateway + PATH, data=body, headers=signed_headers(told, body), timeout=30)
+            reply = http.post(told.gateway + PATH, data=body, headers=signed_headers(told, body), timeout=timeout)
             reply.raise_for_status()
             rows = reply.json()["data"]
             ids += [row["callId"] for row in rows if row["startTime"]]

@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import faults
 import memory
 import peers
 import processor
 import pytest
 import startup
 import wall
+from hostile.account import Account
 from shared.limits import Limit, missed
 from shared.report import finish
 
@@ -17,6 +19,7 @@ LIMITS = {
     "wall": wall.limits_of(wall.CASES),
     "memory": list(memory.LIMITS),
     "startup": list(startup.LIMITS),
+    "faults": list(faults.LIMITS),
     "peers": [limit for run in peers.RUNS for limit in peers.limits_of(run)],
 }
 EACH = [(name, limit) for name, limits in LIMITS.items() for limit in limits]
@@ -99,6 +102,15 @@ def test_startup_counts_the_import_alone_and_the_help_whole() -> None:
     times = {startup.BARE: 10.0, startup.IMPORT: 170.0, startup.HELP: 300.0}
     figures = startup.figures_of(times, ["rich"])
     assert figures == {"import in ms": 160.0, "help in ms": 300.0, "extras imported": 1.0}
+
+
+def test_each_line_of_the_faults_counts_and_one_that_was_not_tried_is_no_proof() -> None:
+    lines = [
+        faults.Line("one", 5, Account(rows=9), 0, "complete"),
+        faults.Line("two", 0, Account(rows=9, lost=1, doubled=2, stray=3), 4, "complete"),
+    ]
+    assert faults.figures_of(lines) == {"lost": 1, "doubled": 5, "leaked": 4, "not tried": 1}
+    assert len(missed(faults.figures_of(lines), faults.LIMITS)) == 4
 
 
 def test_peers_compare_each_round_with_ours_of_that_round() -> None:

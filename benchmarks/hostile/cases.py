@@ -1,0 +1,108 @@
+"""The faults that are tried, each as it is switched on at an emulator.
+
+Kinds of faults and yes-or-no switches are taken from the emulator itself, so that new ones are tried without a word
+here. A switch with other values needs a line in `STRANGE`, a fault that must end in an error one in `ENDS_IN`.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import attrs
+from attrs import define, field
+
+from nxcdr_async import IncompleteError, InvalidRequestError, NxcdrError
+from nxcdr_async.testing import FAULT_KINDS, GatewayLog, Switches
+
+SHARE = 0.3
+"""How many of the replies meet a fault."""
+
+DAY = 86_400.0
+
+Counted = Literal["faults", "refused", "replies"]
+
+STRANGE: Mapping[str, tuple[Any, ...]] = {
+    "order": ("descending", "shuffled"),
+    "filter_by": ("end",),
+    "page_overlap": (10,),
+    "arrivals_per_page": (2,),
+    "empty_as": ("null", "object"),
+    "redirect_to": ("https://gateway.example",),
+    "extra_keys": ({"new": {"deep": [1, None, "…"]}},),
+}
+"""Values of the switches that are not just yes or no."""
+
+THROTTLES: Mapping[str, Any] = {"max_in_flight": 4, "max_per_second": 25}
+
+NO_FAULTS = frozenset({"latency", "retry_after", "fault_rate", "faults", "publish_delay"})
+"""Switches that are tried with others, or make nothing go wrong."""
+
+ENDS_IN: Mapping[str, type[NxcdrError]] = {
+    "ignore_range": IncompleteError,
+    "redirect_to": InvalidRequestError,
+}
+"""Switches under which no answer can be complete: the error that has to say so."""
+
+
+@define(frozen=True)
+class Case:
+    """One line of the table.
+
+    Attributes:
+        fault: its name.
+        switches: what is switched on.
+        counted: which replies met it: those the emulator counts as faults, those refused with HTTP 429, or each.
+        ends_in: the error it has to end in; None if every row can be had.
+        clock: seconds the gateway's clock is ahead of ours.
+        jump: seconds the gateway's clock jumps by once some replies were given.
+    """
+
+    fault: str
+    switches: Mapping[str, Any] = field(factory=dict)
+    counted: Counted = "replies"
+    ends_in: type[NxcdrError] | None = None
+    clock: float = 0.0
+    jump: float = 0.0
+
+    def met(self, log: GatewayLog) -> int:
+        """Return how many replies met the fault."""
+        if self.counted == "faults":
+            return sum(log.faults.values())
+        return log.refused[429] if self.counted == "refused" else log.requests
+
+
+def cases() -> list[Case]:
+    """Return all of them, in the order of the table."""
+    return [*_faults(), *_strange(), *_throttled(), *_clocks()]
+
+
+def _faults() -> Iterator[Case]:
+    for kind in FAULT_KINDS:
+        yield Case(f"{SHARE:.0%} {kind}", {"fault_rate": SHARE, "faults": [kind]}, "faults", ENDS_IN.get(kind))
+    whole = [kind for kind in FAULT_KINDS if kind not in ENDS_IN]
+    yield Case(f"{SHARE:.0%} of all kinds", {"fault_rate": SHARE, "faults": whole}, "faults")
+
+
+def _strange() -> Iterator[Case]:
+    for switch in attrs.fields(Switches):
+        if switch.type is bool:
+            told = switch.name if not switch.default else f"{switch.name}=False"
+            yield Case(told, {switch.name: not switch.default}, ends_in=_end(switch))
+        for value in STRANGE.get(switch.name, ()):
+            told = "" if switch.type is not int and not isinstance(value, str) else f"={value}"
+            yield Case(f"{switch.name}{told}", {switch.name: value}, ends_in=_end(switch))
+
+
+def _end(switch: "attrs.Attribute[Any]") -> type[NxcdrError] | None:
+    return ENDS_IN.get(switch.name)
+
+
+def _throttled() -> Iterator[Case]:
+    # Replies take a moment, as only then can there be several at once.
+    for name, limit in THROTTLES.items():
+        yield Case(f"{name}={limit}", {name: limit, "latency": (0.01, 0.03)}, "refused")
+
+
+def _clocks() -> Iterator[Case]:
+    yield Case("clock a day ahead", clock=DAY)
+    yield Case("clock a day behind", clock=-DAY)
+    yield Case("clock jumps an hour in mid-run", jump=DAY / 24)
