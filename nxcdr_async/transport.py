@@ -36,6 +36,7 @@ from nxcdr_async.wire import (
     ReadTyped,
     Reply,
     Request,
+    fit_to_show,
     flash_request,
     read_page,
     signed_request,
@@ -144,10 +145,14 @@ class Transport:
             try:
                 page = await self._attempt(endpoint, parameters, gateway, read_typed)
             except ClockSkewError as refused:
+                refused.attempts = attempt
                 refused_clocks += 1
                 self._counts.clock_refusals += 1
                 wait = self._plan_retry_by_clock(refused, gateway, attempt, refused_clocks)
             except NxcdrError as fault:
+                fault.attempts = attempt
+                if fault.request_id:
+                    fault.request_id = fit_to_show(fault.request_id, self._secrets())
                 wait = self._plan_retry(fault, endpoint, gateway, attempt)
             else:
                 return page
@@ -180,8 +185,6 @@ class Transport:
             self._counts.throttled += 1
         most = MOST_ATTEMPTS if gateway.is_heard else MOST_ATTEMPTS_UNHEARD
         if not is_worth_retrying(fault) or attempt >= most:
-            if attempt > 1:
-                fault.add_note(f"after {attempt} attempts")
             raise fault
         if isinstance(fault, GatewayError) and fault.retry_after:
             self.limiter.hold(fault.retry_after)

@@ -253,7 +253,8 @@ async def test_a_web_page_instead_of_json_says_what_it_may_be() -> None:
     error = await asked_of(page)
     assert isinstance(error, MalformedReplyError)
     assert "web page" in str(error)
-    assert "after 3 attempts" in error.__notes__
+    assert "calls of order 'order': the reply is a web page" in str(error)
+    assert "3 attempts" in str(error)
 
 
 async def test_a_redirect_is_refused_and_never_followed() -> None:

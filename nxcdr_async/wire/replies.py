@@ -28,6 +28,9 @@ MOST_ROWS = 10**12
 LONGEST_MESSAGE = 300
 """Characters of a vendor's message that go into an error."""
 
+REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-correlation-id", "x-trace-id", "x-amzn-trace-id", "cf-ray")
+"""Where servers and proxies tell the id of a request, where the body does not."""
+
 UNDECODABLE = (msgspec.DecodeError, ValueError, RecursionError)
 """What decoding raises; Unicode's errors are ValueErrors."""
 
@@ -126,6 +129,33 @@ def read_page(
         if page is not None:
             return page
     envelope = _decode(reply)
+    try:
+        return _page_in(envelope, reply, rows_at, codes, now=now, secrets=secrets)
+    except NxcdrError as error:
+        told = _told_id(envelope) or request_id_in(reply.headers)
+        error.request_id = fit_to_show(told, secrets) if told else None
+        raise
+
+
+def request_id_in(headers: Mapping[str, str]) -> str | None:
+    """Return the id of a request that the headers of its reply tell, as it came."""
+    return next((headers[name] for name in REQUEST_ID_HEADERS if headers.get(name)), None)
+
+
+def _told_id(envelope: Mapping[str, Any] | None) -> str | None:
+    told = (envelope or {}).get("reqId") or (envelope or {}).get("requestId")
+    return str(told) if told else None
+
+
+def _page_in(
+    envelope: Mapping[str, Any] | None,
+    reply: Reply,
+    rows_at: tuple[str, ...],
+    codes: Mapping[int, CodeMeaning],
+    *,
+    now: float,
+    secrets: tuple[str, ...],
+) -> Page:
     if envelope is None:
         raise _without_envelope(reply, now)
     code = read_code(envelope)
@@ -227,13 +257,8 @@ def _refusal(
     secrets: tuple[str, ...],
 ) -> GatewayError:
     told = envelope.get("msg") or envelope.get("message") or envelope.get("info")
-    request_id = envelope.get("reqId") or envelope.get("requestId")
-    message = _clean(told, secrets) if isinstance(told, str) and told else "the gateway refused without a reason"
-    facts: dict[str, Any] = {
-        "code": code,
-        "request_id": _clean(str(request_id), secrets) if request_id else None,
-        "http_status": reply.status,
-    }
+    message = fit_to_show(told, secrets) if isinstance(told, str) and told else "the gateway refused without a reason"
+    facts: dict[str, Any] = {"code": code, "http_status": reply.status}
     known = codes.get(code or 0)
     if not code or reply.status == 429 or (known is None and reply.status >= 300):  # noqa: PLR2004 - statuses of HTTP
         return _by_status(reply, message, facts, now)
@@ -262,7 +287,7 @@ def _retry_after(reply: Reply, now: float) -> float | None:
     return read_retry_after(reply.headers.get("retry-after"), now=now)
 
 
-def _clean(text: str, secrets: tuple[str, ...]) -> str:
+def fit_to_show(text: str, secrets: tuple[str, ...]) -> str:
     """Make a vendor's text fit for an error: one line, no control characters, no secret, not endless."""
     for secret in sorted(secrets, key=len, reverse=True):
         # The flash list has its secret in the query, so it may come back the way it is written there.
