@@ -20,7 +20,7 @@ FLOORS = {
     **dict.fromkeys(["_version", "records", "errors", "regions", "hangup", "credentials", "stats"], 0),
     **dict.fromkeys(["signing", "clock", "retry", "windows", "density", "plan", "convert", "settings"], 1),
     "wire": 2,
-    **dict.fromkeys(["limiter", "connection", "transport"], 3),
+    **dict.fromkeys(["clock_gate", "limiter", "connection", "transport"], 3),
     "pages": 4,
     "session": 5,
 }
