@@ -108,19 +108,22 @@ async def test_a_machine_whose_clock_is_set_in_mid_run_goes_on_unharmed(
 
 @pytest.mark.parametrize("jump", [3600.0, -3600.0])
 @pytest.mark.parametrize("latency", [(0.03, 0.07), (0.05, 0.05)], ids=["staggered", "in waves"])
-async def test_a_gateway_whose_clock_jumps_in_mid_run_refuses_each_request_under_way_once_at_most(
+async def test_a_gateway_whose_clock_jumps_in_mid_run_refuses_hardly_more_than_was_signed_before(
     latency: tuple[float, float], jump: float, gateway: Gateway, open_session: OpenSession
 ) -> None:
     gateway.switches.latency = latency
     session = open_session(concurrency=16)
     reading = asyncio.create_task(APIS["calls"].read(session, gateway).collect())
     await until(lambda: gateway.log.requests > 30)
+    jumped = time.time() * 1000
     gateway.clock.move(jump)
     check_complete(APIS["calls"], await reading, gateway)
-    assert session.stats.clock_refusals <= 16
-    before = session.stats.clock_refusals
+    refused = [seen.ts for seen in gateway.log.recent if seen.code == 1004]
+    assert len(refused) == session.stats.clock_refusals <= 16
+    # Those on the wire at that moment are signed already, and none can foresee it.
+    assert sum(stamp > jumped for stamp in refused) <= 2
     await ask_at_once(session, gateway)
-    assert session.stats.clock_refusals == before
+    assert session.stats.clock_refusals == len(refused)
 
 
 @pytest.mark.parametrize("step", [1.7, -1.7])
