@@ -445,7 +445,7 @@ async def test_one_refusal_for_no_reason_does_not_end_a_session(
 
 async def test_a_flash_secret_is_in_no_frame_of_a_body_that_was_cut_off() -> None:
     async def cut(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhello")
+        writer.write(f"HTTP/1.1 200 OK\r\nX-Request-Id: id {SECRET}\r\nContent-Length: 500\r\n\r\nhello".encode())
         await writer.drain()
         writer.close()
 
@@ -456,6 +456,7 @@ async def test_a_flash_secret_is_in_no_frame_of_a_body_that_was_cut_off() -> Non
             await impatient(cdr).flash_calls(DAY, DAY + timedelta(hours=1)).collect()
     shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True).format()
     assert SECRET not in "".join(shown)
+    assert caught.value.request_id == "id …"
 
 
 async def test_dates_at_the_end_of_time_are_no_crash() -> None:
