@@ -16,7 +16,48 @@ CORRECT_ABOVE = 3.0
 SAME_SKEW = 30.0
 """Two skews closer than this cannot explain why one was refused and the other would not be."""
 
+LONGEST_UNHEARD = 120.0
+"""Seconds without a reply after which a gateway's clock may have moved too far to sign by what was known of it."""
+
+APART = 5.0
+"""Seconds by which this machine's two clocks may part until one of them must have stood still, or been set."""
+
 _DATE_RESOLUTION = 1.0
+
+
+@define(frozen=True)
+class Moment:
+    """A moment by both clocks of this machine, epoch seconds.
+
+    Attributes:
+        steady: by the one that never jumps, but stands still while some machines sleep.
+        wall: by the one that people set.
+    """
+
+    steady: float
+    wall: float
+
+
+@define
+class Freshness:
+    """Tells whether what was learned of a gateway's clock still holds.
+
+    Attributes:
+        renewed: when it was learned last; None before the first time.
+    """
+
+    renewed: Moment | None = None
+
+    def renew(self, moment: Moment) -> None:
+        """Note that it was learned now."""
+        self.renewed = moment
+
+    def is_over(self, moment: Moment) -> bool:
+        """Tell whether it has to be learned anew: never known, long ago, or the machine slept meanwhile."""
+        if self.renewed is None:
+            return True
+        passed = moment.steady - self.renewed.steady
+        return passed > LONGEST_UNHEARD or abs(moment.wall - self.renewed.wall - passed) > APART
 
 
 @define
@@ -28,12 +69,14 @@ class ClockEstimate:
         latest: the most it can be ahead.
         trusted: False once the gateway refused timestamps that its own `Date` headers had set.
         accepted_correction: the correction of the last timestamp the gateway accepted.
+        refused_correction: that of the last one it refused.
     """
 
     earliest: float | None = None
     latest: float | None = None
     trusted: bool = True
     accepted_correction: float | None = None
+    refused_correction: float | None = None
 
     @property
     def skew(self) -> float | None:
@@ -52,22 +95,24 @@ class ClockEstimate:
             return 0.0
         return skew
 
-    def observe(self, *, sent: float, received: float, date: str | None, age: str | None = None) -> None:
+    def observe(self, *, sent: float, received: float, date: str | None, age: str | None = None) -> bool:
         """Learn from one reply: when it was sent for and received by our clock, its `Date` and `Age` headers.
 
-        A reply out of a cache (`Age`) or with no readable `Date` teaches nothing.
+        Returns:
+            Whether it told the time: a reply out of a cache (`Age`) or with no readable `Date` does not.
         """
         if date is None or age is not None or received < sent:
-            return
+            return False
         told = _epoch(date)
         if told is None:
-            return
+            return False
         earliest, latest = told - received, told + _DATE_RESOLUTION - sent
         if self.earliest is None or self.latest is None or latest < self.earliest or earliest > self.latest:
             # The first reply, or one that contradicts the others: a clock was set, so what we knew is void.
             self.earliest, self.latest = earliest, latest
-            return
-        self.earliest, self.latest = max(self.earliest, earliest), min(self.latest, latest)
+        else:
+            self.earliest, self.latest = max(self.earliest, earliest), min(self.latest, latest)
+        return True
 
     def accepted(self, correction: float) -> None:
         """Learn that a timestamp made with this correction was accepted."""
@@ -83,6 +128,7 @@ class ClockEstimate:
         If the reply's own `Date` would lead to the same timestamp again, though none like it was ever accepted, it is
         not the clock the gateway checks by. Should timestamps by our own clock be refused then, it gets a new trial.
         """
+        self.refused_correction = used_correction
         if not self.trusted:
             self.trusted = not used_correction
             return
@@ -92,6 +138,18 @@ class ClockEstimate:
             and abs(self.correction - used_correction) < SAME_SKEW
         ):
             self.trusted = False
+
+    @property
+    def may_be_accepted(self) -> bool:
+        """Whether a timestamp made now may be accepted though the last one was refused.
+
+        It may if one like it was, or if the gateway, by its own `Date`, is elsewhere than the one that was refused: of
+        several machines behind one address, each with a clock of its own, the next answer may come from another.
+        """
+        if self.was_accepted(self.correction):
+            return True
+        skew, refused = self.skew, self.refused_correction
+        return skew is not None and refused is not None and abs(skew - refused) >= SAME_SKEW
 
 
 @lru_cache(maxsize=4)  # many replies come in one second

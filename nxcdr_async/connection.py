@@ -16,7 +16,7 @@ from nxcdr_async.errors import (
     TimedOutError,
     TransportError,
 )
-from nxcdr_async.wire import Reply, Request
+from nxcdr_async.wire import Reply, Request, request_id_in
 
 LARGEST_BODY = 64 * 1024 * 1024
 """Bytes of one reply, once unpacked; the largest honest page (999 DID rows) is well under a hundredth of it."""
@@ -72,6 +72,8 @@ class Connection:
 
     async def _exchange(self, http: aiohttp.ClientSession, gateway: str, request: Request) -> Reply | NxcdrError:
         host = gateway.split("://", 1)[1]
+        request_id: str | None = None
+        failure: NxcdrError
         try:
             async with http.request(
                 request.method,
@@ -82,25 +84,28 @@ class Connection:
                 raise_for_status=False,
                 timeout=aiohttp.ClientTimeout(total=self.timeout),
             ) as response:
+                request_id = request_id_in(response.headers)
                 body = await _read_body(response)
                 return Reply(response.status, response.headers, body)
         except aiohttp.ClientConnectorCertificateError:
-            return CertificateError(
+            failure = CertificateError(
                 f"the TLS certificate of {host} was not accepted: check the address, this machine's clock and its "
                 "certificates",
             )
         except TimeoutError:
-            return TimedOutError(f"no whole reply from {host} within {self.timeout:g} s")
+            failure = TimedOutError(f"no whole reply from {host} within {self.timeout:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return TransportError(f"no whole reply from {host}: {_reason(error)}")
+            failure = TransportError(f"no whole reply from {host}: {_reason(error)}")
         except MalformedReplyError as error:
-            return error.with_traceback(None)
+            failure = error.with_traceback(None)
         except asyncio.CancelledError:
             if http.closed and not _is_cancelled():
                 # aiohttp cancels who waits for a connection of a client session that is closed.
                 closed = "the aiohttp.ClientSession given as http was closed while it was used"
                 return ConfigurationError(closed)  # noqa: ASYNC104 - nobody cancelled this task
             raise
+        failure.request_id = request_id
+        return failure
 
     async def aclose(self) -> None:
         """Close the connections that were opened here, and no others."""

@@ -31,11 +31,29 @@ class NxcdrError(Exception):
     """Base of every error this package raises.
 
     Attributes:
+        asked_for: what a failed request was for, such as "page 3 of calls 2026-01-01T00:00:00+00:00 to
+            2026-01-02T00:00:00+00:00"; None when the error is about no request.
+        attempts: how often that was asked for; 0 when the error is about no request.
+        request_id: the id of the last of these requests, to be quoted to the vendor's support; None when no reply told.
         complete_until: when a paginator raised the error, the time (UTC) to ask again from without missing anything
             (for did_calls, its date in the session's `naive_zone`); else None.
     """
 
+    asked_for: str | None = None
+    attempts: int = 0
+    request_id: str | None = None
     complete_until: datetime | None = None
+
+    def __str__(self) -> str:
+        what = f"{self.asked_for}: " if self.asked_for else ""
+        facts = ", ".join(self._facts() + ([f"{self.attempts} attempts"] if self.attempts > 1 else []))
+        return f"{what}{super().__str__()}{f' ({facts})' if facts else ''}{self._advice()}"
+
+    def _facts(self) -> list[str]:
+        return [f"request {self.request_id}"] if self.request_id else []
+
+    def _advice(self) -> str:
+        return ""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let errors cross processes whole, whatever arguments they were made with."""
@@ -64,7 +82,6 @@ class GatewayError(NxcdrError):
     Attributes:
         code: the vendor's result code, None when the reply had none (an HTML page, say).
         message: the vendor's own explanation, in whatever language it chose.
-        request_id: the vendor's id of the request, to be quoted to its support; None when absent.
         http_status: status of the HTTP reply.
         retry_after: seconds the gateway asked us to wait (HTTP 429 and 503), None when it did not say.
         hint: what to do about it, in our words.
@@ -88,15 +105,12 @@ class GatewayError(NxcdrError):
         self.hint = hint
         super().__init__(message)
 
-    def __str__(self) -> str:
-        facts = [
-            f"{name} {value}"
-            for name, value in (("code", self.code), ("HTTP", self.http_status), ("request", self.request_id))
-            if value is not None
-        ]
-        where = f" ({', '.join(facts)})" if facts else ""
-        mend = f" — {self.hint}" if self.hint else ""
-        return f"{self.message}{where}{mend}"
+    def _facts(self) -> list[str]:
+        numbers = (("code", self.code), ("HTTP", self.http_status))
+        return [f"{name} {value}" for name, value in numbers if value is not None] + super()._facts()
+
+    def _advice(self) -> str:
+        return f" — {self.hint}" if self.hint else ""
 
 
 class AuthenticationError(GatewayError):

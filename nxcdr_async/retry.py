@@ -21,6 +21,12 @@ MOST_ATTEMPTS = 12
 MOST_ATTEMPTS_UNHEARD = 3
 """Attempts at a gateway that never answered: most likely the address is wrong, and the user should hear of it soon."""
 
+MOST_CLOCK_REFUSALS = 6
+"""Refused timestamps of one request where nothing tells that another would be accepted."""
+
+LONGEST_OUTAGE = 90.0
+"""Seconds a request is tried while the gateway answers no other request either; less than two timeouts are too few."""
+
 FIRST_DELAY = 0.25
 """Seconds, the ceiling of the first wait; each further ceiling is twice the last."""
 
@@ -57,6 +63,41 @@ class RetryBudget:
             return False
         self.left -= 1
         return True
+
+
+@define(eq=False)
+class Trial:
+    """One question on its way through its attempts.
+
+    Attributes:
+        attempt: the number of the attempt under way.
+        clock_refusals: timestamps that were refused.
+        failing_since: when the first attempt failed, epoch seconds; None before.
+        last_fault: why the last one failed.
+    """
+
+    attempt: int = 1
+    clock_refusals: int = 0
+    failing_since: float | None = None
+    last_fault: NxcdrError | None = None
+
+    def note(self, fault: NxcdrError, now: float) -> None:
+        """Note that the attempt under way failed."""
+        fault.attempts = self.attempt
+        self.last_fault = fault
+        self.failing_since = now if self.failing_since is None else self.failing_since
+
+    def is_outage(self, now: float, *, answered: float, timeout: float) -> bool:
+        """Tell whether all has failed for so long that no further attempt is due.
+
+        Args:
+            now: epoch seconds.
+            answered: when the gateway last answered any question, or until when it asked us to wait.
+            timeout: seconds one attempt may take.
+        """
+        if self.failing_since is None:
+            return False
+        return now - max(self.failing_since, answered) > max(LONGEST_OUTAGE, 2 * timeout)
 
 
 def is_worth_retrying(error: NxcdrError) -> bool:

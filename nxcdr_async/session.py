@@ -207,7 +207,9 @@ class CdrSession:
         structurer = self._structurer(CALLS, rows.record, on_bad_row, bad_row_callback)
         source = WindowedPages(
             plan=WindowPlan(window, most_rows=ROWS_A_WINDOW, most_at_once=ROWS_AT_ONCE),
-            reader=PageReader(partial(self._transport.ask, CALLS, read_typed=rows.reading()), structurer.stats),
+            reader=PageReader(
+                partial(self._transport.ask, CALLS, read_typed=rows.reading()), structurer.stats, CALLS.noun
+            ),
             parameters=partial(query.page, size=CALLS.page_size),
             structurer=structurer,
             end_ms=CALLS.end_ms,
@@ -231,7 +233,7 @@ class CdrSession:
         self._transport.need_credentials()
         rows = self._typed_rows(ORDER)
         ask = partial(self._transport.ask, ORDER, read_typed=rows.reading())
-        page = await PageReader(ask, PaginatorStats()).page(parameters, f"order {order_id!r}")
+        page = await PageReader(ask, PaginatorStats(), ORDER.noun).page(parameters, f"of order {order_id!r}")
         calls: dict[str, CallRecord] = {}
         try:
             for call in map(rows.record, page.rows):
@@ -273,7 +275,7 @@ class CdrSession:
             first_day=first,
             last_day=last,
             zone=self.naive_zone,
-            reader=PageReader(partial(self.ask_page, DID), structurer.stats),
+            reader=PageReader(partial(self.ask_page, DID), structurer.stats, DID.noun),
             parameters=partial(query.page, size=DID.page_size),
             structurer=structurer,
             row_key=DID.row_key,
@@ -311,7 +313,7 @@ class CdrSession:
         structurer = self._structurer(FLASH, self._structure(FLASH), on_bad_row, bad_row_callback)
         source = CappedList(
             plan=WindowPlan(window, most_rows=ROWS_A_LIST, most_at_once=ROWS_A_LIST),
-            reader=PageReader(partial(self.ask_page, FLASH), structurer.stats),
+            reader=PageReader(partial(self.ask_page, FLASH), structurer.stats, FLASH.noun),
             parameters=partial(flash_parameters, zone=self.naive_zone),
             structurer=structurer,
             row_key=FLASH.row_key,

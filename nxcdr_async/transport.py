@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from attrs import define, field
 
-from nxcdr_async.clock import ClockEstimate
+from nxcdr_async.clock import ClockEstimate, Moment
+from nxcdr_async.clock_gate import ClockGate
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import (
     ClockSkewError,
@@ -26,7 +27,9 @@ from nxcdr_async.regions import Region
 from nxcdr_async.retry import (
     MOST_ATTEMPTS,
     MOST_ATTEMPTS_UNHEARD,
+    MOST_CLOCK_REFUSALS,
     RetryBudget,
+    Trial,
     asks_for_less,
     delay_before,
     is_worth_retrying,
@@ -66,12 +69,16 @@ class KnownGateway:
     Attributes:
         url: base URL.
         clock: its clock, against ours.
+        gate: lets one request measure its clock while it is unknown.
         is_heard: whether anything answered there that is a gateway.
+        answered: when it last answered a question, or until when it asked us to wait; epoch seconds by our clock.
     """
 
     url: str
     clock: ClockEstimate = field(factory=ClockEstimate)
+    gate: ClockGate = field(factory=ClockGate)
     is_heard: bool = False
+    answered: float = float("-inf")
 
 
 def known_gateways(region: Region, by_hand: str | None) -> Mapping[GatewayKind, KnownGateway]:
@@ -97,7 +104,8 @@ class Transport:
         connection: sends one request.
         credentials: for signed requests.
         flash_app: for the flash-call list.
-        now: our clock, epoch seconds.
+        now: our clock, epoch seconds, which does not jump.
+        wall: the machine's clock, epoch seconds, which people set.
         sleep: how retries wait.
         chance: random numbers in [0, 1) for the jitter.
     """
@@ -108,6 +116,7 @@ class Transport:
     credentials: Credentials | None
     flash_app: FlashApp | None
     now: Callable[[], float] = field(factory=steady_clock)
+    wall: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[Any]] = anyio.sleep
     chance: Callable[[], float] = random.random
     _budget: RetryBudget = field(factory=RetryBudget, init=False)
@@ -155,57 +164,61 @@ class Transport:
             NxcdrError: it did not help; see the tree in `errors`.
         """
         gateway = self.gateways[endpoint.gateway]
-        attempt, refused_clocks = 1, 0
+        trial = Trial()
         while True:
             self.connection.check_usable()
             try:
-                page = await self._attempt(endpoint, parameters, gateway, read_typed)
-            except ClockSkewError as refused:
-                refused_clocks += 1
-                self._counts.clock_refusals += 1
-                wait = self._plan_retry_by_clock(refused, gateway, attempt, refused_clocks)
+                return await self._attempt(endpoint, parameters, gateway, read_typed, trial)
             except NxcdrError as fault:
-                wait = self._plan_retry(fault, endpoint, gateway, attempt)
-            else:
-                return page
-            attempt += 1
+                if fault is trial.last_fault:  # nothing more was sent
+                    raise
+                trial.note(fault, self.now())
+                if isinstance(fault, ClockSkewError):
+                    wait = self._plan_retry_by_clock(fault, gateway, trial)
+                else:
+                    wait = self._plan_retry(fault, endpoint, gateway, trial)
+            trial.attempt += 1
             self._counts.retries += 1
             await self.sleep(wait)
 
-    def _plan_retry_by_clock(
-        self, refused: ClockSkewError, gateway: KnownGateway, attempt: int, refused_clocks: int
-    ) -> float:
-        """Ask again at once, by the clock just measured; then later, as often as that clock did for other requests.
+    def _plan_retry_by_clock(self, refused: ClockSkewError, gateway: KnownGateway, trial: Trial) -> float:
+        """Ask again at once, by the clock just measured; then more slowly, and longer where that may still help.
 
         Raises:
-            ClockSkewError: neither helped.
+            ClockSkewError: it does not.
         """
+        trial.clock_refusals += 1
+        self._counts.clock_refusals += 1
         _log.info("timestamp refused, the gateway's clock is %.1f s ahead of ours", gateway.clock.skew or 0.0)
-        if refused_clocks == 1:
+        if trial.clock_refusals == 1:
             return 0.0
-        did_before = gateway.clock.was_accepted(gateway.clock.correction)
-        if attempt >= (MOST_ATTEMPTS if did_before else MOST_ATTEMPTS_UNHEARD):
+        is_hopeless = trial.clock_refusals >= MOST_CLOCK_REFUSALS and not gateway.clock.may_be_accepted
+        if is_hopeless or trial.attempt >= MOST_ATTEMPTS:
             raise refused
-        return delay_before(attempt + 1, chance=self.chance(), within_budget=self._budget.spend())
+        return delay_before(trial.attempt + 1, chance=self.chance(), within_budget=self._budget.spend())
 
-    def _plan_retry(self, fault: NxcdrError, endpoint: Endpoint[Any], gateway: KnownGateway, attempt: int) -> float:
+    def _plan_retry(self, fault: NxcdrError, endpoint: Endpoint[Any], gateway: KnownGateway, trial: Trial) -> float:
         """Return how long to wait before asking again, and have all requests wait if the gateway asked for that.
 
         Raises:
             NxcdrError: the fault, when asking again would not help.
         """
+        if fault.request_id:
+            fault.request_id = self.redactor.line(fault.request_id)
         if isinstance(fault, ThrottledError):
             self._counts.throttled += 1
         most = MOST_ATTEMPTS if gateway.is_heard else MOST_ATTEMPTS_UNHEARD
-        if not is_worth_retrying(fault) or attempt >= most:
-            if attempt > 1:
-                fault.add_note(f"after {attempt} attempts")
+        if not is_worth_retrying(fault) or trial.attempt >= most or self._is_outage(gateway, trial):
             raise fault
         if pause := pause_asked_for(fault):
             self.limiter.hold(gateway.url, pause)
-        wait = delay_before(attempt + 1, chance=self.chance(), within_budget=self._budget.spend())
-        _log.info("%s: attempt %d failed, next in %.2f s: %s", endpoint.name, attempt, wait, fault)
+            gateway.answered = max(gateway.answered, self.now() + pause)
+        wait = delay_before(trial.attempt + 1, chance=self.chance(), within_budget=self._budget.spend())
+        _log.info("%s: attempt %d failed, next in %.2f s: %s", endpoint.name, trial.attempt, wait, fault)
         return wait
+
+    def _is_outage(self, gateway: KnownGateway, trial: Trial) -> bool:
+        return trial.is_outage(self.now(), answered=gateway.answered, timeout=self.connection.timeout)
 
     async def _attempt(
         self,
@@ -213,16 +226,18 @@ class Transport:
         parameters: Mapping[str, Any],
         gateway: KnownGateway,
         read_typed: ReadTyped | None,
+        trial: Trial,
     ) -> Page:
         async with self.limiter.slot(gateway.url) as slot:
-            # Signed only now that it will be sent at once: no queue can age the timestamp.
-            correction = gateway.clock.correction
-            sent = self.now()
-            request = self._build(endpoint, parameters, sent + correction)
+            if trial.last_fault is not None and self._is_outage(gateway, trial):
+                # An outage may have become plain while this waited for its slot, one of many.
+                raise trial.last_fault
             try:
-                reply = await self.connection.send(gateway.url, request)
-                redactor = Redactor((*self.redactor.secrets, request.signature))
-                page = self._read(endpoint, gateway, reply, redactor, read_typed, sent=sent, correction=correction)
+                if endpoint.signing is None:
+                    page = await self._exchange(endpoint, parameters, gateway, read_typed)
+                else:
+                    async with gateway.gate.passed(self._moment):
+                        page = await self._exchange(endpoint, parameters, gateway, read_typed)
             except NxcdrError as fault:
                 if asks_for_less(fault):
                     slot.refused(pause_asked_for(fault))
@@ -231,6 +246,24 @@ class Transport:
                 raise
             slot.eased()
             return page
+
+    async def _exchange(
+        self,
+        endpoint: Endpoint[Any],
+        parameters: Mapping[str, Any],
+        gateway: KnownGateway,
+        read_typed: ReadTyped | None,
+    ) -> Page:
+        # Signed only now that it will be sent at once: no queue can age the timestamp.
+        correction = gateway.clock.correction
+        sent = self.now()
+        request = self._build(endpoint, parameters, sent + correction)
+        reply = await self.connection.send(gateway.url, request)
+        redactor = Redactor((*self.redactor.secrets, request.signature))
+        return self._read(endpoint, gateway, reply, redactor, read_typed, sent=sent, correction=correction)
+
+    def _moment(self) -> Moment:
+        return Moment(steady=self.now(), wall=self.wall())
 
     def _build(self, endpoint: Endpoint[Any], parameters: Mapping[str, Any], moment: float) -> Request:
         self._counts.requests += 1
@@ -253,9 +286,10 @@ class Transport:
     ) -> Page:
         received = self.now()
         _log.debug("%s: HTTP %d after %.0f ms", endpoint.name, reply.status, (received - sent) * 1000)
-        gateway.clock.observe(
+        told_time = gateway.clock.observe(
             sent=sent, received=received, date=reply.headers.get("date"), age=reply.headers.get("age")
         )
+        gateway.gate.learn(self._moment(), told_time=told_time)
         self._last_skew = gateway.clock.skew
         try:
             page = read_page(
@@ -263,7 +297,7 @@ class Transport:
                 rows_at=endpoint.rows_at,
                 codes=endpoint.codes,
                 now=received + gateway.clock.correction,
-                secrets=redactor.secrets,
+                redactor=redactor,
                 read_typed=read_typed,
             )
         except NxcdrError as refusal:
@@ -271,7 +305,9 @@ class Transport:
             failure = refusal.with_traceback(None)
         else:
             gateway.is_heard = True
-            gateway.clock.accepted(correction)
+            gateway.answered = max(gateway.answered, received)
+            if endpoint.signing is not None:
+                gateway.clock.accepted(correction)
             self._budget.earn()
             return page
         # A web page in place of an answer may come from anywhere; a refusal, if only by status, is a gateway's.

@@ -6,7 +6,7 @@ from email.utils import formatdate
 import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async.clock import CORRECT_ABOVE, ClockEstimate
+from nxcdr_async.clock import APART, CORRECT_ABOVE, LONGEST_UNHEARD, ClockEstimate, Freshness, Moment
 
 NOON = 1_700_000_000.0
 TINY = 1e-5  # what floats of today's epoch seconds cannot tell apart
@@ -29,6 +29,8 @@ def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.undo()
     time.tzset()
 
+
+WINDOW = 60.0  # how far a timestamp may be from the gateway's clock
 
 OBSERVATIONS = st.lists(
     st.tuples(
@@ -168,3 +170,77 @@ def test_it_remembers_which_correction_was_accepted() -> None:
     clock.accepted(100.0)
     assert clock.was_accepted(101.0)
     assert not clock.was_accepted(0.0)
+
+
+def test_another_answer_may_come_from_a_machine_with_another_clock() -> None:
+    clock = ClockEstimate()
+    reply(clock, skew=500)
+    clock.refused(0.0)
+    assert clock.may_be_accepted
+    clock.refused(clock.correction)
+    assert not clock.may_be_accepted
+
+
+def test_a_correction_that_was_accepted_may_be_accepted_again() -> None:
+    clock = ClockEstimate()
+    reply(clock, skew=500)
+    clock.accepted(clock.correction)
+    clock.refused(clock.correction)
+    assert clock.may_be_accepted
+
+
+def moment(steady: float, asleep: float = 0.0) -> Moment:
+    return Moment(steady=NOON + steady, wall=NOON + steady + asleep)
+
+
+def test_what_was_never_learned_does_not_hold() -> None:
+    assert Freshness().is_over(moment(0))
+
+
+@given(st.floats(0, LONGEST_UNHEARD - 1), st.floats(-APART + 1, APART - 1))
+def test_what_was_learned_a_while_ago_holds(passed: float, asleep: float) -> None:
+    known = Freshness(moment(0))
+    assert not known.is_over(moment(passed, asleep))
+
+
+@given(st.floats(LONGEST_UNHEARD + 1, 1e9), st.floats(-1e6, 1e6))
+def test_what_was_learned_long_ago_does_not_hold(passed: float, asleep: float) -> None:
+    assert Freshness(moment(0)).is_over(moment(passed, asleep))
+
+
+@given(st.floats(0, 1e3), st.floats(APART + 1, 1e6) | st.floats(-1e6, -APART - 1))
+def test_what_was_learned_before_the_machine_slept_or_was_set_does_not_hold(passed: float, asleep: float) -> None:
+    known = Freshness(moment(0))
+    assert known.is_over(moment(passed, asleep))
+    known.renew(moment(passed, asleep))
+    assert not known.is_over(moment(passed + 1, asleep))
+
+
+TRIPS = st.lists(
+    st.tuples(st.floats(0, 10), st.floats(0, 10), st.floats(0, LONGEST_UNHEARD)), min_size=100, max_size=400
+)
+
+
+@given(
+    drift=st.floats(-10 / 60, 10 / 60),
+    skew=st.floats(-86_400, 86_400),
+    trips=TRIPS,
+    rounds=st.integers(1, 4),
+)
+def test_a_gateway_that_drifts_for_hours_refuses_no_more_than_its_first_request(
+    drift: float, skew: float, trips: list[tuple[float, float, float]], rounds: int
+) -> None:
+    clock, now, refused = ClockEstimate(), NOON, 0
+    for there, back, idle in trips * rounds:
+        stamp = now + clock.correction
+        arrived = now + there
+        told = arrived + skew + drift * (arrived - NOON)
+        received = arrived + back
+        clock.observe(sent=now, received=received, date=date_of(told))
+        if abs(told - stamp) > WINDOW:
+            refused += 1
+            clock.refused(stamp - now)
+        else:
+            clock.accepted(stamp - now)
+        now = received + idle
+    assert refused <= 2

@@ -27,7 +27,9 @@ ERRORS: list[NxcdrError] = [
     ServerError("down", code=99),
     RecordError("is missing", row={"callId": "a"}, path="startTime"),
     SaturatedSecondError("full", second=SECOND),
+    TransportError("no whole reply from host: it closed the connection"),
 ]
+PAGE = "page 3 of calls 2026-01-01T00:00:00+00:00 to 2026-01-02T00:00:00+00:00"
 
 
 def test_every_error_is_of_the_one_tree() -> None:
@@ -39,7 +41,8 @@ def test_every_error_is_of_the_one_tree() -> None:
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_an_error_survives_pickling_and_copying(error: NxcdrError) -> None:
-    error.complete_until = SECOND
+    error = copy.copy(error)
+    error.complete_until, error.asked_for, error.attempts, error.request_id = SECOND, PAGE, 12, "r"
     for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert type(other) is type(error)
         assert str(other) == str(error)
@@ -48,6 +51,21 @@ def test_an_error_survives_pickling_and_copying(error: NxcdrError) -> None:
 
 def test_a_gateway_error_says_what_who_and_what_to_do() -> None:
     assert str(ERRORS[0]) == "refused (code 7, HTTP 200, request r) — look it up"
+
+
+def test_an_error_past_all_attempts_says_what_was_asked_for_and_how_often() -> None:
+    refused = ServerError("系统异常", code=99, request_id="r", http_status=200, hint="ask the vendor")
+    broken = TransportError("no whole reply from host: it closed the connection")
+    for error in (refused, broken):
+        error.asked_for, error.attempts = PAGE, 12
+    assert str(refused) == f"{PAGE}: 系统异常 (code 99, HTTP 200, request r, 12 attempts) — ask the vendor"
+    assert str(broken) == f"{PAGE}: no whole reply from host: it closed the connection (12 attempts)"
+
+
+def test_an_error_that_is_about_no_request_says_its_message_alone() -> None:
+    error = NxcdrError("used wrongly")
+    assert str(error) == "used wrongly"
+    assert (error.asked_for, error.attempts, error.request_id) == (None, 0, None)
 
 
 def test_a_record_error_names_the_row_and_the_fault() -> None:

@@ -21,7 +21,7 @@ FLOORS = {
     **dict.fromkeys(["signing", "redaction", "clock", "retry", "pace", "allowance", "convert", "settings"], 1),
     **dict.fromkeys(["windows", "density", "plan"], 1),
     "wire": 2,
-    **dict.fromkeys(["limiter", "connection", "transport"], 3),
+    **dict.fromkeys(["clock_gate", "limiter", "connection", "transport"], 3),
     "pages": 4,
     "session": 5,
 }

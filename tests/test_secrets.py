@@ -231,7 +231,9 @@ async def robbed(loot: Loot, session: CdrSession, ask: Ask) -> NxcdrError:
         caught = error
     else:
         pytest.fail("nothing went wrong")
-    loot.take("repr", repr(session), session._transport, session._connection, session._transport.limiter, session.stats, task)
+    loot.take(
+        "repr", repr(session), session._transport, session._connection, session._transport.limiter, session.stats, task
+    )
     loot.take("repr", session.calls(START, END)._pump, session.flash_calls(START, END)._pump)
     return caught
 

@@ -16,7 +16,6 @@ from nxcdr_async.pages.source import (
     ReadResult,
     RowStructurer,
     Split,
-    in_words,
 )
 from nxcdr_async.plan import Seen, WindowPlan
 from nxcdr_async.stats import PaginatorStats
@@ -106,17 +105,16 @@ class CappedList:
     async def _ask(self, window: Window, bounds: tuple[int, int], records: list[Dated]) -> bool:
         """Add what the list has between two seconds to `records`; tell whether the answer was full."""
         start, end = bounds
-        what = in_words(window)
         ask = self.reader.page_with_rows if self.plan.expects_calls(window) else self.reader.page
-        page = await ask(self.parameters(start, end), what)
+        page = await ask(self.parameters(start, end), window)
         self.structurer.add(page, records)
-        if await self._is_cut_off(page, records, bounds, what):
+        if await self._is_cut_off(window, page, records, bounds):
             return True
         self._start_is_inclusive = self._start_is_inclusive or bool(self._of_second(records, start))
         self._end_is_inclusive = self._end_is_inclusive or bool(self._of_second(records, end))
         return self.page_size.is_full(len(page.rows))
 
-    async def _is_cut_off(self, page: Page, records: list[Dated], bounds: tuple[int, int], what: str) -> bool:
+    async def _is_cut_off(self, window: Window, page: Page, records: list[Dated], bounds: tuple[int, int]) -> bool:
         """Look behind a short answer, as the vendor tells to: from the time of its last row on.
 
         More rows mean that the gateway caps its answers lower than documented, unless the same question now has a
@@ -127,12 +125,12 @@ class CappedList:
             return False
         start, end = bounds
         last = min(end, max(start, int(max(dated.start_ms for dated in records) // 1000)))
-        beyond = await self.reader.page(self.parameters(last, end), what)
+        beyond = await self.reader.page(self.parameters(last, end), window)
         known = {self.row_key(row) for row in page.rows}
         if all(self.row_key(row) in known for row in beyond.rows):
             self.page_size.learn(came, more_behind=False)
             return False
-        again = await self.reader.page(self.parameters(start, end), what)
+        again = await self.reader.page(self.parameters(start, end), window)
         self.page_size.learn(came, more_behind=len(again.rows) <= came)
         self.structurer.add(again, records)
         return self.page_size.is_full(came)

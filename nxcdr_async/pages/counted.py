@@ -113,7 +113,7 @@ class CountedPages:
                 return
 
     async def _ask(self, day: date, number: int) -> Page:
-        return await self.reader.page(self.parameters(day, number), f"page {number} of {day}")
+        return await self.reader.page(self.parameters(day, number), f"of {day}", number)
 
     def _page_count(self, page: Page) -> int:
         """Return how many pages a day has; a gateway may make its pages smaller than asked for."""

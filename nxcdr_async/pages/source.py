@@ -111,35 +111,46 @@ class Source(Protocol):
 
 @define(eq=False)
 class PageReader:
-    """Asks for pages, counts them, and says in errors what was being read.
+    """Asks for pages, counts them, and says in errors what was asked for.
 
     Attributes:
         ask: asks one question.
         stats: where pages are counted.
+        records: what the rows are called in errors, such as "calls".
     """
 
     ask: Ask
     stats: PaginatorStats
+    records: str
 
-    async def page(self, parameters: Mapping[str, Any], what: object) -> Page:
-        """Ask for a page; one that may or may not say "no rows" is asked for once more."""
-        page = await self._once(parameters, what)
-        return await self._once(parameters, what) if page.is_vague else page
+    async def page(self, parameters: Mapping[str, Any], part: Window | str, number: int | None = None) -> Page:
+        """Ask for a page; one that may or may not say "no rows" is asked for once more.
 
-    async def page_with_rows(self, parameters: Mapping[str, Any], what: object) -> Page:
+        Args:
+            parameters: in the vendor's terms.
+            part: which part of the records it is of, for errors.
+            number: its number, likewise; None where there are no pages.
+        """
+        page = await self._once(parameters, part, number)
+        return await self._once(parameters, part, number) if page.is_vague else page
+
+    async def page_with_rows(
+        self, parameters: Mapping[str, Any], part: Window | str, number: int | None = None
+    ) -> Page:
         """Ask for a page that should have rows; one without any is asked for once more.
 
-        A throttled gateway may answer with nothing instead of a refusal.
+        A throttled gateway may answer with nothing instead of a refusal. The arguments are those of `page`.
         """
-        page = await self._once(parameters, what)
-        return page if page.rows else await self._once(parameters, what)
+        page = await self._once(parameters, part, number)
+        return page if page.rows else await self._once(parameters, part, number)
 
-    async def _once(self, parameters: Mapping[str, Any], what: object) -> Page:
+    async def _once(self, parameters: Mapping[str, Any], part: Window | str, number: int | None) -> Page:
         self.stats.pages += 1
         try:
             return await self.ask(parameters)
         except NxcdrError as error:
-            error.add_note(f"while reading {what}")
+            page = "" if number is None else f"page {number} of "
+            error.asked_for = f"{page}{self.records} {part if isinstance(part, str) else in_words(part)}"
             raise
 
 

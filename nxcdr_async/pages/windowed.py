@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from itertools import chain
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from attrs import define, field
 
@@ -32,16 +32,6 @@ ROWS_IN_TURN = 1_000
 
 _start_ms = attrgetter("start_ms")
 _identity = attrgetter("identity")
-
-
-class _PageOf(NamedTuple):
-    """A page in words, which are only made when an error needs them."""
-
-    window: Window
-    number: int
-
-    def __str__(self) -> str:
-        return f"page {self.number} of {in_words(self.window)}"
 
 
 @define(eq=False)
@@ -90,11 +80,11 @@ class WindowedPages:
 
     async def page(self, window: Window, number: int) -> Page:
         """Ask for a page of a window."""
-        return await self.reader.page(self.parameters(window, number), _PageOf(window, number))
+        return await self.reader.page(self.parameters(window, number), window, number)
 
     async def page_due(self, window: Window, number: int) -> Page:
         """Ask for a page of a window that should have rows; twice if it has none."""
-        return await self.reader.page_with_rows(self.parameters(window, number), _PageOf(window, number))
+        return await self.reader.page_with_rows(self.parameters(window, number), window, number)
 
     async def _complete(self, window: Window, page: Page) -> Page:
         """Look behind a short first page, in case the gateway caps its pages lower than it should.

@@ -1,5 +1,6 @@
 """Faults made on purpose: scripted ones first, then by chance."""
 
+from email.utils import formatdate
 from random import Random
 from threading import Lock
 from typing import Any
@@ -60,6 +61,9 @@ class FaultPlan:
         return self._chance.choice(self._switches.faults)
 
 
+_PAUSE = 2
+"""Seconds; a date is whole seconds, so of one that is a second away hardly anything might be left."""
+
 _BARE: dict[FaultKind, EmulatedReply] = {
     "429": web_page(429, "429 Too Many Requests"),
     "429-retry-after": web_page(429, "429 Too Many Requests", {"Retry-After": "1"}),
@@ -70,10 +74,12 @@ _BARE: dict[FaultKind, EmulatedReply] = {
 }
 
 
-def refused_by(kind: FaultKind, style: Style) -> EmulatedReply | None:
-    """Return the reply of a fault that needs no genuine one; None when it does."""
+def refused_by(kind: FaultKind, style: Style, now: float) -> EmulatedReply | None:
+    """Return the reply of a fault that needs no genuine one, at a time by the emulator's clock; None when it does."""
     if kind in _BARE:
         return _BARE[kind]
+    if kind == "429-retry-after-date":
+        return web_page(429, "429 Too Many Requests", {"Retry-After": formatdate(now + _PAUSE, usegmt=True)})
     if kind in {"88", "99", "1004"}:
         return refusal(style, RefusedError(int(kind)))
     return None

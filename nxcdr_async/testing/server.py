@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from random import Random
+from secrets import token_hex
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from nxcdr_async.testing.replies import EmulatedReply, RefusedError, Style, answ
 from nxcdr_async.testing.security import RequestVerifier
 from nxcdr_async.testing.switches import EndpointName, FaultKind, Switches
 
+_BREAKS_OFF = {"reset", "cut-chunked"}
 _NOTHING_FOUND: dict[str, Any] = {"list": [], "null": None, "object": {}}
 
 
@@ -131,13 +133,18 @@ class GatewayServer:
         fault = seen.fault = self._faults.next_fault(route.name, parameters)
         if fault == "hang":
             return await self._hang(request)
-        reply = refused_by(fault, route.style) if fault else None
+        if fault == "close":
+            return _closed(request)
+        reply = refused_by(fault, route.style, self._clock.now()) if fault else None
         if reply is None:
             reply = self._genuine(route, request, body, parameters)
         if fault:
             reply = spoiled(fault, reply)
         await self._take_time()
         seen.status, seen.code = reply.status, reply.code
+        if fault == "stall":
+            await _half_sent(reply, request, in_chunks=False)
+            return await self._hang(request)
         return await _sent(reply, fault, request)
 
     def _turned_away(self) -> EmulatedReply | None:
@@ -200,9 +207,7 @@ class GatewayServer:
 
     async def _hang(self, request: web.Request) -> web.StreamResponse:
         await self._closing.wait()
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response()
+        return _closed(request)
 
 
 def _parameters(request: web.Request, body: bytes) -> dict[str, Any]:
@@ -216,10 +221,10 @@ def _parameters(request: web.Request, body: bytes) -> dict[str, Any]:
 
 
 async def _sent(reply: EmulatedReply, fault: FaultKind | None, request: web.Request) -> web.StreamResponse:
-    headers = {"Content-Type": reply.content_type, **reply.headers}
-    if fault == "reset":
-        return await _broken_off(reply, headers, request)
-    response = web.Response(body=reply.body, status=reply.status, headers=headers)
+    if fault in _BREAKS_OFF:
+        await _half_sent(reply, request, in_chunks=fault == "cut-chunked")
+        return _closed(request)
+    response = web.Response(body=reply.body, status=reply.status, headers=_headers(reply))
     if fault == "gzip":
         response.enable_compression(web.ContentCoding.gzip)
     if fault == "chunked":
@@ -227,12 +232,23 @@ async def _sent(reply: EmulatedReply, fault: FaultKind | None, request: web.Requ
     return response
 
 
-async def _broken_off(reply: EmulatedReply, headers: dict[str, str], request: web.Request) -> web.StreamResponse:
-    """Send half of what was announced, then break the connection."""
-    response = web.StreamResponse(status=reply.status, headers=headers)
-    response.content_length = len(reply.body)
+async def _half_sent(reply: EmulatedReply, request: web.Request, *, in_chunks: bool) -> None:
+    """Send the headers of a reply and half of its body."""
+    response = web.StreamResponse(status=reply.status, headers=_headers(reply))
+    if in_chunks:
+        response.enable_chunked_encoding()
+    else:
+        response.content_length = len(reply.body)
     await response.prepare(request)
     await response.write(reply.body[: len(reply.body) // 2])
+
+
+def _headers(reply: EmulatedReply) -> dict[str, str]:
+    return {"Content-Type": reply.content_type, "X-Request-Id": token_hex(16), **reply.headers}
+
+
+def _closed(request: web.Request) -> web.Response:
+    """Break the connection; what is returned reaches nobody."""
     if request.transport is not None:
         request.transport.abort()
-    return response
+    return web.Response()

@@ -7,6 +7,7 @@ from attrs import define, field, setters, validators
 FaultKind = Literal[
     "429",
     "429-retry-after",
+    "429-retry-after-date",
     "503",
     "502",
     "88",
@@ -14,19 +15,26 @@ FaultKind = Literal[
     "1004",
     "empty",
     "truncated",
+    "close",
     "reset",
+    "cut-chunked",
     "html",
     "hang",
+    "stall",
     "wrong-content-type",
     "gzip",
     "chunked",
 ]
 """Ways a reply can go wrong, or just be unusual.
 
-"429", "502" and "503" are a proxy's HTML page, "429-retry-after" adds `Retry-After: 1`; "88", "99" and "1004" are HTTP
-200 with that code; "empty" is HTTP 200 without a body, "truncated" stops in the middle of the JSON, "reset" breaks the
-connection there, "html" is HTTP 200 with a web page, "hang" never answers. "wrong-content-type", "gzip" and "chunked"
-carry the genuine reply, unusually packed.
+"429", "502" and "503" are a proxy's HTML page; "429-retry-after" adds `Retry-After: 1`, "429-retry-after-date" the
+date two seconds later by the emulator's clock. "88", "99" and "1004" are HTTP 200 with that code. "empty" is HTTP 200
+without a body, "truncated" ends well in the middle of the JSON, "html" is HTTP 200 with a web page. "close" ends the
+connection before a byte of the reply, "reset" in the middle of a body of known length, "cut-chunked" before the last
+chunk of one in chunks. "hang" never answers, "stall" falls silent in the middle of the body. "wrong-content-type",
+"gzip" and "chunked" carry the genuine reply, unusually packed.
+
+A connection that is refused is no reply; `gateway.stop()` makes one.
 """
 
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)

@@ -2,7 +2,7 @@
 
 from nxcdr_async.wire.endpoints import CALLS, DID, ENDPOINTS, FLASH, ORDER, Endpoint, GatewayKind, Signing
 from nxcdr_async.wire.queries import CallQuery, DidQuery, checked_days, flash_parameters, order_parameters
-from nxcdr_async.wire.replies import Dated, DatedRecord, Page, ReadTyped, Reply, read_page
+from nxcdr_async.wire.replies import Dated, DatedRecord, Page, ReadTyped, Reply, read_page, request_id_in
 from nxcdr_async.wire.requests import Request, flash_request, signed_request
 from nxcdr_async.wire.rows import TypedRows
 
@@ -29,5 +29,6 @@ __all__ = [
     "flash_request",
     "order_parameters",
     "read_page",
+    "request_id_in",
     "signed_request",
 ]

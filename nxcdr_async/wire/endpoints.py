@@ -37,7 +37,8 @@ class Endpoint(Generic[RecordT]):
     """One API of the vendor.
 
     Attributes:
-        name: what it is called in logs and errors.
+        name: what it is called in logs.
+        noun: what its records are called in errors.
         path: appended to the base URL of its gateway.
         gateway: "region" for the region's own gateway, "shared" for the older one.
         signing: the signed headers; None where the secret travels in the query instead.
@@ -54,6 +55,7 @@ class Endpoint(Generic[RecordT]):
     """
 
     name: str
+    noun: str
     path: str
     gateway: GatewayKind
     signing: Signing | None
@@ -89,6 +91,7 @@ def _end_ms(call: Any) -> float | None:
 
 CALLS: Endpoint[CallRecord] = Endpoint(
     name="calls",
+    noun="calls",
     path="/saas/cc/openapi/cdr/page",
     gateway="region",
     signing=Signing(biz_type="8", action="cc"),
@@ -105,6 +108,7 @@ CALLS: Endpoint[CallRecord] = Endpoint(
 ORDER = evolve(CALLS, name="order", path="/saas/cc/openapi/cdr/queryByOrderId")
 DID: Endpoint[DidCallRecord] = Endpoint(
     name="did",
+    noun="DID calls",
     path="/api/did/cdr",
     gateway="shared",
     signing=Signing(biz_type="4", action="cdr"),
@@ -120,6 +124,7 @@ DID: Endpoint[DidCallRecord] = Endpoint(
 )
 FLASH: Endpoint[FlashCallRecord] = Endpoint(
     name="flash",
+    noun="flash calls",
     path="/otp/call/list",
     gateway="shared",
     signing=None,

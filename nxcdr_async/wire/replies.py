@@ -25,6 +25,9 @@ from nxcdr_async.wire.codes import SLOWER, CodeMeaning
 MOST_ROWS = 10**12
 """A count above this is no count."""
 
+REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-correlation-id", "x-trace-id", "x-amzn-trace-id", "cf-ray")
+"""Where servers and proxies tell the id of a request, where the body does not."""
+
 UNDECODABLE = (msgspec.DecodeError, ValueError, RecursionError)
 """What decoding raises; Unicode's errors are ValueErrors."""
 
@@ -101,7 +104,7 @@ def read_page(
     rows_at: tuple[str, ...],
     codes: Mapping[int, CodeMeaning],
     now: float,
-    secrets: tuple[str, ...],
+    redactor: Redactor,
     read_typed: ReadTyped | None = None,
 ) -> Page:
     """Return the rows of a reply.
@@ -111,7 +114,7 @@ def read_page(
         rows_at: the keys that lead to the rows.
         codes: what its result codes mean.
         now: the gateway's time, epoch seconds, to read a `Retry-After` date against.
-        secrets: never let into an error, even if the gateway sends them back.
+        redactor: knows the secrets, which never get into an error, even if the gateway sends them back.
         read_typed: a quicker way to read the body of a plain success; None for any other body.
 
     Raises:
@@ -123,11 +126,38 @@ def read_page(
         if page is not None:
             return page
     envelope = _decode(reply)
+    try:
+        return _page_in(envelope, reply, rows_at, codes, now=now, redactor=redactor)
+    except NxcdrError as error:
+        told = _told_id(envelope) or request_id_in(reply.headers)
+        error.request_id = redactor.line(told) if told else None
+        raise
+
+
+def request_id_in(headers: Mapping[str, str]) -> str | None:
+    """Return the id of a request that the headers of its reply tell, as it came."""
+    return next((headers[name] for name in REQUEST_ID_HEADERS if headers.get(name)), None)
+
+
+def _told_id(envelope: Mapping[str, Any] | None) -> str | None:
+    told = (envelope or {}).get("reqId") or (envelope or {}).get("requestId")
+    return str(told) if told else None
+
+
+def _page_in(
+    envelope: Mapping[str, Any] | None,
+    reply: Reply,
+    rows_at: tuple[str, ...],
+    codes: Mapping[int, CodeMeaning],
+    *,
+    now: float,
+    redactor: Redactor,
+) -> Page:
     if envelope is None:
         raise _without_envelope(reply, now)
     code = read_code(envelope)
     if reply.status >= 300 or code:  # noqa: PLR2004 - HTTP's first status that is no success
-        raise _refusal(reply, envelope, code, codes, now=now, redactor=Redactor(secrets))
+        raise _refusal(reply, envelope, code, codes, now=now, redactor=redactor)
     if code is None:
         raise MalformedReplyError("the reply has no result code; is this address a gateway of the vendor?")
     return page_of(envelope, rows_at)
@@ -224,13 +254,8 @@ def _refusal(
     redactor: Redactor,
 ) -> GatewayError:
     told = envelope.get("msg") or envelope.get("message") or envelope.get("info")
-    request_id = envelope.get("reqId") or envelope.get("requestId")
     message = redactor.line(told) if isinstance(told, str) and told else "the gateway refused without a reason"
-    facts: dict[str, Any] = {
-        "code": code,
-        "request_id": redactor.line(str(request_id)) if request_id else None,
-        "http_status": reply.status,
-    }
+    facts: dict[str, Any] = {"code": code, "http_status": reply.status}
     known = codes.get(code or 0)
     if not code or reply.status == 429 or (known is None and reply.status >= 300):  # noqa: PLR2004 - statuses of HTTP
         return _by_status(reply, message, facts, now)

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 from datetime import datetime
@@ -71,6 +72,16 @@ def test_the_calls_of_an_order(nxcdr: Any, gateway: Gateway) -> None:
     unknown = nxcdr("order", "nobody's", "--tenant", str(gateway.tenant_id))
     assert (unknown.code, unknown.out) == (0, "")
     assert unknown.err == f"order nobody's of tenant {gateway.tenant_id} has no calls\n"
+
+
+def test_an_error_says_what_was_asked_for_and_how_often(nxcdr: Any) -> None:
+    with Gateway(calls=5) as silent:
+        silent.fail_next("empty", times=1_000)
+        asked = ("calls", "--start", "2026-01-01", "--end", "2026-01-02")
+        ended = nxcdr(*asked, NXCDR_GATEWAY=silent.url)
+    assert ended.code == 1
+    words = r"error: page 1 of calls 2026-01-01T00:00:00\+00:00 to 2026-01-02T00:00:00\+00:00: the reply is empty "
+    assert re.fullmatch(words + r"\(request [0-9a-f]{32}, 3 attempts\)\n", ended.err)
 
 
 def test_bad_rows_stop_the_reading_or_are_left_out(nxcdr: Any) -> None:

@@ -100,7 +100,8 @@ def test_refused_credentials(nxcdr: Any, gateway: Gateway) -> None:
 def test_a_host_nobody_knows(nxcdr: Any) -> None:
     ended = nxcdr("calls", *DAY, "--gateway", "https://gateway.invalid")
     assert ended.code == 1
-    assert ended.err.startswith("error: no whole reply from gateway.invalid: ")
+    assert ended.err.startswith("error: page 1 of calls ")
+    assert ": no whole reply from gateway.invalid: " in ended.err
 
 
 class _WebPage(BaseHTTPRequestHandler):

@@ -100,7 +100,7 @@ def pump_of(
     most_rows = most_rows or 4 * page_size
     source = WindowedPages(
         plan=WindowPlan(Window(BEGIN, BEGIN + seconds), most_rows=most_rows, most_at_once=most_at_once or most_rows),
-        reader=PageReader(ask, stats),
+        reader=PageReader(ask, stats, "calls"),
         parameters=lambda window, number: query.page(window, number, page_size),
         structurer=RowStructurer(structure, CALLS.start_ms, CALLS.identity, None, stats),
         end_ms=end_ms,

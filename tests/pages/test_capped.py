@@ -111,7 +111,7 @@ class ModelList:
 
         source = CappedList(
             plan=WindowPlan(window_of(NOON, NOON + DAY), most_rows=60, most_at_once=60),
-            reader=PageReader(self.ask, stats),
+            reader=PageReader(self.ask, stats, "flash calls"),
             parameters=partial(flash_parameters, zone=UTC),
             structurer=RowStructurer(structure, FLASH.start_ms, FLASH.identity, None, stats),
             row_key=FLASH.row_key,

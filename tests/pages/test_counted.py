@@ -94,7 +94,7 @@ class ScriptedDay:
             first_day=DAY,
             last_day=DAY,
             zone=UTC_PLUS_8,
-            reader=PageReader(self.ask, stats),
+            reader=PageReader(self.ask, stats, "DID calls"),
             parameters=lambda day, number: DidQuery().page(day, number, self.page_size),
             structurer=RowStructurer(structure, DID.start_ms, DID.identity, None, stats),
             row_key=DID.row_key,

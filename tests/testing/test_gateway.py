@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -120,12 +121,15 @@ def test_the_first_and_last_call_are_those_of_the_history() -> None:
     assert [gateway.first_call, gateway.last_call] == moments
 
 
-@pytest.mark.parametrize(("kind", "status"), [("429", 429), ("429-retry-after", 429), ("503", 503), ("502", 502)])
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("429", 429), ("429-retry-after", 429), ("429-retry-after-date", 429), ("503", 503), ("502", 502)],
+)
 async def test_a_fault_can_be_an_http_status(client: Any, gateway: Gateway, kind: Any, status: int) -> None:
     gateway.fail_next(kind)
     refused = await client.calls()
     assert refused.status == status
-    assert ("Retry-After" in refused.headers) is (kind == "429-retry-after")
+    assert ("Retry-After" in refused.headers) is ("retry-after" in kind)
     assert (await client.calls()).status == 200
 
 
@@ -151,11 +155,44 @@ async def test_a_fault_can_be_a_body_cut_in_the_middle(client: Any, gateway: Gat
         _ = cut.json
 
 
-async def test_a_fault_can_be_a_broken_connection(client: Any, gateway: Gateway) -> None:
-    gateway.fail_next("reset")
-    with pytest.raises(aiohttp.ClientError):
+async def test_a_pause_can_be_asked_for_as_a_date_by_the_gateways_own_clock(client: Any, gateway: Gateway) -> None:
+    gateway.clock.move(-86_400)
+    gateway.fail_next("429-retry-after-date")
+    headers = (await client.calls()).headers
+    told, now = (parsedate_to_datetime(headers[name]) for name in ("Retry-After", "Date"))
+    assert 1 <= (told - now).total_seconds() <= 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("close", aiohttp.ServerDisconnectedError),
+        ("reset", aiohttp.ClientPayloadError),
+        ("cut-chunked", aiohttp.ClientPayloadError),
+    ],
+)
+async def test_a_fault_can_be_a_broken_connection(client: Any, gateway: Gateway, kind: Any, error: Any) -> None:
+    gateway.fail_next(kind)
+    # A body may break off before its headers were looked at.
+    with pytest.raises((error, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)):
         await client.calls()
     assert (await client.calls()).code == 0
+
+
+async def test_a_fault_can_be_a_body_that_stalls_after_its_headers(client: Any, gateway: Gateway) -> None:
+    gateway.fail_next("stall")
+    async with client.http.post(f"{gateway.url}/saas/cc/openapi/cdr/page", json=ASKED) as response:
+        assert response.status == 200
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(response.read(), 0.05)
+    await eventually(lambda: gateway.log.in_flight == 0)
+
+
+async def test_every_reply_has_an_id_in_its_headers(client: Any, gateway: Gateway) -> None:
+    gateway.fail_next("502")
+    answers = [await client.calls() for _ in range(2)]
+    ids = {value for answer in answers for name, value in answer.headers.items() if name.lower() == "x-request-id"}
+    assert len(ids) == 2
 
 
 @pytest.mark.parametrize(
@@ -195,7 +232,7 @@ def test_a_fault_nobody_knows_is_refused_at_once() -> None:
         Switches().faults = ["earthquake"]
     with pytest.raises(ValueError, match="earthquake"):
         Gateway(calls=1).fail_next("earthquake")
-    assert len(FAULT_KINDS) == len(set(FAULT_KINDS)) == 15
+    assert len(FAULT_KINDS) == len(set(FAULT_KINDS)) == 19
 
 
 async def test_too_many_requests_at_once_are_refused(client: Any, gateway: Gateway) -> None:

@@ -117,6 +117,9 @@ async def errors(cdr: CdrSession) -> datetime | None:
     except SaturatedSecondError as error:
         assert_type(error.second, datetime)
     except NxcdrError as error:
+        assert_type(error.asked_for, str | None)
+        assert_type(error.attempts, int)
+        assert_type(error.request_id, str | None)
         return error.complete_until
     return None
 

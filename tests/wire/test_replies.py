@@ -17,7 +17,7 @@ from nxcdr_async import (
     ServerError,
     ThrottledError,
 )
-from nxcdr_async.redaction import LONGEST_LINE
+from nxcdr_async.redaction import LONGEST_LINE, Redactor
 from nxcdr_async.wire import CALLS, DID, ENDPOINTS, FLASH, ORDER, Endpoint, Page, Reply, read_page
 from nxcdr_async.wire.codes import CODES
 
@@ -35,7 +35,7 @@ def read(
         rows_at=endpoint.rows_at,
         codes=endpoint.codes,
         now=NOW,
-        secrets=SECRETS,
+        redactor=Redactor(SECRETS),
     )
 
 
@@ -323,7 +323,7 @@ def test_a_secret_inside_of_another_is_hidden_whole() -> None:
             rows_at=("data",),
             codes=CODES,
             now=NOW,
-            secrets=("abc", "abcdef"),
+            redactor=Redactor(("abc", "abcdef")),
         )
     assert refused.value.message == "…"
 
@@ -409,3 +409,24 @@ def test_half_an_emoji_costs_no_page(written: bytes, told: str) -> None:
 
 def test_a_number_that_nothing_can_hold_stays_text_for_its_row_alone_to_be_refused() -> None:
     assert read(b'{"code": 0, "data": [1e9999999999999999999]}').rows == ["1e9999999999999999999"]
+
+
+@pytest.mark.parametrize("name", ["x-request-id", "x-correlation-id"])
+@pytest.mark.parametrize(("body", "status"), [("", 200), ("<html>", 502), ('{"code": 0, "data": 5}', 200), ("{", 200)])
+def test_a_reply_that_cannot_be_read_is_known_by_the_id_in_its_headers(body: str, status: int, name: str) -> None:
+    with pytest.raises(NxcdrError) as caught:
+        read(body, CALLS, status, **{name: "abc"})
+    assert caught.value.request_id == "abc"
+    assert "request abc" in str(caught.value)
+
+
+def test_the_id_in_the_body_goes_before_that_in_the_headers() -> None:
+    assert refusal({"code": 88, "reqId": "inner"}, **{"x-request-id": "outer"}).request_id == "inner"
+    with pytest.raises(MalformedReplyError) as caught:
+        read({"code": 0, "requestId": "inner", "data": 5}, **{"x-request-id": "outer"})
+    assert caught.value.request_id == "inner"
+
+
+def test_an_id_with_a_secret_or_an_escape_sequence_is_made_fit_to_show() -> None:
+    error = refusal({"code": 88}, **{"x-request-id": "a TopSecret42 \x1b[2J"})
+    assert error.request_id == "a …  [2J"

@@ -20,6 +20,7 @@ from hypothesis import event, example, given, strategies as st
 from nxcdr_async import CallRecord, Direction, NxcdrError, RecordError, make_converter
 from nxcdr_async.convert import structure_row
 from nxcdr_async.records import read_whole, unread_row, vendor_fields
+from nxcdr_async.redaction import NO_SECRETS
 from nxcdr_async.wire import CALLS, ORDER, Page, ReadTyped, Reply, TypedRows, read_page
 from nxcdr_async.wire.rows import MOST_UNKNOWN_KEYS, RECORDS_TO_JUDGE_BY, TypedRow
 
@@ -34,7 +35,7 @@ CALL = '"callId": "a", "startTime": 1690442492841'
 def read(body: bytes, read_typed: ReadTyped | None = None, status: int = 200) -> Page:
     reply = Reply(status, {}, body)
     return read_page(
-        reply, rows_at=CALLS.rows_at, codes=CALLS.codes, now=1_700_000_000.0, secrets=(), read_typed=read_typed
+        reply, rows_at=CALLS.rows_at, codes=CALLS.codes, now=1_700_000_000.0, redactor=NO_SECRETS, read_typed=read_typed
     )
 
 

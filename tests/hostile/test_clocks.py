@@ -1,0 +1,219 @@
+"""Clocks that are off, jump, drift and sleep, over real HTTP: hardly a request refused, and no row lost."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from email.utils import formatdate
+
+import pytest
+from aiohttp import web
+from world import APIS, STREAMED, QuickTime, check_complete, order_of, until
+
+from nxcdr_async import CdrSession, Credentials
+from nxcdr_async.clock import LONGEST_UNHEARD
+from nxcdr_async.testing import Gateway
+
+OpenSession = Callable[..., CdrSession]
+DAY = 86_400.0
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    with Gateway(calls=6_000, days=4, did_calls=3_000, flash_calls=600) as running:
+        running.switches.latency = (0.002, 0.01)
+        yield running
+
+
+async def ask_at_once(session: CdrSession, gateway: Gateway, times: int = 16) -> None:
+    """Ask many questions in one moment."""
+    order, expected = order_of(gateway)
+    asked = (session.calls_by_order(order, tenant_id=gateway.tenant_id) for _ in range(times))
+    for calls in await asyncio.gather(*asked):
+        assert [call.call_id for call in calls] == expected
+
+
+@pytest.mark.parametrize("name", STREAMED)
+@pytest.mark.parametrize("skew", [DAY, -DAY])
+async def test_a_machine_a_day_off_reads_everything_at_the_cost_of_one_refused_request(
+    skew: float, name: str, gateway: Gateway, open_session: OpenSession
+) -> None:
+    gateway.clock.move(skew)
+    session = open_session(concurrency=16)
+    check_complete(APIS[name], await APIS[name].read(session, gateway).collect(), gateway)
+    assert session.stats.clock_refusals == (0 if name == "flash" else 1)
+    assert gateway.log.refused[1004] == session.stats.clock_refusals
+
+
+@pytest.mark.parametrize("skew", [DAY, -DAY])
+async def test_many_first_requests_at_once_are_not_all_refused(
+    skew: float, gateway: Gateway, open_session: OpenSession
+) -> None:
+    gateway.clock.move(skew)
+    session = open_session(concurrency=16)
+    await ask_at_once(session, gateway)
+    assert session.stats.clock_refusals == 1
+
+
+async def test_flash_calls_teach_the_clock_before_the_first_request_is_signed(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
+    gateway.clock.move(DAY)
+    session = open_session()
+    await APIS["flash"].read(session, gateway).collect()
+    await ask_at_once(session, gateway)
+    assert session.stats.clock_refusals == 0
+
+
+async def test_a_burst_after_a_long_silence_is_not_all_refused(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session(concurrency=16)
+    line = session._transport
+    now, late = line.now, [0.0]
+    line.now = lambda: now() + late[0]
+    await ask_at_once(session, gateway)
+    late[0] = LONGEST_UNHEARD + 1
+    gateway.clock.move(3600)
+    await ask_at_once(session, gateway)
+    assert session.stats.clock_refusals == 1
+
+
+async def test_a_burst_after_the_machine_slept_is_not_all_refused(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session(concurrency=16)
+    line = session._transport
+    wall = line.wall
+    await ask_at_once(session, gateway)
+    # What the machine sleeps through, its steady clock misses, and the rest of the world does not.
+    gateway.clock.move(3600)
+    line.wall = lambda: wall() + 3600
+    await ask_at_once(session, gateway)
+    assert session.stats.clock_refusals == 1
+
+
+async def test_a_machine_whose_clock_is_set_in_mid_run_goes_on_unharmed(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
+    session = open_session(concurrency=16)
+    line = session._transport
+    wall, jumps = line.wall, [0.0]
+    line.wall = lambda: wall() + jumps[0]
+    reading = asyncio.create_task(APIS["calls"].read(session, gateway).collect())
+    for jump in (DAY, -DAY, 0.0):
+        asked = session.stats.requests
+        await until(lambda: session.stats.requests > asked + 8 or reading.done())  # noqa: B023 - used at once
+        jumps[0] = jump
+    check_complete(APIS["calls"], await reading, gateway)
+    assert session.stats.clock_refusals == 0
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+@pytest.mark.parametrize("latency", [(0.03, 0.07), (0.05, 0.05)], ids=["staggered", "in waves"])
+async def test_a_gateway_whose_clock_jumps_in_mid_run_refuses_hardly_more_than_was_signed_before(
+    latency: tuple[float, float], jump: float, gateway: Gateway, open_session: OpenSession
+) -> None:
+    gateway.switches.latency = latency
+    session = open_session(concurrency=16)
+    reading = asyncio.create_task(APIS["calls"].read(session, gateway).collect())
+    await until(lambda: gateway.log.requests > 30)
+    jumped = time.time() * 1000
+    gateway.clock.move(jump)
+    check_complete(APIS["calls"], await reading, gateway)
+    refused = [seen.ts for seen in gateway.log.recent if seen.code == 1004]
+    assert len(refused) == session.stats.clock_refusals <= 16
+    # Those on the wire at that moment are signed already, and none can foresee it.
+    assert sum(stamp > jumped for stamp in refused) <= 2
+    await ask_at_once(session, gateway)
+    assert session.stats.clock_refusals == len(refused)
+
+
+@pytest.mark.parametrize("step", [1.7, -1.7])
+async def test_a_gateway_that_drifts_with_each_request_refuses_none(
+    step: float, gateway: Gateway, open_session: OpenSession
+) -> None:
+    answer = gateway.clock.now_ms
+
+    def drifting() -> int:
+        gateway.clock.move(step)
+        return answer()
+
+    gateway.clock.now_ms = drifting  # type: ignore[method-assign]
+    session = open_session(concurrency=4)
+    check_complete(APIS["calls"], await APIS["calls"].read(session, gateway).collect(), gateway)
+    assert abs(gateway.clock.offset) > 90
+    assert session.stats.clock_refusals == 0
+
+
+async def test_requests_that_a_pace_holds_back_for_minutes_are_signed_when_they_go(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
+    session = open_session(rate=0.05)  # one in twenty seconds, so the last waits for five minutes
+    quick = QuickTime(2_000.0)
+    quick.rule_waits(session)
+    quick.rule_clocks(session, gateway)
+    began = quick.passed
+    await ask_at_once(session, gateway)
+    assert quick.passed - began > 200
+    assert session.stats.clock_refusals == 0
+
+
+async def test_requests_that_a_pause_holds_back_for_minutes_are_signed_when_they_go(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
+    session = open_session(concurrency=16)
+    quick = QuickTime(2_000.0)
+    quick.rule_waits(session)
+    quick.rule_clocks(session, gateway)
+    await ask_at_once(session, gateway)
+    gateway.switches.retry_after = 240
+    gateway.switches.max_in_flight = 8
+    began = quick.passed
+    await ask_at_once(session, gateway)
+    assert quick.passed - began > 200
+    assert session.stats.clock_refusals == 0
+
+
+@pytest.mark.parametrize("skew", [DAY, -DAY])
+async def test_a_pause_until_a_date_is_read_by_the_gateways_clock(
+    skew: float, gateway: Gateway, open_session: OpenSession
+) -> None:
+    gateway.clock.move(skew)
+    session = open_session()
+    quick = QuickTime(500.0)
+    quick.rule_waits(session)
+    await ask_at_once(session, gateway, 1)
+    gateway.fail_next("429-retry-after-date")
+    quick.slept.clear()
+    await ask_at_once(session, gateway, 1)
+    assert 0 < max(quick.slept) <= 4
+
+
+@asynccontextmanager
+async def nodes_behind_one_address(skews: list[float], seed: int) -> AsyncIterator[str]:
+    """Serve from several machines with clocks of their own; which of them answers is chance."""
+    chance = random.Random(seed)
+
+    async def answer(request: web.Request) -> web.Response:
+        now = time.time() + chance.choice(skews)
+        code = 1004 if abs(now * 1000 - int(request.headers["ts"])) > 60_000 else 0
+        return web.json_response({"code": code, "msg": "", "data": []}, headers={"Date": formatdate(now, usegmt=True)})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_two_machines_behind_one_address_with_clocks_apart_are_read_all_the_same(seed: int) -> None:
+    async with (
+        nodes_behind_one_address([0.0, 300.0], seed) as url,
+        CdrSession(gateway=url, credentials=Credentials("key", "secret")) as session,
+    ):
+        QuickTime(500.0).rule_waits(session)
+        for _ in range(10):
+            assert await session.calls_by_order("order", tenant_id=1) == []
