@@ -45,10 +45,12 @@ from nxcdr_async.wire import (
     CallQuery,
     DidQuery,
     Endpoint,
+    FilterCheck,
     Page,
     TypedRows,
     checked_days,
     flash_parameters,
+    order_filters,
     order_parameters,
 )
 
@@ -204,7 +206,11 @@ class CdrSession:
         structurer = self._structurer(CALLS, rows.record, on_bad_row, bad_row_callback)
         source = WindowedPages(
             plan=WindowPlan(window, most_rows=ROWS_A_WINDOW, most_at_once=ROWS_AT_ONCE),
-            reader=PageReader(partial(self._transport.ask, CALLS, read_typed=rows.reading()), structurer.stats),
+            reader=PageReader(
+                partial(self._transport.ask, CALLS, read_typed=rows.reading()),
+                structurer.stats,
+                FilterCheck(query.filters),
+            ),
             parameters=partial(query.page, size=CALLS.page_size),
             structurer=structurer,
             end_ms=CALLS.end_ms,
@@ -228,7 +234,8 @@ class CdrSession:
         self._transport.need_credentials()
         rows = self._typed_rows(ORDER)
         ask = partial(self._transport.ask, ORDER, read_typed=rows.reading())
-        page = await PageReader(ask, PaginatorStats()).page(parameters, f"order {order_id!r}")
+        reader = PageReader(ask, PaginatorStats(), FilterCheck(order_filters(order_id)))
+        page = await reader.page_with_rows(parameters, f"order {order_id!r}")
         calls: dict[str, CallRecord] = {}
         for call in map(rows.record, page.rows):
             calls.setdefault(call.call_id, call)
@@ -267,7 +274,7 @@ class CdrSession:
             first_day=first,
             last_day=last,
             zone=self.naive_zone,
-            reader=PageReader(partial(self.ask_page, DID), structurer.stats),
+            reader=PageReader(partial(self.ask_page, DID), structurer.stats, FilterCheck(query.filters)),
             parameters=partial(query.page, size=DID.page_size),
             structurer=structurer,
             row_key=DID.row_key,

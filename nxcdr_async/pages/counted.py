@@ -10,6 +10,7 @@ from attrs import define, field
 
 from nxcdr_async.errors import IncompleteError
 from nxcdr_async.pages.source import MOST_PAGES, OneStep, Outcome, PageReader, ReadResult, RowStructurer
+from nxcdr_async.plan import SURELY_SOME
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window
 from nxcdr_async.wire import Dated, Page
@@ -47,6 +48,7 @@ class CountedPages:
     page_size: int
     stats: PaginatorStats
     _days: int = field(default=0, init=False)
+    _calls: int = field(default=0, init=False)
 
     def next(self) -> Window | None:
         """Take the next day."""
@@ -79,6 +81,7 @@ class CountedPages:
             return self._result(day, pages, error)
         if is_proven:
             self.stats.windows += 1
+            self._calls += sum(len(page.rows) for page in pages.values())
             return self._result(day, pages)
         told, came = pages[1].total_rows, sum(len(page.rows) for page in pages.values())
         return self._result(day, pages, IncompleteError(f"{day}: the gateway tells of {told} rows but gave {came}"))
@@ -113,7 +116,12 @@ class CountedPages:
                 return
 
     async def _ask(self, day: date, number: int) -> Page:
-        return await self.reader.page(self.parameters(day, number), f"page {number} of {day}")
+        ask = self.reader.page_with_rows if number == 1 and self._expects_calls() else self.reader.page
+        return await ask(self.parameters(day, number), f"page {number} of {day}")
+
+    def _expects_calls(self) -> bool:
+        """Tell whether a day without any calls would be a surprise, as it is before anything is known."""
+        return not self.stats.windows or self._calls >= SURELY_SOME * self.stats.windows
 
     def _page_count(self, page: Page) -> int:
         """Return how many pages a day has; a gateway may make its pages smaller than asked for."""
@@ -121,9 +129,8 @@ class CountedPages:
         return min(MOST_PAGES, told)
 
     def _is_last(self, page: Page, number: int) -> bool:
-        if page.total_rows is None:
-            return len(page.rows) < self.page_size
-        return not page.rows or number >= self._page_count(page)
+        """Tell whether no page follows; without a total only an empty one shows it, as pages may be capped lower."""
+        return not page.rows or (page.total_rows is not None and number >= self._page_count(page))
 
     def _agrees(self, pages: dict[int, Page]) -> bool:
         """Tell whether all pages tell of the same number of rows, and just so many came, all different."""
