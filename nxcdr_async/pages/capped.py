@@ -108,8 +108,7 @@ class CappedList:
         """Add what the list has between two seconds to `records`; tell whether the answer was full."""
         start, end = bounds
         what = in_words(window)
-        ask = self.reader.page_with_rows if self.plan.expects_calls(window) else self.reader.page
-        page = await ask(self.parameters(start, end), what)
+        page = await self.reader.page_with_rows(self.parameters(start, end), what)
         self.structurer.add(page, records)
         check_inside(window, records, None)
         self._start_is_inclusive = self._start_is_inclusive or bool(self._of_second(records, start))

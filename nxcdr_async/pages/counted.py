@@ -10,7 +10,6 @@ from attrs import define, field
 
 from nxcdr_async.errors import IncompleteError
 from nxcdr_async.pages.source import MOST_PAGES, OneStep, Outcome, PageReader, ReadResult, RowStructurer
-from nxcdr_async.plan import SURELY_SOME
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window
 from nxcdr_async.wire import Dated, Page
@@ -48,7 +47,6 @@ class CountedPages:
     page_size: int
     stats: PaginatorStats
     _days: int = field(default=0, init=False)
-    _calls: int = field(default=0, init=False)
 
     def next(self) -> Window | None:
         """Take the next day."""
@@ -69,6 +67,7 @@ class CountedPages:
         pages: dict[int, Page] = {}
         try:
             await self._fan_out(day, pages)
+            await self._look_behind(day, pages)
             is_proven = self._agrees(pages)
             for _ in range(MOST_REREADINGS):
                 if is_proven:
@@ -76,12 +75,12 @@ class CountedPages:
                 self.stats.rereads += 1
                 pages.clear()
                 await self._read_in_order(day, pages)
+                await self._look_behind(day, pages)
                 is_proven = self._covers(pages)
         except Exception as error:  # noqa: BLE001 - handed on with the records before it, and raised by the paginator
             return self._result(day, pages, error)
         if is_proven:
             self.stats.windows += 1
-            self._calls += sum(len(page.rows) for page in pages.values())
             return self._result(day, pages)
         told, came = pages[1].total_rows, sum(len(page.rows) for page in pages.values())
         return self._result(day, pages, IncompleteError(f"{day}: the gateway tells of {told} rows but gave {came}"))
@@ -115,13 +114,19 @@ class CountedPages:
             if self._is_last(page, number):
                 return
 
-    async def _ask(self, day: date, number: int) -> Page:
-        ask = self.reader.page_with_rows if number == 1 and self._expects_calls() else self.reader.page
-        return await ask(self.parameters(day, number), f"page {number} of {day}")
+    async def _look_behind(self, day: date, pages: dict[int, Page]) -> None:
+        """Add the page behind a last one that is full, if it has other rows: the total may be too low."""
+        last = max(pages)
+        if len(pages[last].rows) < (self.page_size if last == 1 else len(pages[1].rows)):
+            return
+        behind = await self._ask(day, last + 1)
+        known = {self.row_key(row) for page in pages.values() for row in page.rows} - {None}
+        if behind.rows != pages[last].rows and not known.issuperset(map(self.row_key, behind.rows)):
+            pages[last + 1] = behind
 
-    def _expects_calls(self) -> bool:
-        """Tell whether a day without any calls would be a surprise, as it is before anything is known."""
-        return not self.stats.windows or self._calls >= SURELY_SOME * self.stats.windows
+    async def _ask(self, day: date, number: int) -> Page:
+        ask = self.reader.page_with_rows if number == 1 else self.reader.page
+        return await ask(self.parameters(day, number), f"page {number} of {day}")
 
     def _page_count(self, page: Page) -> int:
         """Return how many pages a day has; a gateway may make its pages smaller than asked for."""

@@ -110,9 +110,8 @@ class WindowedPages:
             )
 
     async def first_page(self, window: Window) -> Page:
-        """Ask for the first page of a window; twice if it is empty where calls are expected."""
-        ask = self.page_due if self.plan.expects_calls(window) else self.page
-        return await self._complete(window, await ask(window, 1))
+        """Ask for the first page of a window; twice if it is empty, as windows are cut to hold calls."""
+        return await self._complete(window, await self.page_due(window, 1))
 
     async def page(self, window: Window, number: int) -> Page:
         """Ask for a page of a window."""
@@ -125,17 +124,21 @@ class WindowedPages:
     async def _complete(self, window: Window, page: Page) -> Page:
         """Look behind a short first page, in case the gateway caps its pages lower than it should.
 
-        More rows mean that it does, unless its first page is longer by now: then they just arrived.
+        More rows mean that it does, unless its first page is longer by now: then they just arrived. So does a first
+        page that changed and did not grow. One that is the same, and comes as the second page too, is the last one.
         """
         came = len(page.rows)
         if self.page_size.is_full(came) or not self.page_size.is_doubtful(came):
             return page
-        known = {self.row_key(row) for row in page.rows}
-        if all(self.row_key(row) in known for row in (await self.page_due(window, 2)).rows):
+        behind = await self.page_due(window, 2)
+        if not behind.rows:
             return page
         again = await self.page_due(window, 1)
         if len(again.rows) > came:
             return await self._complete(window, again)
+        known = set(map(self.row_key, page.rows))
+        if known == set(map(self.row_key, again.rows)) and known.issuperset(map(self.row_key, behind.rows)):
+            return page
         self.page_size.cap(came)
         return again
 

@@ -204,11 +204,11 @@ async def test_a_day_that_comes_empty_is_doubted_where_calls_are_due() -> None:
     assert ids(result) == set(range(5))
 
 
-async def test_days_without_calls_are_asked_for_once_where_most_have_none(open_session: OpenSession) -> None:
+async def test_a_day_without_calls_is_asked_for_twice(open_session: OpenSession) -> None:
     with Gateway(calls=0, did_calls=0, days=30) as gateway:
         session = open_session(gateway=gateway.url, credentials=gateway.credentials, concurrency=1)
         assert await session.did_calls(DAY, DAY + timedelta(days=29)).collect() == []
-        assert session.stats.requests == 31
+        assert session.stats.requests == 60
 
 
 @pytest.mark.parametrize(
@@ -306,3 +306,14 @@ async def test_ids_written_as_fractions_are_the_same_ids() -> None:
 async def test_days_beyond_what_a_clock_can_say_are_refused(day: date, open_session: OpenSession) -> None:
     with pytest.raises(ConfigurationError, match="between the years"):
         open_session().did_calls(day)
+
+
+@pytest.mark.parametrize(("told", "pages"), [(10, 1), (20, 2), (30, 3)])
+async def test_a_total_that_ends_with_a_full_page_is_looked_behind(told: int, pages: int) -> None:
+    class Understating(ScriptedDay):
+        def answer(self, number: int) -> Page:
+            return Page(super().answer(number).rows, total_rows=told, total_pages=pages)
+
+    result = await Understating(31).read()
+    assert isinstance(result.error, IncompleteError)
+    assert (await Understating(told).read()).error is None
