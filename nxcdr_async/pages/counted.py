@@ -125,8 +125,8 @@ class CountedPages:
             pages[last + 1] = behind
 
     async def _ask(self, day: date, number: int) -> Page:
-        ask = self.reader.page_with_rows if number == 1 else self.reader.page
-        return await ask(self.parameters(day, number), f"page {number} of {day}")
+        """Ask for a page; one without rows is asked for twice, as an empty page ends a day."""
+        return await self.reader.page_with_rows(self.parameters(day, number), f"page {number} of {day}")
 
     def _page_count(self, page: Page) -> int:
         """Return how many pages a day has; a gateway may make its pages smaller than asked for."""

@@ -317,3 +317,13 @@ async def test_a_total_that_ends_with_a_full_page_is_looked_behind(told: int, pa
     result = await Understating(31).read()
     assert isinstance(result.error, IncompleteError)
     assert (await Understating(told).read()).error is None
+
+
+async def test_a_page_behind_a_total_that_is_too_low_is_not_lost_if_it_comes_empty_once() -> None:
+    class Understating(ScriptedDay):
+        def answer(self, number: int) -> Page:
+            rows = [] if number == 4 and self.asked.count(4) == 2 else super().answer(number).rows
+            return Page(rows, total_rows=30, total_pages=3)
+
+    result = await Understating(31).read()
+    assert isinstance(result.error, IncompleteError)
