@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 
 from attrs import define, field
 
-from nxcdr_async.pace import Pace, Patience
+from nxcdr_async.pace import LOWEST_PACE, Pace, Patience
 
 FIRST_LIMIT = 8
 """Requests in flight to start with, unless sessions ask for a fixed number."""
@@ -66,12 +66,15 @@ class _Starts:
             del self._times[place]
 
     def rate_before(self, started: Start) -> float:
-        """Return how many started in the second before; if none did, one in the time since the last did."""
+        """Return how many started in the second before, or one in the time since the last did, if that is longer.
+
+        It is 0 for what follows on nothing: how many start at once after a pause is no rate.
+        """
         place = bisect_left(self._times, started.at)
-        count = place - bisect_right(self._times, started.at - 1)
-        if count or not place:
-            return float(count)
-        return 1 / (started.at - self._times[place - 1])
+        first = bisect_right(self._times, started.at - 1)
+        if not first or started.at - self._times[first - 1] > 1 / LOWEST_PACE:
+            return 0.0
+        return float(place - first) or 1 / (started.at - self._times[first - 1])
 
 
 @define(eq=False)

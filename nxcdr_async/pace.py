@@ -4,8 +4,8 @@ import math
 
 from attrs import define, field
 
-LOWEST_PACE = 0.1
-"""Requests a second never gone below."""
+LOWEST_PACE = 0.45
+"""Requests a second never gone below: the vendor's sibling APIs allow one in two seconds at least."""
 
 PACE_KEPT = 0.97
 """What is kept of the requests a second a gateway took when it refused one more: room for a network that is uneven."""
@@ -43,7 +43,7 @@ REPLIES_TO_JUDGE = 40
 """How long refusals are then counted, to judge whether the lower pace was of use."""
 
 FEW = 0.03
-"""The share of refusals up to which it was."""
+"""The share of refusals that is nothing to look for a pace for, and up to which one that was found is of use."""
 
 AS_QUICKLY = 0.95
 """The share of the highest rate taken lately above which the rate may be the reason for a refusal."""
@@ -202,7 +202,7 @@ class Pace:
         """Tell whether a trial looks for a pace; one begins if there are more refusals than come without reason."""
         if self._trial is not None:
             return self._trial.is_finding()
-        if self._share <= min(MOST_NOISE, 2 * self._noise):
+        if self._share <= max(FEW, min(MOST_NOISE, 2 * self._noise)):
             return False
         self._trial = _Trial(now)
         self._patience.after_refusal(now, pause)

@@ -8,9 +8,6 @@ from attrs import define, field
 from nxcdr_async.density import Density
 from nxcdr_async.windows import Window
 
-SURELY_SOME = 3.0
-"""Calls to be expected in a window beyond which an answer without any is doubted."""
-
 TOO_FULL = 12
 """A window is split when it seems to hold this many times the calls it should: memory has to hold it whole."""
 
@@ -127,10 +124,6 @@ class WindowPlan:
         rest = self.density.expected(Window(edge, window.end) if is_early else Window(window.start, edge))
         denser = (seen.count + _CALLS_OF_DOUBT) / (expected - rest + _CALLS_OF_DOUBT)
         return seen.count + rest * denser
-
-    def expects_calls(self, window: Window) -> bool:
-        """Tell whether an answer without any calls would be a surprise, as it always is before anything is known."""
-        return window == self.whole or not self.density.mean or self.density.expected(window) >= SURELY_SOME
 
     def split(self, window: Window, starts: list[float], rows: float) -> list[Window]:
         """Give the parts to read instead of a window that turned out too full.

@@ -45,10 +45,12 @@ from nxcdr_async.wire import (
     CallQuery,
     DidQuery,
     Endpoint,
+    FilterCheck,
     Page,
     TypedRows,
     checked_days,
     flash_parameters,
+    order_filters,
     order_parameters,
 )
 
@@ -208,7 +210,10 @@ class CdrSession:
         source = WindowedPages(
             plan=WindowPlan(window, most_rows=ROWS_A_WINDOW, most_at_once=ROWS_AT_ONCE),
             reader=PageReader(
-                partial(self._transport.ask, CALLS, read_typed=rows.reading()), structurer.stats, CALLS.noun
+                partial(self._transport.ask, CALLS, read_typed=rows.reading()),
+                structurer.stats,
+                CALLS.noun,
+                FilterCheck(query.filters),
             ),
             parameters=partial(query.page, size=CALLS.page_size),
             structurer=structurer,
@@ -233,7 +238,8 @@ class CdrSession:
         self._transport.need_credentials()
         rows = self._typed_rows(ORDER)
         ask = partial(self._transport.ask, ORDER, read_typed=rows.reading())
-        page = await PageReader(ask, PaginatorStats(), ORDER.noun).page(parameters, f"of order {order_id!r}")
+        reader = PageReader(ask, PaginatorStats(), ORDER.noun, FilterCheck(order_filters(order_id)))
+        page = await reader.page_with_rows(parameters, f"of order {order_id!r}")
         calls: dict[str, CallRecord] = {}
         try:
             for call in map(rows.record, page.rows):
@@ -275,7 +281,7 @@ class CdrSession:
             first_day=first,
             last_day=last,
             zone=self.naive_zone,
-            reader=PageReader(partial(self.ask_page, DID), structurer.stats, DID.noun),
+            reader=PageReader(partial(self.ask_page, DID), structurer.stats, DID.noun, FilterCheck(query.filters)),
             parameters=partial(query.page, size=DID.page_size),
             structurer=structurer,
             row_key=DID.row_key,

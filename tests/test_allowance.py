@@ -37,14 +37,23 @@ def test_a_refusal_with_more_in_flight_than_were_taken_leaves_room_for_the_other
     assert math.isinf(allowance.pace)
 
 
-def test_a_refusal_with_as_many_in_flight_as_were_taken_sets_a_pace() -> None:
+def test_refusals_with_as_many_in_flight_as_were_taken_set_a_pace() -> None:
     allowance = Allowance()
-    for number in range(50):
+    for number in range(100):
         take_all(allowance, starts(allowance, 1, at=number / 50), (number + 1) / 50)
     limit = allowance.limit
-    allowance.refused(allowance.start(0.9999, in_flight=1, was_paced=False), 1.0)
+    for _ in range(2):
+        allowance.refused(allowance.start(1.9999, in_flight=1, was_paced=False), 2.0)
     assert allowance.pace == pytest.approx(50 * 0.97)
-    assert allowance.limit == limit
+    assert allowance.limit >= limit * SHRINK
+
+
+def test_many_that_start_at_once_after_a_pause_are_no_rate() -> None:
+    allowance = Allowance()
+    take_all(allowance, starts(allowance, 3), 1.0)
+    for start in starts(allowance, 3, at=60.0):
+        allowance.refused(start, 60.1)
+    assert math.isinf(allowance.pace)
 
 
 def test_a_refusal_that_nothing_explains_cuts_the_limit() -> None:

@@ -21,6 +21,12 @@ def refuse(pace: Pace, now: float, *, rate: float = 50.0, taken: float = 49.0) -
     return pace.refused(now, now, rate=rate, taken=taken, pause=0.0)
 
 
+def refuse_some(pace: Pace, now: float, *, rate: float = 50.0, taken: float = 49.0) -> None:
+    """Refuse as many as have to have a reason."""
+    while not refuse(pace, now, rate=rate, taken=taken):
+        assert pace._share < 0.1
+
+
 def answer(pace: Pace, now: float, count: int, *, was_paced: bool = True) -> float:
     """Have so many good replies come; return the time after them."""
     for _ in range(count):
@@ -32,7 +38,7 @@ def answer(pace: Pace, now: float, count: int, *, was_paced: bool = True) -> flo
 def found_pace() -> tuple[Pace, float]:
     """Return a pace that was found and judged to be of use, and the time."""
     pace = Pace()
-    refuse(pace, 1.0)
+    refuse_some(pace, 1.0)
     now = 1.0
     while pace._trial is not None:
         now = answer(pace, now, 1, was_paced=False)
@@ -45,10 +51,18 @@ def test_there_is_no_pace_before_a_refusal() -> None:
     assert math.isinf(pace.value)
 
 
-def test_a_refusal_sets_the_pace_just_below_what_was_taken() -> None:
+def test_refusals_set_the_pace_just_below_what_was_taken() -> None:
     pace = Pace()
-    assert refuse(pace, 1.0)
+    refuse_some(pace, 1.0)
     assert pace.value == 50 * PACE_KEPT
+
+
+def test_a_single_refusal_among_many_replies_sets_no_pace() -> None:
+    pace = Pace()
+    for number in range(10):
+        answer(pace, number * 10.0, 100, was_paced=False)
+        assert not refuse(pace, number * 10.0 + 9)
+    assert math.isinf(pace.value)
 
 
 def test_a_refusal_where_requests_were_taken_more_quickly_leaves_the_pace_alone() -> None:
@@ -59,8 +73,8 @@ def test_a_refusal_where_requests_were_taken_more_quickly_leaves_the_pace_alone(
 
 def test_below_one_a_second_it_falls_faster_but_not_below_what_was_taken() -> None:
     pace, other = Pace(), Pace()
-    refuse(pace, 1.0, rate=0.8, taken=0.1)
-    refuse(other, 1.0, rate=0.8, taken=0.7)
+    refuse_some(pace, 1.0, rate=0.8, taken=0.1)
+    refuse_some(other, 1.0, rate=0.8, taken=0.7)
     assert pace.value == pytest.approx(0.8 * 0.7)
     assert other.value == pytest.approx(0.7 * PACE_KEPT)
 
@@ -72,7 +86,7 @@ def test_a_pace_that_ends_the_refusals_is_kept() -> None:
 
 def test_a_pace_that_does_not_end_the_refusals_is_given_up() -> None:
     pace, now, chance = Pace(), 0.0, random.Random(1)
-    refuse(pace, now)
+    refuse_some(pace, now)
     for _ in range(400):
         now += 0.02
         if chance.random() < 0.1:

@@ -292,11 +292,3 @@ def test_two_forecasts_are_too_few_to_learn_from() -> None:
     for _ in range(2):
         plan.learn(Window(START, START + 1000), [], forecast=500, seen=100)
     assert plan.confidence == before
-
-
-def test_an_empty_answer_is_a_surprise_for_the_range_and_where_some_calls_are_expected() -> None:
-    whole = Window(START, START + DAY)
-    plan = WindowPlan(whole, most_rows=1000, most_at_once=200, density=evenly_dense(0.1))
-    assert plan.expects_calls(whole)
-    assert plan.expects_calls(Window(START, START + 100))
-    assert not plan.expects_calls(Window(START, START + 10))

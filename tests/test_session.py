@@ -14,6 +14,7 @@ from nxcdr_async import (
     Credentials,
     Direction,
     FlashApp,
+    IncompleteError,
     RecordError,
     Region,
     make_converter,
@@ -289,3 +290,9 @@ async def test_a_limit_that_fell_to_one_rises_again(gateway: Gateway, open_sessi
             slot.strained()
     await session.calls(gateway.first_call, gateway.last_call).collect()
     assert session.stats.limit > 1
+
+
+async def test_an_order_of_which_other_calls_come_is_an_error(gateway: Gateway, open_session: OpenSession) -> None:
+    gateway.switches.ignore_filters = True
+    with pytest.raises(IncompleteError, match="do not answer order_id='nothing'"):
+        await open_session().calls_by_order("nothing", tenant_id=gateway.tenant_id)

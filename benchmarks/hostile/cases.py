@@ -24,6 +24,7 @@ STRANGE: Mapping[str, tuple[Any, ...]] = {
     "order": ("descending", "shuffled"),
     "filter_by": ("end",),
     "page_overlap": (10,),
+    "page_cap": (40,),
     "arrivals_per_page": (2,),
     "empty_as": ("null", "object"),
     "redirect_to": ("https://gateway.example",),

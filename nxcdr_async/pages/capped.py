@@ -16,6 +16,7 @@ from nxcdr_async.pages.source import (
     ReadResult,
     RowStructurer,
     Split,
+    check_inside,
 )
 from nxcdr_async.plan import Seen, WindowPlan
 from nxcdr_async.stats import PaginatorStats
@@ -105,35 +106,36 @@ class CappedList:
     async def _ask(self, window: Window, bounds: tuple[int, int], records: list[Dated]) -> bool:
         """Add what the list has between two seconds to `records`; tell whether the answer was full."""
         start, end = bounds
-        ask = self.reader.page_with_rows if self.plan.expects_calls(window) else self.reader.page
-        page = await ask(self.parameters(start, end), window)
+        page = await self.reader.page_with_rows(self.parameters(start, end), window)
         self.structurer.add(page, records)
-        if await self._is_cut_off(window, page, records, bounds):
-            return True
+        check_inside(window, records, None)
         self._start_is_inclusive = self._start_is_inclusive or bool(self._of_second(records, start))
         self._end_is_inclusive = self._end_is_inclusive or bool(self._of_second(records, end))
-        return self.page_size.is_full(len(page.rows))
+        return await self._is_cut_off(window, page, records, bounds)
 
     async def _is_cut_off(self, window: Window, page: Page, records: list[Dated], bounds: tuple[int, int]) -> bool:
-        """Look behind a short answer, as the vendor tells to: from the time of its last row on.
+        """Tell whether an answer is full; look behind a short one, as the vendor tells to: from its last row's time on.
 
         More rows mean that the gateway caps its answers lower than documented, unless the same question now has a
         longer answer: then they just arrived.
         """
         came = len(page.rows)
+        if self.page_size.is_full(came):
+            return True
         if not self.page_size.is_doubtful(came) or not records:
             return False
         start, end = bounds
         last = min(end, max(start, int(max(dated.start_ms for dated in records) // 1000)))
-        beyond = await self.reader.page(self.parameters(last, end), window)
+        beyond = await self.reader.page_with_rows(self.parameters(last, end), window)
         known = {self.row_key(row) for row in page.rows}
         if all(self.row_key(row) in known for row in beyond.rows):
-            self.page_size.learn(came, more_behind=False)
             return False
         again = await self.reader.page(self.parameters(start, end), window)
-        self.page_size.learn(came, more_behind=len(again.rows) <= came)
         self.structurer.add(again, records)
-        return self.page_size.is_full(came)
+        if len(again.rows) > came:
+            return await self._is_cut_off(window, again, records, bounds)
+        self.page_size.cap(came)
+        return True
 
     def _of_second(self, records: list[Dated], second: int) -> list[Dated]:
         return [dated for dated in records if dated.start_ms // 1000 == second]

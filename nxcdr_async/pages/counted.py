@@ -67,6 +67,7 @@ class CountedPages:
         pages: dict[int, Page] = {}
         try:
             await self._fan_out(day, pages)
+            await self._look_behind(day, pages)
             is_proven = self._agrees(pages)
             for _ in range(MOST_REREADINGS):
                 if is_proven:
@@ -74,6 +75,7 @@ class CountedPages:
                 self.stats.rereads += 1
                 pages.clear()
                 await self._read_in_order(day, pages)
+                await self._look_behind(day, pages)
                 is_proven = self._covers(pages)
         except Exception as error:  # noqa: BLE001 - handed on with the records before it, and raised by the paginator
             return self._result(day, pages, error)
@@ -112,8 +114,19 @@ class CountedPages:
             if self._is_last(page, number):
                 return
 
+    async def _look_behind(self, day: date, pages: dict[int, Page]) -> None:
+        """Add the page behind a last one that is full, if it has other rows: the total may be too low."""
+        last = max(pages)
+        if len(pages[last].rows) < (self.page_size if last == 1 else len(pages[1].rows)):
+            return
+        behind = await self._ask(day, last + 1)
+        known = {self.row_key(row) for page in pages.values() for row in page.rows} - {None}
+        if behind.rows != pages[last].rows and not known.issuperset(map(self.row_key, behind.rows)):
+            pages[last + 1] = behind
+
     async def _ask(self, day: date, number: int) -> Page:
-        return await self.reader.page(self.parameters(day, number), f"of {day}", number)
+        """Ask for a page; one without rows is asked for twice, as an empty page ends a day."""
+        return await self.reader.page_with_rows(self.parameters(day, number), f"of {day}", number)
 
     def _page_count(self, page: Page) -> int:
         """Return how many pages a day has; a gateway may make its pages smaller than asked for."""
@@ -121,9 +134,8 @@ class CountedPages:
         return min(MOST_PAGES, told)
 
     def _is_last(self, page: Page, number: int) -> bool:
-        if page.total_rows is None:
-            return len(page.rows) < self.page_size
-        return not page.rows or number >= self._page_count(page)
+        """Tell whether no page follows; without a total only an empty one shows it, as pages may be capped lower."""
+        return not page.rows or (page.total_rows is not None and number >= self._page_count(page))
 
     def _agrees(self, pages: dict[int, Page]) -> bool:
         """Tell whether all pages tell of the same number of rows, and just so many came, all different."""

@@ -6,10 +6,10 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from attrs import define, field
 
-from nxcdr_async.errors import ConfigurationError, NxcdrError, RecordError
+from nxcdr_async.errors import ConfigurationError, IncompleteError, NxcdrError, RecordError
 from nxcdr_async.stats import PaginatorStats
-from nxcdr_async.windows import Window
-from nxcdr_async.wire import Dated, DatedRecord, Page
+from nxcdr_async.windows import FARTHEST_OUTSIDE, Window
+from nxcdr_async.wire import Dated, DatedRecord, FilterCheck, Page
 
 RecordT = TypeVar("RecordT")
 
@@ -117,11 +117,13 @@ class PageReader:
         ask: asks one question.
         stats: where pages are counted.
         records: what the rows are called in errors, such as "calls".
+        filter_check: notices answers to another question.
     """
 
     ask: Ask
     stats: PaginatorStats
     records: str
+    filter_check: FilterCheck = field(factory=FilterCheck)
 
     async def page(self, parameters: Mapping[str, Any], part: Window | str, number: int | None = None) -> Page:
         """Ask for a page; one that may or may not say "no rows" is asked for once more.
@@ -147,11 +149,13 @@ class PageReader:
     async def _once(self, parameters: Mapping[str, Any], part: Window | str, number: int | None) -> Page:
         self.stats.pages += 1
         try:
-            return await self.ask(parameters)
+            page = await self.ask(parameters)
+            self.filter_check.take(page)
         except NxcdrError as error:
-            page = "" if number is None else f"page {number} of "
-            error.asked_for = f"{page}{self.records} {part if isinstance(part, str) else in_words(part)}"
+            numbered = "" if number is None else f"page {number} of "
+            error.asked_for = f"{numbered}{self.records} {part if isinstance(part, str) else in_words(part)}"
             raise
+        return page
 
 
 def bad_row_taker(
@@ -232,33 +236,53 @@ class PageSize:
     """How many rows a gateway really puts on a page; one for each session and API, as gateways may cap it lower.
 
     A page that is shorter than asked for is the last one only if the gateway does not cap its pages at just that. It
-    does not once a page as long as asked for was seen; until then each length is looked behind once.
+    does not once a longer page was seen. Until then the page is looked behind, however often: that nothing followed a
+    page of fifty rows may mean that there were just fifty.
 
     Attributes:
         rows: the rows of a full page.
-        is_proven: whether a full page was seen, or the cap found.
-        cleared: shorter lengths that turned out to be no cap.
+        is_capped: whether that is fewer than asked for.
+        longest: the most rows that came on a page.
     """
 
     rows: int
-    is_proven: bool = False
-    cleared: set[int] = field(factory=set)
+    is_capped: bool = False
+    longest: int = 0
 
     def is_full(self, came: int) -> bool:
-        """Tell whether so many rows fill a page, and remember that a page can be filled."""
-        self.is_proven = self.is_proven or came >= self.rows
+        """Tell whether so many rows fill a page, and remember that a page can hold them."""
+        self.longest = max(self.longest, came)
         return came >= self.rows
 
     def is_doubtful(self, came: int) -> bool:
         """Tell whether so many rows, though fewer than asked for, may fill a page of this gateway."""
-        return 0 < came < self.rows and not self.is_proven and came not in self.cleared
+        return 0 < came < self.rows and came >= self.longest and not self.is_capped
 
-    def learn(self, came: int, *, more_behind: bool) -> None:
-        """Take in whether there was more behind a page of so many rows."""
-        if more_behind:
-            self.rows, self.is_proven = came, True
-        else:
-            self.cleared.add(came)
+    def cap(self, rows: int) -> None:
+        """Take in that there was more behind a page of so many rows."""
+        self.rows, self.is_capped = rows, True
+
+
+def check_inside(window: Window, calls: list[Dated], end_ms: Callable[[Any], float | None] | None) -> None:
+    """Notice a gateway that ignores the range: it answers each narrow window with calls of any time.
+
+    Args:
+        window: the range that was asked for.
+        calls: those of a page of the answer.
+        end_ms: the other time of a call that a gateway may filter by, epoch milliseconds, if there is one.
+
+    Raises:
+        IncompleteError: most calls both start and end far outside.
+    """
+    first, last = (window.start - FARTHEST_OUTSIDE) * 1000, (window.end + FARTHEST_OUTSIDE) * 1000
+    strays = [call for call in calls if not first <= call.start_ms <= last]
+    ends = map(end_ms, strays) if end_ms else [None] * len(strays)
+    outside = sum(1 for end in ends if end is None or not first <= end <= last)
+    if outside * 2 > len(calls):
+        raise IncompleteError(
+            f"{outside} of {len(calls)} calls given for {in_words(window)} lie over an hour outside of it: "
+            "the gateway, or something in front of it, ignores the time range",
+        )
 
 
 def in_words(window: Window) -> str:

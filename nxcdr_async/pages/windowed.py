@@ -20,15 +20,22 @@ from nxcdr_async.pages.source import (
     RowStructurer,
     Split,
     Step,
+    check_inside,
     in_words,
 )
 from nxcdr_async.plan import WindowPlan
 from nxcdr_async.stats import PaginatorStats
-from nxcdr_async.windows import FARTHEST_OUTSIDE, Window
+from nxcdr_async.windows import Window
 from nxcdr_async.wire import Dated, Page
 
 ROWS_IN_TURN = 1_000
 """Calls a window should hold once its pages are read one after the other."""
+
+MOST_PAGES_IN_VAIN = 2 * MOST_PAGES
+"""Pages asked for since a window was last read whole, beyond which rows are taken to arrive faster than they are read.
+
+Honest windows, read side by side and split on the way, take some hundred.
+"""
 
 _start_ms = attrgetter("start_ms")
 _identity = attrgetter("identity")
@@ -59,6 +66,7 @@ class WindowedPages:
     page_size: PageSize
     stats: PaginatorStats
     has_arrivals: bool = field(default=False, init=False)
+    _pages_at_progress: int = field(default=0, init=False)
 
     def next(self) -> Window | None:
         """Cut the next window."""
@@ -73,10 +81,27 @@ class WindowedPages:
         self.has_arrivals = True
         self.plan.most_rows = min(self.plan.most_rows, ROWS_IN_TURN)
 
+    def note_progress(self) -> None:
+        """Note that a window was read whole."""
+        self.stats.windows += 1
+        self._pages_at_progress = self.stats.pages
+
+    def check_progress(self, window: Window) -> None:
+        """Notice a range of which ever more rows come.
+
+        Raises:
+            IncompleteError: very many pages were read, and no window whole.
+        """
+        in_vain = self.stats.pages - self._pages_at_progress
+        if in_vain >= MOST_PAGES_IN_VAIN:
+            raise IncompleteError(
+                f"{in_vain} pages were read and no part of {in_words(window)} whole: rows come faster than they "
+                "can be read, or the gateway makes them up; ask again later",
+            )
+
     async def first_page(self, window: Window) -> Page:
-        """Ask for the first page of a window; twice if it is empty where calls are expected."""
-        ask = self.page_due if self.plan.expects_calls(window) else self.page
-        return await self._complete(window, await ask(window, 1))
+        """Ask for the first page of a window; twice if it is empty, as windows are cut to hold calls."""
+        return await self._complete(window, await self.page_due(window, 1))
 
     async def page(self, window: Window, number: int) -> Page:
         """Ask for a page of a window."""
@@ -89,37 +114,23 @@ class WindowedPages:
     async def _complete(self, window: Window, page: Page) -> Page:
         """Look behind a short first page, in case the gateway caps its pages lower than it should.
 
-        More rows mean that it does, unless its first page is longer by now: then they just arrived.
+        More rows mean that it does, unless its first page is longer by now: then they just arrived. So does a first
+        page that changed and did not grow. One that is the same, and comes as the second page too, is the last one.
         """
         came = len(page.rows)
         if self.page_size.is_full(came) or not self.page_size.is_doubtful(came):
             return page
-        known = {self.row_key(row) for row in page.rows}
-        if all(self.row_key(row) in known for row in (await self.page(window, 2)).rows):
-            self.page_size.learn(came, more_behind=False)
+        behind = await self.page_due(window, 2)
+        if not behind.rows:
             return page
         again = await self.page_due(window, 1)
-        self.page_size.learn(came, more_behind=len(again.rows) <= came)
+        if len(again.rows) > came:
+            return await self._complete(window, again)
+        known = set(map(self.row_key, page.rows))
+        if known == set(map(self.row_key, again.rows)) and known.issuperset(map(self.row_key, behind.rows)):
+            return page
+        self.page_size.cap(came)
         return again
-
-    def check_inside(self, window: Window, calls: list[Dated]) -> None:
-        """Notice a gateway that ignores the range: it answers each narrow window with calls of any time.
-
-        Raises:
-            IncompleteError: most calls of a page both start and end far outside.
-        """
-        first, last = (window.start - FARTHEST_OUTSIDE) * 1000, (window.end + FARTHEST_OUTSIDE) * 1000
-        strays = [call for call in calls if not first <= call.start_ms <= last]
-        outside = sum(1 for call in strays if not self._ends_between(call, first, last))
-        if outside * 2 > len(calls):
-            raise IncompleteError(
-                f"{outside} of {len(calls)} calls given for {in_words(window)} lie over an hour outside of it: "
-                "the gateway, or something in front of it, ignores the time range",
-            )
-
-    def _ends_between(self, call: Dated, first: int, last: int) -> bool:
-        end = self.end_ms(call) if self.end_ms else None
-        return end is not None and first <= end <= last
 
 
 @define(eq=False)
@@ -205,6 +216,7 @@ class WindowReading:
         self._decide_if_due()
 
     async def _ask(self, number: int) -> Page:
+        self.source.check_progress(self.window)
         if number == 1:
             return await self.source.first_page(self.window)
         if number > MOST_PAGES:
@@ -216,12 +228,13 @@ class WindowReading:
         is_full = self.source.page_size.is_full(len(page.rows))
         self._proof.take(number, page.rows, self._keys(page), is_full=is_full)
         self._structure(number, page)
-        if is_full and (calls := self._records[number]):
+        if calls := self._records[number]:
             starts = list(map(_start_ms, calls))
             earliest, latest = min(starts) / 1000, max(starts) / 1000
             if not self.window.is_near(earliest, latest):
-                self.source.check_inside(self.window, calls)
-            self._outlook.see(len(calls), earliest, latest)
+                check_inside(self.window, calls, self.source.end_ms)
+            if is_full:
+                self._outlook.see(len(calls), earliest, latest)
 
     def _keys(self, page: Page) -> list[Hashable]:
         if page.is_typed:
@@ -268,7 +281,7 @@ class WindowReading:
 
     def _complete(self) -> None:
         records = self._records_up_to(self._proof.last or 0)
-        self.source.stats.windows += 1
+        self.source.note_progress()
         self._outlook.learn([dated.start_ms / 1000 for dated in records])
         self._end(ReadResult(records))
 

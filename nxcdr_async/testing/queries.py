@@ -8,6 +8,8 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
+from attrs import evolve
+
 from nxcdr_async.convert import UTC_PLUS_8
 from nxcdr_async.testing.call_rows import LONGEST_CALL_MS, Row
 from nxcdr_async.testing.history import CallHistory
@@ -16,7 +18,7 @@ from nxcdr_async.testing.switches import Switches
 from nxcdr_async.testing.timeline import AddedRow, Listing, Timeline
 from nxcdr_async.testing.times import epoch_ms
 
-_FLASH_LIMIT = 100
+_LIST_LIMIT = 100
 _KEPT_RESULTS = 32
 _KEPT_ENDS = 100_000
 _DAY = timedelta(days=1)
@@ -36,6 +38,8 @@ class Catalog:
 
     def calls(self, question: CallQuestion) -> list[Row]:
         """Return one page of cdr/page."""
+        if self._switches.ignore_filters:
+            question = evolve(question, filters=())
         from_ms, until_ms = self.call_bounds(question)
         timeline = self._history.call_timeline
         ranks, added = self._calls_between(question, from_ms, until_ms)
@@ -56,6 +60,8 @@ class Catalog:
     def calls_of_order(self, order_id: str) -> list[Row]:
         """Return the calls of one order."""
         timeline = self._history.call_timeline
+        if self._switches.ignore_filters:
+            return self._with_extra_keys(Listing(timeline, timeline.ranks(), timeline.added()).rows(0, _LIST_LIMIT))
         ranks: Sequence[int] = self._history.call_rows.ranks_of_order(order_id)
         added = timeline.added()
         if self._switches.publish_delay is not None:
@@ -66,9 +72,11 @@ class Catalog:
 
     def did_calls(self, question: DidQuestion) -> dict[str, Any]:
         """Return the `data` of did/cdr: one page with its totals."""
+        if self._switches.ignore_filters:
+            question = evolve(question, filters=())
         timeline = self._history.did_timeline
         first = datetime.combine(question.day, time(), UTC_PLUS_8)
-        from_ms, until_ms = epoch_ms(first), epoch_ms(first + _DAY)
+        from_ms, until_ms = self._ms_unless_ignored(epoch_ms(first), epoch_ms(first + _DAY))
         candidates = timeline.ranks(from_ms, until_ms)
         ranks: Sequence[int] = candidates
         added = timeline.added(from_ms, until_ms)
@@ -76,23 +84,30 @@ class Catalog:
             ranks = self._filtered(timeline, candidates, question.filters, question.admits)
             added = [one for one in added if question.admits(one.row)]
         listing = Listing(timeline, ranks, added, self._switches.order)
+        size = self._switches.capped(question.size)
         return {
             "totalRow": len(listing),
             "pageNumber": question.page,
-            "totalPage": -(-len(listing) // question.size),
-            "pageSize": question.size,
-            "list": self._page(listing, question.page, question.size, 0),
+            "totalPage": -(-len(listing) // size),
+            "pageSize": size,
+            "list": self._page(listing, question.page, size, 0),
         }
 
     def flash_calls(self, question: FlashQuestion) -> list[Row]:
         """Return the flash list: the earliest hundred of the range, which its texts give to the second."""
         timeline = self._history.flash_timeline
-        from_ms = question.start_ms if self._switches.start_inclusive else question.start_ms + 1000
-        until_ms = question.end_ms + 1000 if self._switches.end_inclusive else question.end_ms
+        from_ms, until_ms = self._ms_unless_ignored(
+            question.start_ms if self._switches.start_inclusive else question.start_ms + 1000,
+            question.end_ms + 1000 if self._switches.end_inclusive else question.end_ms,
+        )
         listing = Listing(timeline, timeline.ranks(from_ms, until_ms), timeline.added(from_ms, until_ms))
-        return self._with_extra_keys(listing.rows(0, _FLASH_LIMIT))
+        return self._with_extra_keys(listing.rows(0, self._switches.capped(_LIST_LIMIT)))
+
+    def _ms_unless_ignored(self, from_ms: int, until_ms: int) -> tuple[int | None, int | None]:
+        return (None, None) if self._switches.ignore_range else (from_ms, until_ms)
 
     def _page(self, listing: Listing, page: int, size: int, overlap: int) -> list[Row]:
+        size = self._switches.capped(size)
         step = max(1, size - overlap)
         if self._switches.ignore_page:
             page = 1

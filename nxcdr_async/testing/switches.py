@@ -66,7 +66,10 @@ class Switches:
             shows everything at once, even calls in its future.
         repeat_last_page: whether a page beyond the last answers the last page again instead of nothing.
         ignore_page: whether the page number is ignored, so that each page is page 1.
-        ignore_range: whether the range of cdr/page is ignored.
+        ignore_range: whether the range of cdr/page and the flash list, and the date of did/cdr, are ignored.
+        ignore_filters: whether all that narrows an answer besides its range is ignored; of an order, the earliest
+            hundred calls are told then.
+        page_cap: rows a page or a list holds at most, however many are asked for; None for no cap.
         page_overlap: rows at the head of each further page of cdr/page that already stood at the end of the one before.
         arrivals_per_page: new calls that turn up at random times inside the range after each reply of cdr/page.
         empty_as: how cdr/page writes "no rows": as a "list" ([]), "null" or "object" ({}).
@@ -95,6 +98,8 @@ class Switches:
     repeat_last_page: bool = False
     ignore_page: bool = False
     ignore_range: bool = False
+    ignore_filters: bool = False
+    page_cap: int | None = None
     page_overlap: int = 0
     arrivals_per_page: int = 0
     empty_as: Literal["list", "null", "object"] = field(
@@ -102,6 +107,10 @@ class Switches:
     )
     redirect_to: str | None = None
     extra_keys: dict[str, Any] = field(factory=dict)
+
+    def capped(self, size: int) -> int:
+        """Return how many rows an answer holds of which so many were asked for."""
+        return size if self.page_cap is None else min(size, self.page_cap)
 
     def bounds_ms(self, start: int, end: int) -> tuple[int, int]:
         """Return the half-open range of epoch milliseconds that a range of epoch seconds means."""

@@ -1,7 +1,15 @@
 """The wire: the table of the vendor's APIs, questions to bytes, and bytes to rows or an error. No I/O, no clock."""
 
 from nxcdr_async.wire.endpoints import CALLS, DID, ENDPOINTS, FLASH, ORDER, Endpoint, GatewayKind, Signing
-from nxcdr_async.wire.queries import CallQuery, DidQuery, checked_days, flash_parameters, order_parameters
+from nxcdr_async.wire.filters import FilterCheck
+from nxcdr_async.wire.queries import (
+    CallQuery,
+    DidQuery,
+    checked_days,
+    flash_parameters,
+    order_filters,
+    order_parameters,
+)
 from nxcdr_async.wire.replies import Dated, DatedRecord, Page, ReadTyped, Reply, read_page, request_id_in
 from nxcdr_async.wire.requests import Request, flash_request, signed_request
 from nxcdr_async.wire.rows import TypedRows
@@ -17,6 +25,7 @@ __all__ = [
     "DatedRecord",
     "DidQuery",
     "Endpoint",
+    "FilterCheck",
     "GatewayKind",
     "Page",
     "ReadTyped",
@@ -27,6 +36,7 @@ __all__ = [
     "checked_days",
     "flash_parameters",
     "flash_request",
+    "order_filters",
     "order_parameters",
     "read_page",
     "request_id_in",

@@ -5,15 +5,13 @@ Adding an API is one `Endpoint` here, and one method of the session that names i
 
 from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any, Generic, Literal, TypeVar
 
 from attrs import define, evolve
 
-from nxcdr_async.convert import are_sensible
 from nxcdr_async.records import CallRecord, DidCallRecord, FlashCallRecord
 from nxcdr_async.wire.codes import CODES, FLASH_CODES, CodeMeaning
-from nxcdr_async.wire.replies import DatedRecord
+from nxcdr_async.wire.replies import DatedRecord, text_of
 
 RecordT = TypeVar("RecordT")
 
@@ -72,11 +70,7 @@ class Endpoint(Generic[RecordT]):
     def row_key(self, row: Any) -> str | None:
         """Return the id of a row that is not a record yet as text, None if it has none: 5, 5.0 and "5" are one."""
         found = row.get(self.id_key) if isinstance(row, dict) else getattr(row, "identity", None)
-        if isinstance(found, str):
-            return found or None
-        if isinstance(found, Decimal) and are_sensible([found]) and found == found.to_integral_value():
-            return f"{found:.0f}"
-        return str(found) if isinstance(found, int) else None
+        return text_of(found) or None
 
 
 def _milliseconds(moment: datetime) -> float:

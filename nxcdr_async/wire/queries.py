@@ -10,6 +10,7 @@ from nxcdr_async.convert import to_local
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.records import Direction
 from nxcdr_async.windows import Window
+from nxcdr_async.wire.filters import Filter, answered_filter, direction_filter, id_filter, text_filter
 
 
 @define(frozen=True, kw_only=True)
@@ -45,6 +46,20 @@ class CallQuery:
         }
         return {"startTime": start, "endTime": end, **_given(filters), "size": size, "page": number}
 
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        """What every row of an answer has to be like."""
+        possible = (
+            self.direction is not None and direction_filter(self.direction, "direction"),
+            self.answered is not None and answered_filter(self.answered),
+            self.agent and text_filter("agent", self.agent, "agentName", "agentNickName"),
+            self.caller and text_filter("caller", self.caller, "caller"),
+            self.callee and text_filter("callee", self.callee, "callee"),
+            self.call_id and id_filter("call_id", self.call_id, "callId"),
+            self.order_id and id_filter("order_id", self.order_id, "orderId"),
+        )
+        return tuple(one for one in possible if one)
+
 
 @define(frozen=True, kw_only=True)
 class DidQuery:
@@ -68,6 +83,16 @@ class DidQuery:
         }
         return {"date": day.isoformat(), **_given(filters), "pageSize": size, "page": number}
 
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        """What every row of an answer has to be like."""
+        possible = (
+            self.did_number and text_filter("did_number", self.did_number, "number"),
+            self.call_number and text_filter("call_number", self.call_number, "callNumber"),
+            self.direction is not None and direction_filter(self.direction, "callType"),
+        )
+        return tuple(one for one in possible if one)
+
 
 def order_parameters(order_id: str, tenant_id: int) -> Mapping[str, Any]:
     """Return the parameters of cdr/queryByOrderId.
@@ -81,6 +106,11 @@ def order_parameters(order_id: str, tenant_id: int) -> Mapping[str, Any]:
     if not isinstance(tenant_id, int) or isinstance(tenant_id, bool):
         raise ConfigurationError(f"tenant_id is {tenant_id!r}: give the team's whole number from the vendor's console")
     return {"tenantId": tenant_id, "orderId": order_id}
+
+
+def order_filters(order_id: str) -> tuple[Filter, ...]:
+    """Return what every row of an answer of cdr/queryByOrderId has to be like."""
+    return (id_filter("order_id", order_id, "orderId"),)
 
 
 def flash_parameters(start: int, end: int, zone: tzinfo) -> Mapping[str, str]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 from attrs import define, field
 
+from nxcdr_async.convert import are_sensible
 from nxcdr_async.errors import (
     AuthenticationError,
     GatewayError,
@@ -203,6 +204,15 @@ def read_code(envelope: Mapping[str, Any]) -> int | None:
         return int(code)
     except ValueError:
         return None
+
+
+def text_of(value: Any) -> str | None:
+    """Return a value of a row as text, None for what is no plain value: 5, 5.0 and "5" are one."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Decimal):
+        return f"{value:.0f}" if are_sensible([value]) and value == value.to_integral_value() else None
+    return str(value) if isinstance(value, int | str) else None
 
 
 def page_of(envelope: Mapping[str, Any], rows_at: tuple[str, ...]) -> Page:

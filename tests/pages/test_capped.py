@@ -9,7 +9,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from nxcdr_async import CdrSession, ConfigurationError, FlashApp, FlashCallRecord, SaturatedSecondError
+from nxcdr_async import (
+    CdrSession,
+    ConfigurationError,
+    FlashApp,
+    FlashCallRecord,
+    IncompleteError,
+    SaturatedSecondError,
+)
 from nxcdr_async.convert import make_converter, structure_row
 from nxcdr_async.pages import CappedList, PageReader, PageSize, Pump, RowStructurer, Sequencer
 from nxcdr_async.plan import WindowPlan
@@ -151,3 +158,22 @@ def test_a_zone_whose_offset_changes_in_the_range_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="fixed offset"):
         session.flash_calls(datetime(2025, 11, 2, 5, tzinfo=UTC), datetime(2025, 11, 2, 7, tzinfo=UTC))
     session.flash_calls(datetime(2025, 12, 1, tzinfo=UTC), datetime(2025, 12, 2, tzinfo=UTC))
+
+
+async def test_an_ignored_range_is_noticed(open_session: OpenSession) -> None:
+    with Gateway(calls=10, flash_calls=60, days=3) as gateway:
+        gateway.switches.ignore_range = True
+        session = open_session(**on(gateway))
+        with pytest.raises(IncompleteError, match="ignores the time range"):
+            await session.flash_calls(gateway.last_call - SECOND, gateway.last_call).collect()
+        assert len(await read_all(session, gateway)) == 60
+
+
+async def test_a_cap_is_found_though_an_earlier_range_had_just_so_many_calls(open_session: OpenSession) -> None:
+    with Gateway(calls=10, flash_calls=0, days=1) as gateway:
+        gateway.switches.page_cap = 30
+        for number in range(50):
+            gateway.add_flash_call(gmtCreate=f"2026-01-01 12:{number:02}:00")
+        session = open_session(**on(gateway))
+        assert len(await session.flash_calls(NOON, NOON + timedelta(minutes=29, seconds=30)).collect()) == 30
+        assert len(await session.flash_calls(NOON, NOON + timedelta(hours=1)).collect()) == 50

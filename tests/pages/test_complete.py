@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from paging_model import BEGIN, PAGE, ModelGateway, drain, evenly, pump_of, read
 
-from nxcdr_async import ServerError
+from nxcdr_async import IncompleteError, ServerError
 from nxcdr_async.pages.pump import FEWEST_WINDOWS
 from nxcdr_async.pages.source import Ask
+from nxcdr_async.pages.windowed import MOST_PAGES_IN_VAIN
 from nxcdr_async.plan import TOO_FULL
 from nxcdr_async.stats import PaginatorStats
-from nxcdr_async.wire import Page
+from nxcdr_async.wire import DatedRecord, Page
 
 moments = st.one_of(
     st.lists(st.integers(0, 3_599_999), max_size=120),
@@ -290,3 +291,33 @@ def test_calls_that_arrive_all_the_time_cost_no_long_chain_of_questions() -> Non
     calls = asyncio.run(drain(pump_of(gateway.ask, 3_600, 16, stats, page_size=100, most_rows=4_000)))
     assert {row["callId"] for row in evenly(20_000)} <= {call.call_id for call in calls}
     assert stats.pages < 400
+
+
+@pytest.mark.parametrize("seconds", [1, 60, 30 * 86_400])
+def test_rows_that_are_made_up_for_ever_end(seconds: int) -> None:
+    numbers = itertools.count()
+    asked = 0
+
+    async def ask(parameters: Mapping[str, Any]) -> Page:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0)
+        made = [(parameters["startTime"] * 1000, number) for number in itertools.islice(numbers, 100)]
+        return Page([DatedRecord(moment, number, number) for moment, number in made], is_typed=True)
+
+    pump = pump_of(ask, seconds, 8, PaginatorStats(), page_size=100, most_rows=4_000, most_at_once=16_000, end_ms=None)
+    asyncio.run(drain(pump))
+    assert isinstance(pump.error, IncompleteError)
+    assert asked <= MOST_PAGES_IN_VAIN + 100
+
+
+@pytest.mark.parametrize("cap", [33, 50])
+def test_a_cap_is_found_though_the_first_look_behind_it_comes_empty(cap: int) -> None:
+    class Throttled(ModelGateway):
+        async def ask(self, parameters: Mapping[str, Any]) -> Page:
+            page = await super().ask(parameters)
+            return Page([]) if self.asked == 2 else page
+
+    gateway = Throttled(evenly(1_000), page_size=cap)
+    calls, _ = asyncio.run(read(gateway, 3600, 4, page_size=100))
+    assert len(calls) == 1_000

@@ -159,14 +159,75 @@ async def test_pages_smaller_than_asked_for_are_all_read() -> None:
     assert ids(result) == set(range(20))
 
 
-async def test_without_totals_pages_are_read_until_one_is_short() -> None:
-    class Untold(ScriptedDay):
-        def answer(self, number: int) -> Page:
-            return Page(super().answer(number).rows)
+class Untold(ScriptedDay):
+    """A day whose total is not told."""
 
-    result = await Untold(35).read()
+    def answer(self, number: int) -> Page:
+        return Page(super().answer(number).rows)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 10, 35])
+async def test_without_totals_pages_are_read_until_one_is_empty(rows: int) -> None:
+    result = await Untold(rows).read()
     assert result.error is None
-    assert ids(result) == set(range(35))
+    assert ids(result) == set(range(rows))
+
+
+async def test_without_totals_a_cap_below_the_pages_asked_for_loses_nothing() -> None:
+    class Capped(Untold):
+        def answer(self, number: int) -> Page:
+            return Page(self.rows[(number - 1) * 4 : number * 4])
+
+    result = await Capped(30).read()
+    assert result.error is None
+    assert ids(result) == set(range(30))
+
+
+async def test_without_totals_a_page_that_comes_for_ever_proves_nothing() -> None:
+    class Stuck(Untold):
+        def answer(self, number: int) -> Page:
+            return super().answer(min(number, 1))
+
+    for rows in (4, 95):
+        result = await Stuck(rows).read()
+        assert isinstance(result.error, IncompleteError)
+
+
+async def test_a_day_that_comes_empty_is_doubted_where_calls_are_due() -> None:
+    class Throttled(ScriptedDay):
+        def answer(self, number: int) -> Page:
+            return super().answer(number) if len(self.asked) > 1 else Page([], total_rows=0, total_pages=0)
+
+    day = Throttled(5)
+    result = await day.read()
+    assert result.error is None
+    assert ids(result) == set(range(5))
+
+
+async def test_a_day_without_calls_is_asked_for_twice(open_session: OpenSession) -> None:
+    with Gateway(calls=0, did_calls=0, days=30) as gateway:
+        session = open_session(gateway=gateway.url, credentials=gateway.credentials, concurrency=1)
+        assert await session.did_calls(DAY, DAY + timedelta(days=29)).collect() == []
+        assert session.stats.requests == 60
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"did_number": "5"}, {"call_number": "999999"}, {"direction": Direction.OUTBOUND}],
+    ids=lambda given: next(iter(given)),
+)
+async def test_a_filter_that_is_ignored_is_an_error(given: Any, gateway: Gateway, open_session: OpenSession) -> None:
+    gateway.switches.ignore_filters = True
+    with pytest.raises(IncompleteError, match=f"do not answer {next(iter(given))}="):
+        await open_session().did_calls(*days(gateway), **given).collect()
+
+
+async def test_an_ignored_date_is_an_error(open_session: OpenSession) -> None:
+    with Gateway(calls=0, did_calls=500, days=9) as gateway:
+        gateway.switches.ignore_range = True
+        session = open_session(gateway=gateway.url, credentials=gateway.credentials)
+        with pytest.raises(IncompleteError, match="date is ignored"):
+            await session.did_calls(*days(gateway)).collect()
 
 
 async def test_a_last_page_repeated_for_ever_is_an_error_if_rows_are_missing() -> None:
@@ -245,3 +306,24 @@ async def test_ids_written_as_fractions_are_the_same_ids() -> None:
 async def test_days_beyond_what_a_clock_can_say_are_refused(day: date, open_session: OpenSession) -> None:
     with pytest.raises(ConfigurationError, match="between the years"):
         open_session().did_calls(day)
+
+
+@pytest.mark.parametrize(("told", "pages"), [(10, 1), (20, 2), (30, 3)])
+async def test_a_total_that_ends_with_a_full_page_is_looked_behind(told: int, pages: int) -> None:
+    class Understating(ScriptedDay):
+        def answer(self, number: int) -> Page:
+            return Page(super().answer(number).rows, total_rows=told, total_pages=pages)
+
+    result = await Understating(31).read()
+    assert isinstance(result.error, IncompleteError)
+    assert (await Understating(told).read()).error is None
+
+
+async def test_a_page_behind_a_total_that_is_too_low_is_not_lost_if_it_comes_empty_once() -> None:
+    class Understating(ScriptedDay):
+        def answer(self, number: int) -> Page:
+            rows = [] if number == 4 and self.asked.count(4) == 2 else super().answer(number).rows
+            return Page(rows, total_rows=30, total_pages=3)
+
+    result = await Understating(31).read()
+    assert isinstance(result.error, IncompleteError)

@@ -37,7 +37,7 @@ class Script:
         source = pump_of(self.ask, WINDOW.seconds, 8, self.stats, page_size=SIZE, most_rows=1000).source
         assert isinstance(source, WindowedPages)
         self.source = source
-        source.page_size.is_proven = True
+        source.page_size.longest = SIZE
         self.reading = source.open(WINDOW)
 
     async def ask(self, parameters: Any) -> Page:

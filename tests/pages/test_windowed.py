@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nxcdr_async import CallRecord, CdrSession, IncompleteError
+from nxcdr_async import CallRecord, CdrSession, Direction, IncompleteError
 from nxcdr_async.testing import Gateway
 
 OpenSession = Callable[..., CdrSession]
@@ -170,3 +170,64 @@ async def test_a_range_from_the_beginning_of_time_is_asked_for_as_the_gateway_ca
 ) -> None:
     calls = await open_session().calls(datetime(1970, 1, 1, tzinfo=UTC), gateway.last_call + SECOND).collect()
     assert ids(calls) == sorted(gateway.call_ids())
+
+
+async def test_a_cap_is_found_though_an_earlier_range_had_just_so_many_calls(open_session: OpenSession) -> None:
+    with Gateway(calls=0, days=1) as gateway:
+        gateway.switches.page_cap = 50
+        hour, day = timedelta(hours=1), gateway.first_call
+        first = int(day.timestamp()) * 1000
+        for number in range(500):
+            gateway.add_call(callId=f"{number}", startTime=first + number * 60_000)
+        session = open_session(gateway=gateway.url, credentials=gateway.credentials)
+        assert len(await session.calls(day, day + 50 * hour / 60 - SECOND).collect()) == 50
+        assert len(await session.calls(day, day + 9 * hour).collect()) == 500
+
+
+async def test_a_length_below_one_that_was_seen_costs_no_second_request(open_session: OpenSession) -> None:
+    with Gateway(calls=0, days=1) as gateway:
+        for number in range(20):
+            gateway.add_call(startTime=int(gateway.first_call.timestamp()) * 1000 + number * 60_000)
+        session = open_session(gateway=gateway.url, credentials=gateway.credentials)
+        first = gateway.first_call
+        assert len(await session.calls(first, first + timedelta(minutes=20)).collect()) == 20
+        before = session.stats.requests
+        assert len(await session.calls(first, first + timedelta(minutes=9)).collect()) == 10
+        assert session.stats.requests == before + 1
+
+
+async def test_an_ignored_range_is_noticed_on_a_short_page(open_session: OpenSession) -> None:
+    with Gateway(calls=80, days=2) as gateway:
+        gateway.switches.ignore_range = True
+        session = open_session(gateway=gateway.url, credentials=gateway.credentials)
+        with pytest.raises(IncompleteError, match="ignores the time range"):
+            await session.calls(gateway.last_call, gateway.last_call + SECOND).collect()
+
+
+FILTERS = [
+    {"direction": Direction.INBOUND},
+    {"answered": False},
+    {"agent": "NX094450006938"},
+    {"caller": "85238531117"},
+    {"callee": "999"},
+    {"call_id": "nobody"},
+    {"order_id": "nothing"},
+]
+
+
+@pytest.mark.parametrize("given", FILTERS, ids=lambda given: next(iter(given)))
+async def test_a_filter_that_is_ignored_is_an_error(given: Any, gateway: Gateway, open_session: OpenSession) -> None:
+    gateway.switches.ignore_filters = True
+    with pytest.raises(IncompleteError, match=f"do not answer {next(iter(given))}="):
+        await read_all(open_session(), gateway, **given)
+
+
+async def test_a_filter_that_is_ignored_is_noticed_by_rows_that_are_converted_at_once(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
+    gateway.switches.ignore_filters = True
+    session = open_session()
+    session.converter.register_structure_hook(bool, lambda value, _: not value)
+    with pytest.raises(IncompleteError, match="do not answer answered=True"):
+        await read_all(session, gateway, answered=True)
+    assert await read_all(session, gateway)
