@@ -12,7 +12,8 @@ from bisect import bisect_left, bisect_right
 
 from attrs import define, field
 
-from nxcdr_async.pace import LOWEST_PACE, Pace, Patience
+from nxcdr_async.pace import LOWEST_PACE, Pace
+from nxcdr_async.patience import Patience
 
 FIRST_LIMIT = 8
 """Requests in flight to start with, unless sessions ask for a fixed number."""
@@ -54,6 +55,7 @@ class _Starts:
     """When requests started that were not refused, so far as is known."""
 
     _times: list[float] = field(factory=list)
+    _paused_until: float = -math.inf
 
     def add(self, started: Start) -> None:
         if self._times and self._times[0] < started.at - 2 * _SECONDS_COUNTED:
@@ -65,16 +67,23 @@ class _Starts:
         if place < len(self._times) and self._times[place] == refused.at:
             del self._times[place]
 
-    def rate_before(self, started: Start) -> float:
+    def pause(self, until: float) -> None:
+        """Take in that nothing starts until then because the gateway asked for that."""
+        self._paused_until = max(self._paused_until, until)
+
+    def rate_before(self, started: Start) -> float | None:
         """Return how many started in the second before, or one in the time since the last did, if that is longer.
 
-        It is 0 for what follows on nothing: how many start at once after a pause is no rate.
+        None for what follows on nothing: how many start at once, when nothing started for a while, is no rate. Unless
+        it was the gateway that asked for a pause.
         """
         place = bisect_left(self._times, started.at)
         first = bisect_right(self._times, started.at - 1)
-        if not first or started.at - self._times[first - 1] > 1 / LOWEST_PACE:
-            return 0.0
-        return float(place - first) or 1 / (started.at - self._times[first - 1])
+        latest = self._times[first - 1] if first else -math.inf
+        active = max(latest, self._paused_until if self._paused_until <= started.at else -math.inf)
+        if started.at - active > 1 / LOWEST_PACE:
+            return None
+        return float(place - first) or 1 / (started.at - latest)
 
 
 @define(eq=False)
@@ -99,7 +108,7 @@ class _Highest:
 
 @define(eq=False)
 class _Levels:
-    """How many requests were taken and refused lately with how many in flight; each second counts half the next."""
+    """How many requests were taken and refused lately with how many in flight; each second all count half."""
 
     _taken: list[float] = field(factory=list)
     _refused: list[float] = field(factory=list)
@@ -107,9 +116,10 @@ class _Levels:
 
     def count(self, started: Start, now: float, *, refused: bool) -> None:
         if now - self._halved >= _SECONDS_REMEMBERED:
+            kept = 0.5 ** (now - self._halved)
             self._halved = now
-            self._taken = [count / 2 for count in self._taken]
-            self._refused = [count / 2 for count in self._refused]
+            self._taken = [count * kept for count in self._taken]
+            self._refused = [count * kept for count in self._refused]
         missing = started.in_flight + 1 - len(self._taken)
         self._taken += [0.0] * missing
         self._refused += [0.0] * missing
@@ -128,15 +138,15 @@ class Allowance:
         limit: requests that may be in flight.
         highest: what the limit never exceeds.
         pace: requests a second that may start.
-        wall: with how many in flight a request was refused; None while the limit may grow.
+        refused_at: with how many in flight a request was refused; None while the limit may grow.
     """
 
     limit: float = float(FIRST_LIMIT)
     highest: float = float(HIGHEST_LIMIT)
-    wall: int | None = None
+    refused_at: int | None = None
     _pace: Pace = field(factory=Pace)
     _was_refused: bool = False
-    _taken_at_wall: int = 0
+    _taken_there: int = 0
     _last_cut: float = -math.inf
     _limit_before_cut: float = 0.0
     _starts: _Starts = field(factory=_Starts)
@@ -165,7 +175,7 @@ class Allowance:
         """Take in that the gateway answered a request as it should, with so many in flight by then."""
         self._patience.count_reply()
         self._at_once.count(started, now, refused=False)
-        self._taken_a_second.add(self._starts.rate_before(started), now)
+        self._taken_a_second.add(self._starts.rate_before(started) or 0.0, now)
         if in_flight * 2 >= self.limit:
             self._widen(started, now)
         self._pace.taken(started.at, now, was_paced=started.was_paced)
@@ -175,9 +185,10 @@ class Allowance:
         self._was_refused = True
         rate = self._starts.rate_before(started)
         self._starts.remove(started)
+        self._starts.pause(now + pause)
         self._at_once.count(started, now, refused=True)
         if started.in_flight > 1 and self._at_once.is_too_much(started.in_flight):
-            self._meet_wall(started.in_flight, now, pause)
+            self._meet_bound(started.in_flight, now, pause)
             return
         if not self._pace.refused(started.at, now, rate=rate, taken=self._taken_a_second.value, pause=pause):
             self.strained(started, now)
@@ -191,19 +202,19 @@ class Allowance:
         self._limit_before_cut = self.limit
         self.limit = max(1.0, self.limit * SHRINK)
 
-    def _meet_wall(self, at_once: int, now: float, pause: float) -> None:
-        self.wall, self._taken_at_wall = at_once, 0
-        self.limit = min(self.limit, float(self.wall - 1))
+    def _meet_bound(self, at_once: int, now: float, pause: float) -> None:
+        self.refused_at, self._taken_there = at_once, 0
+        self.limit = min(self.limit, float(self.refused_at - 1))
         self._patience.after_refusal(now, pause)
 
     def _widen(self, started: Start, now: float) -> None:
         step = 1 / self.limit if self.limit < self._limit_before_cut else max(1 / self.limit, GROWTH)
-        if self.wall is not None and started.in_flight >= self.wall:
-            self._taken_at_wall += 1
-            if self._taken_at_wall >= self.wall:
-                self.wall = None
+        if self.refused_at is not None and started.in_flight >= self.refused_at:
+            self._taken_there += 1
+            if self._taken_there >= self.refused_at:
+                self.refused_at = None
                 self._patience.after_success()
-        if self.wall is None or self.limit + step < self.wall:
+        if self.refused_at is None or self.limit + step < self.refused_at:
             self.limit = min(self.highest, self.limit + step)
         elif self._patience.is_over(now):
-            self.limit = min(self.highest, float(self.wall))
+            self.limit = min(self.highest, float(self.refused_at))

@@ -4,6 +4,8 @@ import math
 
 from attrs import define, field
 
+from nxcdr_async.patience import Patience
+
 LOWEST_PACE = 0.45
 """Requests a second never gone below: the vendor's sibling APIs allow one in two seconds at least."""
 
@@ -18,21 +20,6 @@ FIRST_STEP = 0.03
 
 CLEARLY_MORE = 1.1
 """How many times a pace that was once refused has to be taken to show that the gateway takes more by now."""
-
-SECONDS_TO_TRY = 2.0
-"""Seconds after a refusal before the bound that explained it is tried again."""
-
-SECONDS_BETWEEN_STEPS = 1.0
-"""How long a pace is kept before a try for more has succeeded, as rates are counted by the second."""
-
-REPLIES_TO_TRY = (20, 100)
-"""Good replies before a bound is tried again: after the first refusal, and at most, as each that follows doubles it."""
-
-PAUSES_TO_TRY = 20.0
-"""How many times as long as the pause a refusal asked for its bound is left alone."""
-
-LONGEST_TO_TRY = 300.0
-"""Seconds after which a bound is tried again, however long the pause was."""
 
 SECONDS_TO_FIND = 1.5
 REPLIES_TO_FIND = 10
@@ -56,38 +43,6 @@ SHARE_NEWS = 0.02
 
 NOISE_KEPT = 0.995
 """What each reply leaves of the share of refusals that is taken to have no reason: it is judged anew now and then."""
-
-
-@define(eq=False)
-class Patience:
-    """When to try whether more is allowed by now."""
-
-    _replies: int = 0
-    _replies_to_try: int = REPLIES_TO_TRY[0]
-    _not_before: float = -math.inf
-    _not_before_replies: int = 0
-
-    def count_reply(self) -> None:
-        """Count a good reply."""
-        self._replies += 1
-
-    def is_over(self, now: float) -> bool:
-        """Tell whether it is time to try."""
-        return now >= self._not_before and self._replies >= self._not_before_replies
-
-    def after_refusal(self, now: float, pause: float) -> None:
-        """Wait before the next try; the longer, the more tries failed, and the longer the gateway asked to."""
-        self._not_before = now + min(LONGEST_TO_TRY, max(SECONDS_TO_TRY, PAUSES_TO_TRY * pause))
-        self._not_before_replies = self._replies + self._replies_to_try
-        self._replies_to_try = min(REPLIES_TO_TRY[1], 2 * self._replies_to_try)
-
-    def after_step(self, now: float) -> None:
-        """Wait until a try can have failed."""
-        self._not_before, self._not_before_replies = now + SECONDS_BETWEEN_STEPS, self._replies
-
-    def after_success(self) -> None:
-        """Try soon again after the next refusal: the gateway does not stay as it was."""
-        self._replies_to_try = REPLIES_TO_TRY[0]
 
 
 @define(eq=False)
@@ -155,7 +110,7 @@ class Pace:
         """Take in a good reply."""
         self._patience.count_reply()
         self._count(started_at, now, refused=False)
-        if was_paced and self._trial is None and self._patience.is_over(started_at):
+        if was_paced and not math.isinf(self.value) and self._trial is None and self._patience.is_over(started_at):
             if not self._is_trying_for_more:
                 self._before_steps = self.value
             self._before_step = self.value
@@ -166,13 +121,13 @@ class Pace:
             if self._before_step > self._before_steps * CLEARLY_MORE:
                 self._patience.after_success()
 
-    def refused(self, started_at: float, now: float, *, rate: float, taken: float, pause: float) -> bool:
+    def refused(self, started_at: float, now: float, *, rate: float | None, taken: float, pause: float) -> bool:
         """Take in a refusal.
 
         Args:
             started_at: when the request started.
             now: the time.
-            rate: the requests a second before it.
+            rate: the requests a second before it, None if there was no such thing.
             taken: the most requests a second that were taken lately.
             pause: the pause the gateway asked for.
 
@@ -182,12 +137,12 @@ class Pace:
         self._count(started_at, now, refused=True)
         if self._trial is None and started_at <= self._changed_at:
             return True  # it was sent before the pace was lowered
-        if self._trial is None and rate <= taken * AS_QUICKLY:
+        if rate is None or (self._trial is None and rate <= taken * AS_QUICKLY):
             return False
         if self._is_trying_for_more:
             self._step_back(rate, taken, now, pause)
             return True
-        if not self._is_in_search(now, pause):
+        if not self._search(now, pause):
             return False
         self._lower(rate, taken, now)
         return True
@@ -198,8 +153,8 @@ class Pace:
         self._is_trying_for_more, self._step, self._changed_at = False, FIRST_STEP, now
         self._patience.after_refusal(now, pause)
 
-    def _is_in_search(self, now: float, pause: float) -> bool:
-        """Tell whether a trial looks for a pace; one begins if there are more refusals than come without reason."""
+    def _search(self, now: float, pause: float) -> bool:
+        """Begin a trial if there are more refusals than come without reason; tell whether one looks for a pace now."""
         if self._trial is not None:
             return self._trial.is_finding()
         if self._share <= max(FEW, min(MOST_NOISE, 2 * self._noise)):
@@ -223,7 +178,7 @@ class Pace:
             self._trial = None
             self._noise = trial.share
             if trial.share > FEW:
-                self.value = math.inf
+                self.value, self._is_trying_for_more, self._step = math.inf, False, FIRST_STEP
 
 
 def _below(refused: float, taken: float) -> float:

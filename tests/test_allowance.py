@@ -33,7 +33,7 @@ def test_a_refusal_with_more_in_flight_than_were_taken_leaves_room_for_the_other
     allowance = Allowance()
     started = starts(allowance, 8)
     allowance.refused(started[5], 0.1)
-    assert (allowance.limit, allowance.wall) == (5, 6)
+    assert (allowance.limit, allowance.refused_at) == (5, 6)
     assert math.isinf(allowance.pace)
 
 
@@ -54,6 +54,24 @@ def test_many_that_start_at_once_after_a_pause_are_no_rate() -> None:
     for start in starts(allowance, 3, at=60.0):
         allowance.refused(start, 60.1)
     assert math.isinf(allowance.pace)
+
+
+def test_after_a_pause_that_the_gateway_asked_for_what_starts_at_once_is_its_rate() -> None:
+    allowance = Allowance()
+    take_all(allowance, starts(allowance, 8), 0.1)
+    allowance.refused(allowance.start(0.2, in_flight=1, was_paced=False), 0.2, pause=30.0)
+    for number in range(10):
+        take_all(allowance, starts(allowance, 1, at=30.2 + number / 50), 30.3 + number / 50)
+    allowance.refused(allowance.start(30.5, in_flight=1, was_paced=False), 30.5, pause=30.0)
+    assert allowance.pace == pytest.approx(10 * 0.97)
+
+
+def test_what_was_refused_an_hour_ago_tells_nothing_now() -> None:
+    allowance = Allowance()
+    for start in starts(allowance, 8):
+        allowance.refused(start, 0.1)
+    allowance.refused(allowance.start(3_600.0, in_flight=8, was_paced=False), 3_600.1)
+    assert allowance._at_once._refused[7] < 0.001
 
 
 def test_a_refusal_that_nothing_explains_cuts_the_limit() -> None:
@@ -88,7 +106,7 @@ def test_where_it_was_refused_is_tried_again_after_a_while_and_passed_if_a_round
     allowance = Allowance()
     allowance.refused(starts(allowance, 8)[5], 0.1)
     now = 0.0
-    while allowance.wall is not None:
+    while allowance.refused_at is not None:
         now += 0.1
         assert now < 20
         take_all(allowance, starts(allowance, int(allowance.limit), at=now), now + 0.05)

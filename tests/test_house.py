@@ -18,7 +18,9 @@ PACKAGE = Path(nxcdr_async.__file__).parent
 NAME = "nxcdr_async"
 FLOORS = {
     **dict.fromkeys(["_version", "records", "errors", "regions", "hangup", "credentials", "stats"], 0),
-    **dict.fromkeys(["signing", "redaction", "clock", "retry", "pace", "allowance", "convert", "settings"], 1),
+    **dict.fromkeys(
+        ["signing", "redaction", "clock", "retry", "patience", "pace", "allowance", "convert", "settings"], 1
+    ),
     **dict.fromkeys(["windows", "density", "plan"], 1),
     "wire": 2,
     **dict.fromkeys(["clock_gate", "limiter", "connection", "transport"], 3),

@@ -4,17 +4,7 @@ import random
 import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async.pace import (
-    FIRST_STEP,
-    LONGEST_TO_TRY,
-    LOWEST_PACE,
-    PACE_KEPT,
-    PAUSES_TO_TRY,
-    REPLIES_TO_TRY,
-    SECONDS_TO_TRY,
-    Pace,
-    Patience,
-)
+from nxcdr_async.pace import FIRST_STEP, LOWEST_PACE, PACE_KEPT, Pace
 
 
 def refuse(pace: Pace, now: float, *, rate: float = 50.0, taken: float = 49.0) -> bool:
@@ -96,6 +86,25 @@ def test_a_pace_that_does_not_end_the_refusals_is_given_up() -> None:
     assert math.isinf(pace.value)
 
 
+def test_a_pace_that_was_given_up_is_not_stepped_back_to() -> None:
+    pace, now, chance = Pace(), 0.0, random.Random(1)
+    refuse_some(pace, now)
+    while not math.isinf(pace.value):
+        now += 0.02
+        if chance.random() < 0.3:
+            refuse(pace, now)
+        else:
+            pace.taken(now, now, was_paced=True)
+    assert not refuse(pace, now + 1)
+
+
+def test_a_refusal_without_a_rate_before_it_lowers_nothing() -> None:
+    pace = Pace()
+    refuse_some(pace, 1.0)
+    assert not pace.refused(1.1, 1.1, rate=None, taken=0.0, pause=0.0)
+    assert pace.value == 50 * PACE_KEPT
+
+
 def test_requests_sent_before_the_pace_was_lowered_do_not_lower_it_again() -> None:
     pace, now = found_pace()
     now = answer(pace, now, 200)
@@ -145,38 +154,3 @@ def test_a_pace_never_falls_below_the_lowest_whatever_happens(events: list[tuple
         else:
             refuse(pace, now, rate=rate, taken=rate / 2)
         assert pace.value >= LOWEST_PACE
-
-
-def after(patience: Patience, replies: int) -> Patience:
-    for _ in range(replies):
-        patience.count_reply()
-    return patience
-
-
-def test_patience_lasts_for_seconds_and_for_replies() -> None:
-    patience = Patience()
-    patience.after_refusal(10.0, 0.0)
-    after(patience, REPLIES_TO_TRY[0] - 1)
-    assert not patience.is_over(1_000.0)
-    after(patience, 1)
-    assert not patience.is_over(10.0 + SECONDS_TO_TRY - 0.01)
-    assert patience.is_over(10.0 + SECONDS_TO_TRY)
-
-
-def test_each_try_that_failed_doubles_the_replies_up_to_the_most() -> None:
-    patience = Patience()
-    for _ in range(10):
-        patience.after_refusal(0.0, 0.0)
-    assert not after(patience, REPLIES_TO_TRY[1] - 1).is_over(1e9)
-    assert after(patience, 1).is_over(1e9)
-
-
-def test_a_pause_that_was_asked_for_makes_patience_longer_but_not_endless() -> None:
-    patience, endless = after(Patience(), 0), Patience()
-    patience.after_refusal(0.0, 3.0)
-    endless.after_refusal(0.0, math.inf)
-    after(patience, REPLIES_TO_TRY[0])
-    after(endless, REPLIES_TO_TRY[0])
-    assert not patience.is_over(3 * PAUSES_TO_TRY - 0.01)
-    assert patience.is_over(3 * PAUSES_TO_TRY)
-    assert endless.is_over(LONGEST_TO_TRY)

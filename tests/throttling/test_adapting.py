@@ -49,10 +49,12 @@ def test_of_two_bounds_the_tighter_one_is_found(at_once: int, a_second: float, b
 
 
 @pytest.mark.parametrize(("bounds", "best"), [(Bounds(at_once=8), 160), (Bounds(a_second=10), 10)])
-def test_pauses_that_are_asked_for_cost_little(bounds: Bounds, best: float) -> None:
-    outcome = run(END, bounds, Line(pause=1))
-    assert outcome.a_second(STEADY, END) >= LEAST_OF_BEST * best
-    assert outcome.refused(STEADY, END) <= MOST_REFUSED
+@pytest.mark.parametrize("pause", [1.0, 3.0, 10.0])
+def test_pauses_that_are_asked_for_cost_little(bounds: Bounds, best: float, pause: float) -> None:
+    start, end = STEADY * pause, STEADY * pause + 400
+    outcome = run(end, bounds, Line(pause=pause))
+    assert outcome.a_second(start, end) >= LEAST_OF_BEST * best
+    assert outcome.refused(start, end) <= MOST_REFUSED
 
 
 @pytest.mark.parametrize(
