@@ -88,7 +88,7 @@ class _Valve:
 
 
 @define(eq=False)
-class Gate:
+class Lane:
     """The way to one gateway for one account: what the gateway allows, shared by all sessions that go there.
 
     Attributes:
@@ -103,15 +103,15 @@ class Gate:
     _limiters: "WeakSet[Limiter]" = field(factory=WeakSet, init=False)
 
     def join(self, limiter: "Limiter") -> None:
-        """Count a session in that goes through here from now on."""
+        """Count a session in that goes here from now on."""
         self._limiters.add(limiter)
         self.allowance.expect(sum(other.fixed for other in self._limiters))
 
 
-_GATES: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[tuple[str, Hashable], Gate]] = (
+_LANES: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[tuple[str, Hashable], Lane]] = (
     WeakKeyDictionary()
 )
-"""The gates of each event loop, as long as a session uses them."""
+"""The lanes of each event loop, as long as a session uses them."""
 
 
 @define(eq=False)
@@ -119,27 +119,27 @@ class Slot:
     """The right to have one request in flight; its holder says how the gateway took it, as far as that tells anything.
 
     Attributes:
-        gate: where the request goes through.
+        lane: where the request goes.
         started: how things stood when it started.
     """
 
-    gate: Gate
+    lane: Lane
     started: Start
 
-    def eased(self) -> None:
+    def taken(self) -> None:
         """Say that the gateway answered as it should."""
-        valve = self.gate.valve
-        self.gate.allowance.taken(self.started, valve.now(), in_flight=valve.in_flight)
+        valve = self.lane.valve
+        self.lane.allowance.taken(self.started, valve.now(), in_flight=valve.in_flight)
         valve.bounds_changed()
 
     def refused(self, pause: float) -> None:
         """Say that the gateway refused the request as one too many, and the pause it asked for, in seconds."""
-        valve = self.gate.valve
-        self.gate.allowance.refused(self.started, valve.now(), pause=pause)
+        valve = self.lane.valve
+        self.lane.allowance.refused(self.started, valve.now(), pause=pause)
 
     def strained(self) -> None:
         """Say that the gateway did not answer in time."""
-        self.gate.allowance.strained(self.started, self.gate.valve.now())
+        self.lane.allowance.strained(self.started, self.lane.valve.now())
 
 
 @define(eq=False)
@@ -191,7 +191,7 @@ class Limiter:
         self._now = now
         self._sleep = sleep
         self._valve = _Valve(self._bounds, now, sleep)
-        self._gates: dict[str, Gate] = {}
+        self._lanes: dict[str, Lane] = {}
         self._turns: dict[str, asyncio.Lock] = {}
         self._usual_seconds = 0.0
 
@@ -228,7 +228,7 @@ class Limiter:
 
     def hold(self, gateway: str, seconds: float) -> None:
         """Let nothing start for so long, as a gateway asked (`Retry-After`)."""
-        self._gate(gateway).valve.hold(seconds)
+        self._lane(gateway).valve.hold(seconds)
 
     @asynccontextmanager
     async def slot(self, gateway: str) -> AsyncIterator[Slot]:
@@ -237,46 +237,46 @@ class Limiter:
         try:
             yield slot
         finally:
-            slot.gate.valve.finish()
+            slot.lane.valve.finish()
             self._valve.finish()
             self._usual_seconds += (self._now() - slot.started.at - self._usual_seconds) * NEWS
 
     async def _begin(self, gateway: str) -> Slot:
-        gate = self._gate(gateway)
+        lane = self._lane(gateway)
         async with self._turns[gateway]:
             while True:
                 await self._valve.opened()
-                async with gate.turn:
-                    was_paced = await gate.valve.opened()
+                async with lane.turn:
+                    was_paced = await lane.valve.opened()
                     if self._valve.is_open:
-                        return self._start(gate, was_paced=was_paced)
+                        return self._start(lane, was_paced=was_paced)
 
-    def _start(self, gate: Gate, *, was_paced: bool) -> Slot:
+    def _start(self, lane: Lane, *, was_paced: bool) -> Slot:
         self._valve.start()
-        gate.valve.start()
+        lane.valve.start()
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
-        return Slot(gate, gate.allowance.start(self._now(), in_flight=gate.valve.in_flight, was_paced=was_paced))
+        return Slot(lane, lane.allowance.start(self._now(), in_flight=lane.valve.in_flight, was_paced=was_paced))
 
     def _allowance(self, gateway: str) -> Allowance:
-        gate = self._gates.get(gateway)
-        if gate is not None:
-            return gate.allowance
+        lane = self._lanes.get(gateway)
+        if lane is not None:
+            return lane.allowance
         unknown = Allowance()
         unknown.expect(self.fixed)
         return unknown
 
-    def _gate(self, gateway: str) -> Gate:
-        gate = self._gates.get(gateway)
-        if gate is None:
-            gate = self._gates[gateway] = self._shared_gate(gateway)
+    def _lane(self, gateway: str) -> Lane:
+        lane = self._lanes.get(gateway)
+        if lane is None:
+            lane = self._lanes[gateway] = self._shared_lane(gateway)
             self._turns[gateway] = asyncio.Lock()
-            gate.join(self)
-        return gate
+            lane.join(self)
+        return lane
 
-    def _shared_gate(self, gateway: str) -> Gate:
-        gates = _GATES.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
-        gate = gates.get((gateway, self._account))
-        if gate is None:
+    def _shared_lane(self, gateway: str) -> Lane:
+        lanes = _LANES.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+        lane = lanes.get((gateway, self._account))
+        if lane is None:
             allowance = Allowance()
-            gate = gates[gateway, self._account] = Gate(allowance, _Valve(allowance, self._now, self._sleep))
-        return gate
+            lane = lanes[gateway, self._account] = Lane(allowance, _Valve(allowance, self._now, self._sleep))
+        return lane

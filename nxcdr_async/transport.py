@@ -28,8 +28,8 @@ from nxcdr_async.retry import (
     MOST_ATTEMPTS,
     MOST_ATTEMPTS_UNHEARD,
     MOST_CLOCK_REFUSALS,
+    Attempts,
     RetryBudget,
-    Trial,
     asks_for_less,
     delay_before,
     is_worth_retrying,
@@ -69,16 +69,16 @@ class KnownGateway:
     Attributes:
         url: base URL.
         clock: its clock, against ours.
-        gate: lets one request measure its clock while it is unknown.
+        clock_gate: lets one request measure its clock while it is unknown.
         is_heard: whether anything answered there that is a gateway.
-        answered: when it last answered a question, or until when it asked us to wait; epoch seconds by our clock.
+        alive_until: when it last answered a question, or until when it asked us to wait; epoch seconds by our clock.
     """
 
     url: str
     clock: ClockEstimate = field(factory=ClockEstimate)
-    gate: ClockGate = field(factory=ClockGate)
+    clock_gate: ClockGate = field(factory=ClockGate)
     is_heard: bool = False
-    answered: float = float("-inf")
+    alive_until: float = float("-inf")
 
 
 def known_gateways(region: Region, by_hand: str | None) -> Mapping[GatewayKind, KnownGateway]:
@@ -164,40 +164,42 @@ class Transport:
             NxcdrError: it did not help; see the tree in `errors`.
         """
         gateway = self.gateways[endpoint.gateway]
-        trial = Trial()
+        attempts = Attempts()
         while True:
             self.connection.check_usable()
             try:
-                return await self._attempt(endpoint, parameters, gateway, read_typed, trial)
+                return await self._attempt(endpoint, parameters, gateway, read_typed, attempts)
             except NxcdrError as fault:
-                if fault is trial.last_fault:  # nothing more was sent
+                if fault is attempts.last_fault:  # nothing more was sent
                     raise
-                trial.note(fault, self.now())
+                attempts.note(fault, self.now())
                 if isinstance(fault, ClockSkewError):
-                    wait = self._plan_retry_by_clock(fault, gateway, trial)
+                    wait = self._plan_retry_by_clock(fault, gateway, attempts)
                 else:
-                    wait = self._plan_retry(fault, endpoint, gateway, trial)
-            trial.attempt += 1
+                    wait = self._plan_retry(fault, endpoint, gateway, attempts)
+            attempts.count += 1
             self._counts.retries += 1
             await self.sleep(wait)
 
-    def _plan_retry_by_clock(self, refused: ClockSkewError, gateway: KnownGateway, trial: Trial) -> float:
+    def _plan_retry_by_clock(self, refused: ClockSkewError, gateway: KnownGateway, attempts: Attempts) -> float:
         """Ask again at once, by the clock just measured; then more slowly, and longer where that may still help.
 
         Raises:
             ClockSkewError: it does not.
         """
-        trial.clock_refusals += 1
+        attempts.clock_refusals += 1
         self._counts.clock_refusals += 1
         _log.info("timestamp refused, the gateway's clock is %.1f s ahead of ours", gateway.clock.skew or 0.0)
-        if trial.clock_refusals == 1:
+        if attempts.clock_refusals == 1:
             return 0.0
-        is_hopeless = trial.clock_refusals >= MOST_CLOCK_REFUSALS and not gateway.clock.may_be_accepted
-        if is_hopeless or trial.attempt >= MOST_ATTEMPTS:
+        is_hopeless = attempts.clock_refusals >= MOST_CLOCK_REFUSALS and not gateway.clock.may_be_accepted
+        if is_hopeless or attempts.count >= MOST_ATTEMPTS:
             raise refused
-        return delay_before(trial.attempt + 1, chance=self.chance(), within_budget=self._budget.spend())
+        return delay_before(attempts.count + 1, chance=self.chance(), within_budget=self._budget.spend())
 
-    def _plan_retry(self, fault: NxcdrError, endpoint: Endpoint[Any], gateway: KnownGateway, trial: Trial) -> float:
+    def _plan_retry(
+        self, fault: NxcdrError, endpoint: Endpoint[Any], gateway: KnownGateway, attempts: Attempts
+    ) -> float:
         """Return how long to wait before asking again, and have all requests wait if the gateway asked for that.
 
         Raises:
@@ -208,17 +210,17 @@ class Transport:
         if isinstance(fault, ThrottledError):
             self._counts.throttled += 1
         most = MOST_ATTEMPTS if gateway.is_heard else MOST_ATTEMPTS_UNHEARD
-        if not is_worth_retrying(fault) or trial.attempt >= most or self._is_outage(gateway, trial):
+        if not is_worth_retrying(fault) or attempts.count >= most or self._is_outage(gateway, attempts):
             raise fault
         if pause := pause_asked_for(fault):
             self.limiter.hold(gateway.url, pause)
-            gateway.answered = max(gateway.answered, self.now() + pause)
-        wait = delay_before(trial.attempt + 1, chance=self.chance(), within_budget=self._budget.spend())
-        _log.info("%s: attempt %d failed, next in %.2f s: %s", endpoint.name, trial.attempt, wait, fault)
+            gateway.alive_until = max(gateway.alive_until, self.now() + pause)
+        wait = delay_before(attempts.count + 1, chance=self.chance(), within_budget=self._budget.spend())
+        _log.info("%s: attempt %d failed, next in %.2f s: %s", endpoint.name, attempts.count, wait, fault)
         return wait
 
-    def _is_outage(self, gateway: KnownGateway, trial: Trial) -> bool:
-        return trial.is_outage(self.now(), answered=gateway.answered, timeout=self.connection.timeout)
+    def _is_outage(self, gateway: KnownGateway, attempts: Attempts) -> bool:
+        return attempts.is_outage(self.now(), alive_until=gateway.alive_until, timeout=self.connection.timeout)
 
     async def _attempt(
         self,
@@ -226,17 +228,17 @@ class Transport:
         parameters: Mapping[str, Any],
         gateway: KnownGateway,
         read_typed: ReadTyped | None,
-        trial: Trial,
+        attempts: Attempts,
     ) -> Page:
         async with self.limiter.slot(gateway.url) as slot:
-            if trial.last_fault is not None and self._is_outage(gateway, trial):
+            if attempts.last_fault is not None and self._is_outage(gateway, attempts):
                 # An outage may have become plain while this waited for its slot, one of many.
-                raise trial.last_fault
+                raise attempts.last_fault
             try:
                 if endpoint.signing is None:
                     page = await self._exchange(endpoint, parameters, gateway, read_typed)
                 else:
-                    async with gateway.gate.passed(self._moment):
+                    async with gateway.clock_gate.passed(self._moment):
                         page = await self._exchange(endpoint, parameters, gateway, read_typed)
             except NxcdrError as fault:
                 if asks_for_less(fault):
@@ -244,7 +246,7 @@ class Transport:
                 elif isinstance(fault, TimedOutError):
                     slot.strained()
                 raise
-            slot.eased()
+            slot.taken()
             return page
 
     async def _exchange(
@@ -289,7 +291,7 @@ class Transport:
         told_time = gateway.clock.observe(
             sent=sent, received=received, date=reply.headers.get("date"), age=reply.headers.get("age")
         )
-        gateway.gate.learn(self._moment(), told_time=told_time)
+        gateway.clock_gate.learn(self._moment(), told_time=told_time)
         self._last_skew = gateway.clock.skew
         try:
             page = read_page(
@@ -305,7 +307,7 @@ class Transport:
             failure = refusal.with_traceback(None)
         else:
             gateway.is_heard = True
-            gateway.answered = max(gateway.answered, received)
+            gateway.alive_until = max(gateway.alive_until, received)
             if endpoint.signing is not None:
                 gateway.clock.accepted(correction)
             self._budget.earn()

@@ -254,7 +254,7 @@ async def test_a_fixed_concurrency_starts_at_its_ceiling_and_never_exceeds_it(ti
         users.add(20)
         await settle()
         for _ in range(100):
-            users.slots[0].eased()
+            users.slots[0].taken()
         await settle()
         assert users.limiter.limit(GATEWAY) == len(users.started) == 5
 
@@ -265,7 +265,7 @@ async def test_good_replies_let_waiters_in_at_once(time: FakeTime) -> None:
         await settle()
         assert len(users.started) == FIRST_LIMIT
         while users.limiter.limit(GATEWAY) == FIRST_LIMIT:
-            users.slots[0].eased()
+            users.slots[0].taken()
         await settle()
         assert len(users.started) == FIRST_LIMIT + 1
 
@@ -276,7 +276,7 @@ async def test_a_limit_that_adapts_never_exceeds_the_highest(time: FakeTime) -> 
         for _ in range(HIGHEST_LIMIT**2):
             await asyncio.sleep(0)
             if users.slots:
-                users.slots[0].eased()
+                users.slots[0].taken()
         await settle()
         assert users.limiter.in_flight == users.limiter.limit(GATEWAY) == HIGHEST_LIMIT
 
@@ -380,7 +380,7 @@ async def test_fixed_numbers_of_several_sessions_add_up(time: FakeTime) -> None:
         assert [limiter.in_flight for limiter in limiters] == [40, 40, 40]
 
 
-def test_each_event_loop_has_gates_of_its_own() -> None:
+def test_each_event_loop_has_lanes_of_its_own() -> None:
     limiters = [Limiter(), Limiter()]
 
     async def use(limiter: Limiter) -> None:
@@ -390,7 +390,7 @@ def test_each_event_loop_has_gates_of_its_own() -> None:
 
     asyncio.run(use(limiters[0]))
     asyncio.run(use(limiters[1]))
-    assert limiters[0]._gates[GATEWAY] is not limiters[1]._gates[GATEWAY]
+    assert limiters[0]._lanes[GATEWAY] is not limiters[1]._lanes[GATEWAY]
 
 
 async def test_what_was_learned_is_forgotten_with_the_last_session(time: FakeTime) -> None:

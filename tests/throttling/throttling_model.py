@@ -214,7 +214,7 @@ class _Crew:
         async with self.limiter.slot(GATEWAY) as slot:
             is_good = await self.gateway.ask(self.session)
             if is_good:
-                slot.eased()
+                slot.taken()
                 return True
             slot.refused(self.gateway.line.pause)
             if self.gateway.line.pause:
