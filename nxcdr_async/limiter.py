@@ -20,6 +20,9 @@ from nxcdr_async.errors import ConfigurationError
 MOST_CONCURRENCY = 10_000
 """The highest ceiling that can be asked for."""
 
+MOST_RATE = 1e6
+"""The highest rate that can be asked for, in requests a second; none beyond it means anything."""
+
 NEWS = 0.2
 """How much the last request counts in how long one usually takes."""
 
@@ -95,17 +98,24 @@ class Lane:
         allowance: what it seems to allow.
         valve: lets requests start.
         turn: whose request is the next to start; each session has one request at most in line here, so they alternate.
+        usual_seconds: how long a request the gateway takes is usually under way; 0 before the first.
     """
 
     allowance: Allowance
     valve: _Valve
     turn: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+    usual_seconds: float = field(default=0.0, init=False)
     _limiters: "WeakSet[Limiter]" = field(factory=WeakSet, init=False)
 
     def join(self, limiter: "Limiter") -> None:
         """Count a session in that goes here from now on."""
         self._limiters.add(limiter)
         self.allowance.expect(sum(other.fixed for other in self._limiters))
+        self.valve.bounds_changed()
+
+    def learn_seconds(self, seconds: float) -> None:
+        """Take in how long a request was under way that the gateway took."""
+        self.usual_seconds += (seconds - self.usual_seconds) * NEWS
 
 
 _LANES: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[tuple[str, Hashable], Lane]] = (
@@ -125,11 +135,21 @@ class Slot:
 
     lane: Lane
     started: Start
+    _sent_at: float = field(init=False)
+
+    @_sent_at.default
+    def _sent_as_it_started(self) -> float:
+        return self.started.at
+
+    def sent(self) -> None:
+        """Say that the request goes out only now: what it waited for in its slot does not count as under way."""
+        self._sent_at = self.lane.valve.now()
 
     def taken(self) -> None:
         """Say that the gateway answered as it should."""
         valve = self.lane.valve
         self.lane.allowance.taken(self.started, valve.now(), in_flight=valve.in_flight)
+        self.lane.learn_seconds(valve.now() - self._sent_at)
         valve.bounds_changed()
 
     def refused(self, pause: float) -> None:
@@ -153,10 +173,12 @@ class _Own:
 class Limiter:
     """Hands out slots, first come, first served, to all requests of a session; sessions take turns at a gateway.
 
+    Whoever asks a gateway names the account too, as any hashable that tells accounts apart: each has an allowance of
+    its own there, and the sessions of one share it.
+
     Args:
         concurrency: requests in flight at most, None for as many as the gateway bears up to `HIGHEST_LIMIT`.
         rate: requests a second at most; None for as many as the gateway bears.
-        account: tells accounts apart; those of one gateway are not taken to share what it allows.
         now: the clock, in seconds.
         sleep: how it waits.
 
@@ -172,7 +194,6 @@ class Limiter:
         *,
         concurrency: int | None = None,
         rate: float | None = None,
-        account: Hashable = None,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[Any]] = anyio.sleep,
     ) -> None:
@@ -181,19 +202,23 @@ class Limiter:
             or isinstance(concurrency, bool)
             or not 1 <= concurrency <= MOST_CONCURRENCY
         ):
-            raise ConfigurationError(f"concurrency is {concurrency!r}: give a whole number from 1, or None to adapt")
-        if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1e6):  # noqa: PLR2004 - no rate beyond it means anything
-            raise ConfigurationError(f"rate is {rate!r}: give the requests a second as a number above 0, or None")
+            raise ConfigurationError(
+                f"concurrency is {concurrency!r}: give a whole number from 1 to {MOST_CONCURRENCY:,}, or None to adapt"
+            )
+        if rate is not None and (
+            isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= MOST_RATE
+        ):
+            raise ConfigurationError(
+                f"rate is {rate!r}: give the requests a second as a number above 0, up to {MOST_RATE:,.0f}, or None"
+            )
         self.fixed = concurrency or 0
         self.peak_in_flight = 0
         self._bounds = _Own(concurrency or HIGHEST_LIMIT, rate or math.inf)
-        self._account = account
         self._now = now
         self._sleep = sleep
         self._valve = _Valve(self._bounds, now, sleep)
-        self._lanes: dict[str, Lane] = {}
-        self._turns: dict[str, asyncio.Lock] = {}
-        self._usual_seconds = 0.0
+        self._lanes: dict[tuple[str, Hashable], Lane] = {}
+        self._turns: dict[Lane, asyncio.Lock] = {}
 
     @property
     def ceiling(self) -> int:
@@ -205,45 +230,46 @@ class Limiter:
         """Requests in flight now."""
         return self._valve.in_flight
 
-    def limit(self, gateway: str) -> int:
+    def limit(self, gateway: str, account: Hashable) -> int:
         """Return how many requests to a gateway may be in flight now."""
-        return min(self.ceiling, int(self._allowance(gateway).limit))
+        return min(self.ceiling, int(self._allowance(gateway, account).limit))
 
-    def pace(self, gateway: str) -> float:
+    def pace(self, gateway: str, account: Hashable) -> float:
         """Return how many requests to a gateway may start a second; infinite without a bound."""
-        return min(self._bounds.pace, self._allowance(gateway).pace)
+        return min(self._bounds.pace, self._allowance(gateway, account).pace)
 
-    def worthwhile(self, gateway: str) -> int:
+    def worthwhile(self, gateway: str, account: Hashable) -> int:
         """Return how many requests are worth asking for at once: the limit, or what the pace lets start meanwhile.
 
         With a pace that is one more, which waits for it: else it would not be used whole, nor be known to bound.
         """
-        limit, pace = self.limit(gateway), self.pace(gateway)
-        return limit if math.isinf(pace) else min(limit, math.ceil(self._usual_seconds * pace) + 1)
+        limit, pace = self.limit(gateway, account), self.pace(gateway, account)
+        if math.isinf(pace):
+            return limit
+        lane = self._lanes.get((gateway, account))
+        return min(limit, math.ceil((lane.usual_seconds if lane else 0.0) * pace) + 1)
 
     def lower_ceiling(self, ceiling: int) -> None:
         """Keep the limit at or under what the connections of the line allow."""
         self._bounds.limit = min(self.ceiling, ceiling)
         self.fixed = min(self.fixed, ceiling)
 
-    def hold(self, gateway: str, seconds: float) -> None:
+    def hold(self, gateway: str, account: Hashable, seconds: float) -> None:
         """Let nothing start for so long, as a gateway asked (`Retry-After`)."""
-        self._lane(gateway).valve.hold(seconds)
+        self._lane(gateway, account).valve.hold(seconds)
 
     @asynccontextmanager
-    async def slot(self, gateway: str) -> AsyncIterator[Slot]:
+    async def slot(self, gateway: str, account: Hashable) -> AsyncIterator[Slot]:
         """Wait for a slot at a gateway, and for the pace and any pause; on leaving, the slot is free again."""
-        slot = await self._begin(gateway)
+        slot = await self._begin(self._lane(gateway, account))
         try:
             yield slot
         finally:
             slot.lane.valve.finish()
             self._valve.finish()
-            self._usual_seconds += (self._now() - slot.started.at - self._usual_seconds) * NEWS
 
-    async def _begin(self, gateway: str) -> Slot:
-        lane = self._lane(gateway)
-        async with self._turns[gateway]:
+    async def _begin(self, lane: Lane) -> Slot:
+        async with self._turns[lane]:
             while True:
                 await self._valve.opened()
                 async with lane.turn:
@@ -257,26 +283,26 @@ class Limiter:
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         return Slot(lane, lane.allowance.start(self._now(), in_flight=lane.valve.in_flight, was_paced=was_paced))
 
-    def _allowance(self, gateway: str) -> Allowance:
-        lane = self._lanes.get(gateway)
+    def _allowance(self, gateway: str, account: Hashable) -> Allowance:
+        lane = self._lanes.get((gateway, account))
         if lane is not None:
             return lane.allowance
         unknown = Allowance()
         unknown.expect(self.fixed)
         return unknown
 
-    def _lane(self, gateway: str) -> Lane:
-        lane = self._lanes.get(gateway)
+    def _lane(self, gateway: str, account: Hashable) -> Lane:
+        lane = self._lanes.get((gateway, account))
         if lane is None:
-            lane = self._lanes[gateway] = self._shared_lane(gateway)
-            self._turns[gateway] = asyncio.Lock()
+            lane = self._lanes[gateway, account] = self._shared_lane(gateway, account)
+            self._turns[lane] = asyncio.Lock()
             lane.join(self)
         return lane
 
-    def _shared_lane(self, gateway: str) -> Lane:
+    def _shared_lane(self, gateway: str, account: Hashable) -> Lane:
         lanes = _LANES.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
-        lane = lanes.get((gateway, self._account))
+        lane = lanes.get((gateway, account))
         if lane is None:
             allowance = Allowance()
-            lane = lanes[gateway, self._account] = Lane(allowance, _Valve(allowance, self._now, self._sleep))
+            lane = lanes[gateway, account] = Lane(allowance, _Valve(allowance, self._now, self._sleep))
         return lane

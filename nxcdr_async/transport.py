@@ -5,6 +5,7 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -18,13 +19,13 @@ from nxcdr_async.errors import (
     ConfigurationError,
     GatewayError,
     NxcdrError,
-    ThrottledError,
     TimedOutError,
 )
 from nxcdr_async.limiter import Limiter
 from nxcdr_async.redaction import Redactor
 from nxcdr_async.regions import Region
 from nxcdr_async.retry import (
+    LONGEST_RETRY_AFTER,
     MOST_ATTEMPTS,
     MOST_ATTEMPTS_UNHEARD,
     MOST_CLOCK_REFUSALS,
@@ -37,6 +38,7 @@ from nxcdr_async.retry import (
 )
 from nxcdr_async.stats import SessionStats
 from nxcdr_async.wire import (
+    CALLS,
     Endpoint,
     GatewayKind,
     Page,
@@ -122,6 +124,7 @@ class Transport:
     _budget: RetryBudget = field(factory=RetryBudget, init=False)
     _counts: _Counts = field(factory=_Counts, init=False)
     _last_skew: float | None = field(default=None, init=False)
+    _asked_last: tuple[str, str | None] | None = field(default=None, init=False)
 
     @property
     def redactor(self) -> Redactor:
@@ -132,8 +135,8 @@ class Transport:
     @property
     def stats(self) -> SessionStats:
         """The counts at this moment."""
-        gateway = self.gateways["region"].url
-        pace = self.limiter.pace(gateway)
+        lane = self._asked_last or self._lane(CALLS)
+        pace = self.limiter.pace(*lane)
         return SessionStats(
             requests=self._counts.requests,
             retries=self._counts.retries,
@@ -141,14 +144,14 @@ class Transport:
             clock_refusals=self._counts.clock_refusals,
             in_flight=self.limiter.in_flight,
             peak_in_flight=self.limiter.peak_in_flight,
-            limit=self.limiter.limit(gateway),
+            limit=self.limiter.limit(*lane),
             pace=None if math.isinf(pace) else pace,
             clock_skew=self._last_skew,
         )
 
     def worthwhile(self, endpoint: Endpoint[Any]) -> int:
         """Return how many questions to an API are worth asking at once."""
-        return self.limiter.worthwhile(self.gateways[endpoint.gateway].url)
+        return self.limiter.worthwhile(*self._lane(endpoint))
 
     async def ask(
         self, endpoint: Endpoint[Any], parameters: Mapping[str, Any], *, read_typed: ReadTyped | None = None
@@ -200,20 +203,15 @@ class Transport:
     def _plan_retry(
         self, fault: NxcdrError, endpoint: Endpoint[Any], gateway: KnownGateway, attempts: Attempts
     ) -> float:
-        """Return how long to wait before asking again, and have all requests wait if the gateway asked for that.
+        """Return how long to wait before asking again; a pause the gateway asked for is no outage.
 
         Raises:
             NxcdrError: the fault, when asking again would not help.
         """
-        if fault.request_id:
-            fault.request_id = self.redactor.line(fault.request_id)
-        if isinstance(fault, ThrottledError):
-            self._counts.throttled += 1
         most = MOST_ATTEMPTS if gateway.is_heard else MOST_ATTEMPTS_UNHEARD
         if not is_worth_retrying(fault) or attempts.count >= most or self._is_outage(gateway, attempts):
             raise fault
         if pause := pause_asked_for(fault):
-            self.limiter.hold(gateway.url, pause)
             gateway.alive_until = max(gateway.alive_until, self.now() + pause)
         wait = delay_before(attempts.count + 1, chance=self.chance(), within_budget=self._budget.spend())
         _log.info("%s: attempt %d failed, next in %.2f s: %s", endpoint.name, attempts.count, wait, fault)
@@ -230,21 +228,24 @@ class Transport:
         read_typed: ReadTyped | None,
         attempts: Attempts,
     ) -> Page:
-        async with self.limiter.slot(gateway.url) as slot:
+        lane = self._lane(endpoint)
+        async with self.limiter.slot(*lane) as slot:
             if attempts.last_fault is not None and self._is_outage(gateway, attempts):
                 # An outage may have become plain while this waited for its slot, one of many.
                 raise attempts.last_fault
             try:
-                if endpoint.signing is None:
+                async with nullcontext() if endpoint.signing is None else gateway.clock_gate.passed(self._moment):
+                    slot.sent()
                     page = await self._exchange(endpoint, parameters, gateway, read_typed)
-                else:
-                    async with gateway.clock_gate.passed(self._moment):
-                        page = await self._exchange(endpoint, parameters, gateway, read_typed)
             except NxcdrError as fault:
+                pause = min(pause_asked_for(fault), LONGEST_RETRY_AFTER)
                 if asks_for_less(fault):
-                    slot.refused(pause_asked_for(fault))
+                    self._counts.throttled += 1
+                    slot.refused(pause)
                 elif isinstance(fault, TimedOutError):
                     slot.strained()
+                if pause:
+                    self.limiter.hold(*lane, pause)
                 raise
             slot.taken()
             return page
@@ -260,15 +261,28 @@ class Transport:
         correction = gateway.clock.correction
         sent = self.now()
         request = self._build(endpoint, parameters, sent + correction)
-        reply = await self.connection.send(gateway.url, request)
         redactor = Redactor((*self.redactor.secrets, request.signature))
+        self._counts.requests += 1
+        self._asked_last = self._lane(endpoint)
+        try:
+            reply = await self.connection.send(gateway.url, request)
+        except NxcdrError as failure:
+            if failure.request_id:
+                failure.request_id = redactor.line(failure.request_id)
+            raise
         return self._read(endpoint, gateway, reply, redactor, read_typed, sent=sent, correction=correction)
+
+    def _lane(self, endpoint: Endpoint[Any]) -> tuple[str, str | None]:
+        """Return where an API is asked, and which account's share of what is allowed there it counts in."""
+        url = self.gateways[endpoint.gateway].url
+        if endpoint.signing is None:
+            return url, self.flash_app.appkey if self.flash_app else None
+        return url, self.credentials.access_key if self.credentials else None
 
     def _moment(self) -> Moment:
         return Moment(steady=self.now(), wall=self.wall())
 
     def _build(self, endpoint: Endpoint[Any], parameters: Mapping[str, Any], moment: float) -> Request:
-        self._counts.requests += 1
         if endpoint.signing is None:
             return flash_request(endpoint.path, parameters, self.need_flash_app())
         return signed_request(
