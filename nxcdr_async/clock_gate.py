@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import anyio
 from attrs import define, field
 
 from nxcdr_async.clock import Freshness, Moment
 
-LONGEST_FAILURE = 5.0
-"""Seconds; once a measuring request took longer without a reply, nobody waits any more: it may be the line itself."""
+LONGEST_SILENCE = 5.0
+"""Seconds a request waits for others to measure the clock; then nobody waits any more: it may be the line itself."""
 
 
 @define(eq=False)
@@ -18,7 +19,7 @@ class ClockGate:
 
     Were all of them signed by a clock that is off, each would be refused. A request that ends without a reply leaves
     the gate to the next. Where nothing can be learned (replies without a `Date`, a line that does not answer) the gate
-    stands open until something can.
+    stands open until something can; nobody waits for the end of a request that hangs.
     """
 
     _freshness: Freshness = field(factory=Freshness, init=False)
@@ -28,27 +29,34 @@ class ClockGate:
     @asynccontextmanager
     async def passed(self, now: Callable[[], Moment]) -> AsyncIterator[None]:
         """Wait until a request may be signed; the block is the request."""
-        while self._measured is not None and self._is_shut(now()):
-            await self._measured.wait()
+        if self._measured is not None:
+            await self._wait(now)
         if not self._is_shut(now()):
             yield
             return
         self._measured = measured = asyncio.Event()
-        began = now().steady
         try:
             yield
         finally:
-            self._measured = None
+            if self._measured is measured:
+                self._measured = None
             measured.set()
-            moment = now()
-            if self._is_shut(moment) and moment.steady - began > LONGEST_FAILURE:
-                self._is_given_up = True
 
     def learn(self, moment: Moment, *, told_time: bool) -> None:
         """Take in that a reply came, and whether it told the gateway's time."""
         if told_time:
             self._freshness.renew(moment)
         self._is_given_up = not told_time
+
+    async def _wait(self, now: Callable[[], Moment]) -> None:
+        with anyio.move_on_after(LONGEST_SILENCE):
+            while self._measured is not None and self._is_shut(now()):
+                await self._measured.wait()
+            return
+        measured = self._measured
+        if measured is not None and self._is_shut(now()):
+            self._is_given_up, self._measured = True, None
+            measured.set()
 
     def _is_shut(self, moment: Moment) -> bool:
         return not self._is_given_up and self._freshness.is_over(moment)

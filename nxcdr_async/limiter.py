@@ -20,6 +20,9 @@ from nxcdr_async.errors import ConfigurationError
 MOST_CONCURRENCY = 10_000
 """The highest ceiling that can be asked for."""
 
+MOST_RATE = 1e6
+"""The highest rate that can be asked for, in requests a second; none beyond it means anything."""
+
 NEWS = 0.2
 """How much the last request counts in how long one usually takes."""
 
@@ -88,30 +91,37 @@ class _Valve:
 
 
 @define(eq=False)
-class Gate:
+class Lane:
     """The way to one gateway for one account: what the gateway allows, shared by all sessions that go there.
 
     Attributes:
         allowance: what it seems to allow.
         valve: lets requests start.
         turn: whose request is the next to start; each session has one request at most in line here, so they alternate.
+        usual_seconds: how long a request the gateway takes is usually under way; 0 before the first.
     """
 
     allowance: Allowance
     valve: _Valve
     turn: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+    usual_seconds: float = field(default=0.0, init=False)
     _limiters: "WeakSet[Limiter]" = field(factory=WeakSet, init=False)
 
     def join(self, limiter: "Limiter") -> None:
-        """Count a session in that goes through here from now on."""
+        """Count a session in that goes here from now on."""
         self._limiters.add(limiter)
         self.allowance.expect(sum(other.fixed for other in self._limiters))
+        self.valve.bounds_changed()
+
+    def learn_seconds(self, seconds: float) -> None:
+        """Take in how long a request was under way that the gateway took."""
+        self.usual_seconds += (seconds - self.usual_seconds) * NEWS
 
 
-_GATES: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[tuple[str, Hashable], Gate]] = (
+_LANES: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[tuple[str, Hashable], Lane]] = (
     WeakKeyDictionary()
 )
-"""The gates of each event loop, as long as a session uses them."""
+"""The lanes of each event loop, as long as a session uses them."""
 
 
 @define(eq=False)
@@ -119,27 +129,37 @@ class Slot:
     """The right to have one request in flight; its holder says how the gateway took it, as far as that tells anything.
 
     Attributes:
-        gate: where the request goes through.
+        lane: where the request goes.
         started: how things stood when it started.
     """
 
-    gate: Gate
+    lane: Lane
     started: Start
+    _sent_at: float = field(init=False)
 
-    def eased(self) -> None:
+    @_sent_at.default
+    def _sent_as_it_started(self) -> float:
+        return self.started.at
+
+    def sent(self) -> None:
+        """Say that the request goes out only now: what it waited for in its slot does not count as under way."""
+        self._sent_at = self.lane.valve.now()
+
+    def taken(self) -> None:
         """Say that the gateway answered as it should."""
-        valve = self.gate.valve
-        self.gate.allowance.taken(self.started, valve.now(), in_flight=valve.in_flight)
+        valve = self.lane.valve
+        self.lane.allowance.taken(self.started, valve.now(), in_flight=valve.in_flight)
+        self.lane.learn_seconds(valve.now() - self._sent_at)
         valve.bounds_changed()
 
     def refused(self, pause: float) -> None:
         """Say that the gateway refused the request as one too many, and the pause it asked for, in seconds."""
-        valve = self.gate.valve
-        self.gate.allowance.refused(self.started, valve.now(), pause=pause)
+        valve = self.lane.valve
+        self.lane.allowance.refused(self.started, valve.now(), pause=pause)
 
     def strained(self) -> None:
         """Say that the gateway did not answer in time."""
-        self.gate.allowance.strained(self.started, self.gate.valve.now())
+        self.lane.allowance.strained(self.started, self.lane.valve.now())
 
 
 @define(eq=False)
@@ -153,10 +173,12 @@ class _Own:
 class Limiter:
     """Hands out slots, first come, first served, to all requests of a session; sessions take turns at a gateway.
 
+    Whoever asks a gateway names the account too, as any hashable that tells accounts apart: each has an allowance of
+    its own there, and the sessions of one share it.
+
     Args:
         concurrency: requests in flight at most, None for as many as the gateway bears up to `HIGHEST_LIMIT`.
         rate: requests a second at most; None for as many as the gateway bears.
-        account: tells accounts apart; those of one gateway are not taken to share what it allows.
         now: the clock, in seconds.
         sleep: how it waits.
 
@@ -172,7 +194,6 @@ class Limiter:
         *,
         concurrency: int | None = None,
         rate: float | None = None,
-        account: Hashable = None,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[Any]] = anyio.sleep,
     ) -> None:
@@ -181,19 +202,23 @@ class Limiter:
             or isinstance(concurrency, bool)
             or not 1 <= concurrency <= MOST_CONCURRENCY
         ):
-            raise ConfigurationError(f"concurrency is {concurrency!r}: give a whole number from 1, or None to adapt")
-        if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1e6):  # noqa: PLR2004 - no rate beyond it means anything
-            raise ConfigurationError(f"rate is {rate!r}: give the requests a second as a number above 0, or None")
+            raise ConfigurationError(
+                f"concurrency is {concurrency!r}: give a whole number from 1 to {MOST_CONCURRENCY:,}, or None to adapt"
+            )
+        if rate is not None and (
+            isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= MOST_RATE
+        ):
+            raise ConfigurationError(
+                f"rate is {rate!r}: give the requests a second as a number above 0, up to {MOST_RATE:,.0f}, or None"
+            )
         self.fixed = concurrency or 0
         self.peak_in_flight = 0
         self._bounds = _Own(concurrency or HIGHEST_LIMIT, rate or math.inf)
-        self._account = account
         self._now = now
         self._sleep = sleep
         self._valve = _Valve(self._bounds, now, sleep)
-        self._gates: dict[str, Gate] = {}
-        self._turns: dict[str, asyncio.Lock] = {}
-        self._usual_seconds = 0.0
+        self._lanes: dict[tuple[str, Hashable], Lane] = {}
+        self._turns: dict[Lane, asyncio.Lock] = {}
 
     @property
     def ceiling(self) -> int:
@@ -205,78 +230,79 @@ class Limiter:
         """Requests in flight now."""
         return self._valve.in_flight
 
-    def limit(self, gateway: str) -> int:
+    def limit(self, gateway: str, account: Hashable) -> int:
         """Return how many requests to a gateway may be in flight now."""
-        return min(self.ceiling, int(self._allowance(gateway).limit))
+        return min(self.ceiling, int(self._allowance(gateway, account).limit))
 
-    def pace(self, gateway: str) -> float:
+    def pace(self, gateway: str, account: Hashable) -> float:
         """Return how many requests to a gateway may start a second; infinite without a bound."""
-        return min(self._bounds.pace, self._allowance(gateway).pace)
+        return min(self._bounds.pace, self._allowance(gateway, account).pace)
 
-    def worthwhile(self, gateway: str) -> int:
+    def worthwhile(self, gateway: str, account: Hashable) -> int:
         """Return how many requests are worth asking for at once: the limit, or what the pace lets start meanwhile.
 
         With a pace that is one more, which waits for it: else it would not be used whole, nor be known to bound.
         """
-        limit, pace = self.limit(gateway), self.pace(gateway)
-        return limit if math.isinf(pace) else min(limit, math.ceil(self._usual_seconds * pace) + 1)
+        limit, pace = self.limit(gateway, account), self.pace(gateway, account)
+        if math.isinf(pace):
+            return limit
+        lane = self._lanes.get((gateway, account))
+        return min(limit, math.ceil((lane.usual_seconds if lane else 0.0) * pace) + 1)
 
     def lower_ceiling(self, ceiling: int) -> None:
         """Keep the limit at or under what the connections of the line allow."""
         self._bounds.limit = min(self.ceiling, ceiling)
         self.fixed = min(self.fixed, ceiling)
 
-    def hold(self, gateway: str, seconds: float) -> None:
+    def hold(self, gateway: str, account: Hashable, seconds: float) -> None:
         """Let nothing start for so long, as a gateway asked (`Retry-After`)."""
-        self._gate(gateway).valve.hold(seconds)
+        self._lane(gateway, account).valve.hold(seconds)
 
     @asynccontextmanager
-    async def slot(self, gateway: str) -> AsyncIterator[Slot]:
+    async def slot(self, gateway: str, account: Hashable) -> AsyncIterator[Slot]:
         """Wait for a slot at a gateway, and for the pace and any pause; on leaving, the slot is free again."""
-        slot = await self._begin(gateway)
+        slot = await self._begin(self._lane(gateway, account))
         try:
             yield slot
         finally:
-            slot.gate.valve.finish()
+            slot.lane.valve.finish()
             self._valve.finish()
-            self._usual_seconds += (self._now() - slot.started.at - self._usual_seconds) * NEWS
 
-    async def _begin(self, gateway: str) -> Slot:
-        gate = self._gate(gateway)
-        async with self._turns[gateway]:
+    async def _begin(self, lane: Lane) -> Slot:
+        async with self._turns[lane]:
             while True:
                 await self._valve.opened()
-                async with gate.turn:
-                    was_paced = await gate.valve.opened()
+                async with lane.turn:
+                    was_paced = await lane.valve.opened()
                     if self._valve.is_open:
-                        return self._start(gate, was_paced=was_paced)
+                        return self._start(lane, was_paced=was_paced)
 
-    def _start(self, gate: Gate, *, was_paced: bool) -> Slot:
+    def _start(self, lane: Lane, *, was_paced: bool) -> Slot:
         self._valve.start()
-        gate.valve.start()
+        lane.valve.start()
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
-        return Slot(gate, gate.allowance.start(self._now(), in_flight=gate.valve.in_flight, was_paced=was_paced))
+        return Slot(lane, lane.allowance.start(self._now(), in_flight=lane.valve.in_flight, was_paced=was_paced))
 
-    def _allowance(self, gateway: str) -> Allowance:
-        gate = self._gates.get(gateway)
-        if gate is not None:
-            return gate.allowance
+    def _allowance(self, gateway: str, account: Hashable) -> Allowance:
+        lane = self._lanes.get((gateway, account))
+        if lane is not None:
+            return lane.allowance
         unknown = Allowance()
         unknown.expect(self.fixed)
         return unknown
 
-    def _gate(self, gateway: str) -> Gate:
-        gate = self._gates.get(gateway)
-        if gate is None:
-            gate = self._gates[gateway] = self._shared_gate(gateway)
-            self._turns[gateway] = asyncio.Lock()
-            gate.join(self)
-        return gate
+    def _lane(self, gateway: str, account: Hashable) -> Lane:
+        lane = self._lanes.get((gateway, account))
+        if lane is None:
+            lane = self._lanes[gateway, account] = self._shared_lane(gateway, account)
+            self._turns[lane] = asyncio.Lock()
+            lane.join(self)
+        return lane
 
-    def _shared_gate(self, gateway: str) -> Gate:
-        gates = _GATES.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
-        gate = gates.get((gateway, self._account))
-        if gate is None:
+    def _shared_lane(self, gateway: str, account: Hashable) -> Lane:
+        lanes = _LANES.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+        lane = lanes.get((gateway, account))
+        if lane is None:
             allowance = Allowance()
-            gate = gates[gateway, self._account] = Gate(allowance, _Valve(allowance, self._now, self._sleep))
-        return gate
+            lane = lanes[gateway, account] = Lane(allowance, _Valve(allowance, self._now, self._sleep))
+        return lane

@@ -66,38 +66,38 @@ class RetryBudget:
 
 
 @define(eq=False)
-class Trial:
-    """One question on its way through its attempts.
+class Attempts:
+    """The attempts at one question.
 
     Attributes:
-        attempt: the number of the attempt under way.
+        count: the number of the attempt under way.
         clock_refusals: timestamps that were refused.
         failing_since: when the first attempt failed, epoch seconds; None before.
         last_fault: why the last one failed.
     """
 
-    attempt: int = 1
+    count: int = 1
     clock_refusals: int = 0
     failing_since: float | None = None
     last_fault: NxcdrError | None = None
 
     def note(self, fault: NxcdrError, now: float) -> None:
         """Note that the attempt under way failed."""
-        fault.attempts = self.attempt
+        fault.attempts = self.count
         self.last_fault = fault
         self.failing_since = now if self.failing_since is None else self.failing_since
 
-    def is_outage(self, now: float, *, answered: float, timeout: float) -> bool:
+    def is_outage(self, now: float, *, alive_until: float, timeout: float) -> bool:
         """Tell whether all has failed for so long that no further attempt is due.
 
         Args:
             now: epoch seconds.
-            answered: when the gateway last answered any question, or until when it asked us to wait.
+            alive_until: when the gateway last answered any question, or until when it asked us to wait.
             timeout: seconds one attempt may take.
         """
         if self.failing_since is None:
             return False
-        return now - max(self.failing_since, answered) > max(LONGEST_OUTAGE, 2 * timeout)
+        return now - max(self.failing_since, alive_until) > max(LONGEST_OUTAGE, 2 * timeout)
 
 
 def is_worth_retrying(error: NxcdrError) -> bool:

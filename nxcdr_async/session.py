@@ -125,8 +125,7 @@ class CdrSession:
 
         _checked(credentials, Credentials | None, "credentials", "Credentials(access_key, secret)")
         _checked(flash_app, FlashApp | None, "flash_app", "FlashApp(appkey, secretkey)")
-        account = credentials and credentials.access_key, flash_app and flash_app.appkey
-        limiter = Limiter(concurrency=concurrency, rate=rate, account=account)
+        limiter = Limiter(concurrency=concurrency, rate=rate)
         self._connection = Connection(http=http, timeout=timeout)
         for limit in self._connection.limits:
             limiter.lower_ceiling(limit)

@@ -10,12 +10,13 @@ class SessionStats:
     Attributes:
         requests: requests sent, retries included.
         retries: requests sent again after a fault.
-        throttled: replies that asked for less (429, flash codes 3 and 6).
+        throttled: replies that asked for less (429, 503, 99, flash codes 3 and 6).
         clock_refusals: replies that refused a timestamp (1004).
-        in_flight: requests under way now.
+        in_flight: requests under way now, including those that wait for a gateway's clock to be measured.
         peak_in_flight: the most that were under way at once.
-        limit: the most that may be under way now, at the region's gateway; sessions of one account share it.
-        pace: requests a second that may start now, likewise; None while nothing bounds them.
+        limit: the most that may be under way now at the gateway asked last, before any request the region's; sessions
+            of one account share it.
+        pace: requests a second that may start there now; None while nothing bounds them.
         clock_skew: seconds the clock of the gateway that answered last is ahead of ours; None before the first reply.
     """
 

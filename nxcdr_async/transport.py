@@ -5,6 +5,7 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -18,18 +19,18 @@ from nxcdr_async.errors import (
     ConfigurationError,
     GatewayError,
     NxcdrError,
-    ThrottledError,
     TimedOutError,
 )
 from nxcdr_async.limiter import Limiter
 from nxcdr_async.redaction import Redactor
 from nxcdr_async.regions import Region
 from nxcdr_async.retry import (
+    LONGEST_RETRY_AFTER,
     MOST_ATTEMPTS,
     MOST_ATTEMPTS_UNHEARD,
     MOST_CLOCK_REFUSALS,
+    Attempts,
     RetryBudget,
-    Trial,
     asks_for_less,
     delay_before,
     is_worth_retrying,
@@ -37,6 +38,7 @@ from nxcdr_async.retry import (
 )
 from nxcdr_async.stats import SessionStats
 from nxcdr_async.wire import (
+    CALLS,
     Endpoint,
     GatewayKind,
     Page,
@@ -69,16 +71,16 @@ class KnownGateway:
     Attributes:
         url: base URL.
         clock: its clock, against ours.
-        gate: lets one request measure its clock while it is unknown.
+        clock_gate: lets one request measure its clock while it is unknown.
         is_heard: whether anything answered there that is a gateway.
-        answered: when it last answered a question, or until when it asked us to wait; epoch seconds by our clock.
+        alive_until: when it last answered a question, or until when it asked us to wait; epoch seconds by our clock.
     """
 
     url: str
     clock: ClockEstimate = field(factory=ClockEstimate)
-    gate: ClockGate = field(factory=ClockGate)
+    clock_gate: ClockGate = field(factory=ClockGate)
     is_heard: bool = False
-    answered: float = float("-inf")
+    alive_until: float = float("-inf")
 
 
 def known_gateways(region: Region, by_hand: str | None) -> Mapping[GatewayKind, KnownGateway]:
@@ -122,6 +124,7 @@ class Transport:
     _budget: RetryBudget = field(factory=RetryBudget, init=False)
     _counts: _Counts = field(factory=_Counts, init=False)
     _last_skew: float | None = field(default=None, init=False)
+    _asked_last: tuple[str, str | None] | None = field(default=None, init=False)
 
     @property
     def redactor(self) -> Redactor:
@@ -132,8 +135,8 @@ class Transport:
     @property
     def stats(self) -> SessionStats:
         """The counts at this moment."""
-        gateway = self.gateways["region"].url
-        pace = self.limiter.pace(gateway)
+        lane = self._asked_last or self._lane(CALLS)
+        pace = self.limiter.pace(*lane)
         return SessionStats(
             requests=self._counts.requests,
             retries=self._counts.retries,
@@ -141,14 +144,14 @@ class Transport:
             clock_refusals=self._counts.clock_refusals,
             in_flight=self.limiter.in_flight,
             peak_in_flight=self.limiter.peak_in_flight,
-            limit=self.limiter.limit(gateway),
+            limit=self.limiter.limit(*lane),
             pace=None if math.isinf(pace) else pace,
             clock_skew=self._last_skew,
         )
 
     def worthwhile(self, endpoint: Endpoint[Any]) -> int:
         """Return how many questions to an API are worth asking at once."""
-        return self.limiter.worthwhile(self.gateways[endpoint.gateway].url)
+        return self.limiter.worthwhile(*self._lane(endpoint))
 
     async def ask(
         self, endpoint: Endpoint[Any], parameters: Mapping[str, Any], *, read_typed: ReadTyped | None = None
@@ -164,61 +167,58 @@ class Transport:
             NxcdrError: it did not help; see the tree in `errors`.
         """
         gateway = self.gateways[endpoint.gateway]
-        trial = Trial()
+        attempts = Attempts()
         while True:
             self.connection.check_usable()
             try:
-                return await self._attempt(endpoint, parameters, gateway, read_typed, trial)
+                return await self._attempt(endpoint, parameters, gateway, read_typed, attempts)
             except NxcdrError as fault:
-                if fault is trial.last_fault:  # nothing more was sent
+                if fault is attempts.last_fault:  # nothing more was sent
                     raise
-                trial.note(fault, self.now())
+                attempts.note(fault, self.now())
                 if isinstance(fault, ClockSkewError):
-                    wait = self._plan_retry_by_clock(fault, gateway, trial)
+                    wait = self._plan_retry_by_clock(fault, gateway, attempts)
                 else:
-                    wait = self._plan_retry(fault, endpoint, gateway, trial)
-            trial.attempt += 1
+                    wait = self._plan_retry(fault, endpoint, gateway, attempts)
+            attempts.count += 1
             self._counts.retries += 1
             await self.sleep(wait)
 
-    def _plan_retry_by_clock(self, refused: ClockSkewError, gateway: KnownGateway, trial: Trial) -> float:
+    def _plan_retry_by_clock(self, refused: ClockSkewError, gateway: KnownGateway, attempts: Attempts) -> float:
         """Ask again at once, by the clock just measured; then more slowly, and longer where that may still help.
 
         Raises:
             ClockSkewError: it does not.
         """
-        trial.clock_refusals += 1
+        attempts.clock_refusals += 1
         self._counts.clock_refusals += 1
         _log.info("timestamp refused, the gateway's clock is %.1f s ahead of ours", gateway.clock.skew or 0.0)
-        if trial.clock_refusals == 1:
+        if attempts.clock_refusals == 1:
             return 0.0
-        is_hopeless = trial.clock_refusals >= MOST_CLOCK_REFUSALS and not gateway.clock.may_be_accepted
-        if is_hopeless or trial.attempt >= MOST_ATTEMPTS:
+        is_hopeless = attempts.clock_refusals >= MOST_CLOCK_REFUSALS and not gateway.clock.may_be_accepted
+        if is_hopeless or attempts.count >= MOST_ATTEMPTS:
             raise refused
-        return delay_before(trial.attempt + 1, chance=self.chance(), within_budget=self._budget.spend())
+        return delay_before(attempts.count + 1, chance=self.chance(), within_budget=self._budget.spend())
 
-    def _plan_retry(self, fault: NxcdrError, endpoint: Endpoint[Any], gateway: KnownGateway, trial: Trial) -> float:
-        """Return how long to wait before asking again, and have all requests wait if the gateway asked for that.
+    def _plan_retry(
+        self, fault: NxcdrError, endpoint: Endpoint[Any], gateway: KnownGateway, attempts: Attempts
+    ) -> float:
+        """Return how long to wait before asking again; a pause the gateway asked for is no outage.
 
         Raises:
             NxcdrError: the fault, when asking again would not help.
         """
-        if fault.request_id:
-            fault.request_id = self.redactor.line(fault.request_id)
-        if isinstance(fault, ThrottledError):
-            self._counts.throttled += 1
         most = MOST_ATTEMPTS if gateway.is_heard else MOST_ATTEMPTS_UNHEARD
-        if not is_worth_retrying(fault) or trial.attempt >= most or self._is_outage(gateway, trial):
+        if not is_worth_retrying(fault) or attempts.count >= most or self._is_outage(gateway, attempts):
             raise fault
         if pause := pause_asked_for(fault):
-            self.limiter.hold(gateway.url, pause)
-            gateway.answered = max(gateway.answered, self.now() + pause)
-        wait = delay_before(trial.attempt + 1, chance=self.chance(), within_budget=self._budget.spend())
-        _log.info("%s: attempt %d failed, next in %.2f s: %s", endpoint.name, trial.attempt, wait, fault)
+            gateway.alive_until = max(gateway.alive_until, self.now() + pause)
+        wait = delay_before(attempts.count + 1, chance=self.chance(), within_budget=self._budget.spend())
+        _log.info("%s: attempt %d failed, next in %.2f s: %s", endpoint.name, attempts.count, wait, fault)
         return wait
 
-    def _is_outage(self, gateway: KnownGateway, trial: Trial) -> bool:
-        return trial.is_outage(self.now(), answered=gateway.answered, timeout=self.connection.timeout)
+    def _is_outage(self, gateway: KnownGateway, attempts: Attempts) -> bool:
+        return attempts.is_outage(self.now(), alive_until=gateway.alive_until, timeout=self.connection.timeout)
 
     async def _attempt(
         self,
@@ -226,25 +226,28 @@ class Transport:
         parameters: Mapping[str, Any],
         gateway: KnownGateway,
         read_typed: ReadTyped | None,
-        trial: Trial,
+        attempts: Attempts,
     ) -> Page:
-        async with self.limiter.slot(gateway.url) as slot:
-            if trial.last_fault is not None and self._is_outage(gateway, trial):
+        lane = self._lane(endpoint)
+        async with self.limiter.slot(*lane) as slot:
+            if attempts.last_fault is not None and self._is_outage(gateway, attempts):
                 # An outage may have become plain while this waited for its slot, one of many.
-                raise trial.last_fault
+                raise attempts.last_fault
             try:
-                if endpoint.signing is None:
+                async with nullcontext() if endpoint.signing is None else gateway.clock_gate.passed(self._moment):
+                    slot.sent()
                     page = await self._exchange(endpoint, parameters, gateway, read_typed)
-                else:
-                    async with gateway.gate.passed(self._moment):
-                        page = await self._exchange(endpoint, parameters, gateway, read_typed)
             except NxcdrError as fault:
+                pause = min(pause_asked_for(fault), LONGEST_RETRY_AFTER)
                 if asks_for_less(fault):
-                    slot.refused(pause_asked_for(fault))
+                    self._counts.throttled += 1
+                    slot.refused(pause)
                 elif isinstance(fault, TimedOutError):
                     slot.strained()
+                if pause:
+                    self.limiter.hold(*lane, pause)
                 raise
-            slot.eased()
+            slot.taken()
             return page
 
     async def _exchange(
@@ -258,15 +261,28 @@ class Transport:
         correction = gateway.clock.correction
         sent = self.now()
         request = self._build(endpoint, parameters, sent + correction)
-        reply = await self.connection.send(gateway.url, request)
         redactor = Redactor((*self.redactor.secrets, request.signature))
+        self._counts.requests += 1
+        self._asked_last = self._lane(endpoint)
+        try:
+            reply = await self.connection.send(gateway.url, request)
+        except NxcdrError as failure:
+            if failure.request_id:
+                failure.request_id = redactor.line(failure.request_id)
+            raise
         return self._read(endpoint, gateway, reply, redactor, read_typed, sent=sent, correction=correction)
+
+    def _lane(self, endpoint: Endpoint[Any]) -> tuple[str, str | None]:
+        """Return where an API is asked, and which account's share of what is allowed there it counts in."""
+        url = self.gateways[endpoint.gateway].url
+        if endpoint.signing is None:
+            return url, self.flash_app.appkey if self.flash_app else None
+        return url, self.credentials.access_key if self.credentials else None
 
     def _moment(self) -> Moment:
         return Moment(steady=self.now(), wall=self.wall())
 
     def _build(self, endpoint: Endpoint[Any], parameters: Mapping[str, Any], moment: float) -> Request:
-        self._counts.requests += 1
         if endpoint.signing is None:
             return flash_request(endpoint.path, parameters, self.need_flash_app())
         return signed_request(
@@ -289,7 +305,7 @@ class Transport:
         told_time = gateway.clock.observe(
             sent=sent, received=received, date=reply.headers.get("date"), age=reply.headers.get("age")
         )
-        gateway.gate.learn(self._moment(), told_time=told_time)
+        gateway.clock_gate.learn(self._moment(), told_time=told_time)
         self._last_skew = gateway.clock.skew
         try:
             page = read_page(
@@ -305,7 +321,7 @@ class Transport:
             failure = refusal.with_traceback(None)
         else:
             gateway.is_heard = True
-            gateway.answered = max(gateway.answered, received)
+            gateway.alive_until = max(gateway.alive_until, received)
             if endpoint.signing is not None:
                 gateway.clock.accepted(correction)
             self._budget.earn()

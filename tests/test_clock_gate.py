@@ -1,14 +1,16 @@
 """The gate before a signature: who measures, who waits, and that nobody waits for ever."""
 
 import asyncio
-from collections.abc import Callable
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 from attrs import define, field
 
 from nxcdr_async import TimedOutError, TransportError
 from nxcdr_async.clock import LONGEST_UNHEARD, Moment
-from nxcdr_async.clock_gate import LONGEST_FAILURE, ClockGate
+from nxcdr_async.clock_gate import LONGEST_SILENCE, ClockGate
 
 Ending = Callable[[], None]
 
@@ -69,6 +71,28 @@ async def leave(crossing: Crossing) -> None:
     await asyncio.gather(*crossing.tasks, return_exceptions=True)
 
 
+class QuickSelector(selectors.SelectSelector):
+    """Waits for nothing: where a loop would wait, time goes on at once."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        assert timeout is not None, "everybody waits for somebody else"
+        self.now += max(0.0, timeout)
+        return []
+
+
+def in_virtual_time(story: Coroutine[Any, Any, None]) -> None:
+    """Run in a loop whose time is that of its sleepers."""
+    selector = QuickSelector()
+    loop = asyncio.SelectorEventLoop(selector)
+    loop.time = lambda: selector.now  # type: ignore[method-assign]
+    try:
+        loop.run_until_complete(story)
+    finally:
+        loop.close()
+
+
 async def test_one_request_measures_and_then_all_go() -> None:
     crossing = Crossing()
     await crossing.start(1, 2, 3)
@@ -111,13 +135,55 @@ async def test_one_that_is_cancelled_while_it_waits_is_missed_by_nobody() -> Non
     await leave(crossing)
 
 
-async def test_nobody_waits_any_more_once_a_measuring_request_met_a_long_silence() -> None:
+async def one_hangs() -> Crossing:
+    """Return a gate at which nobody waits any more for the first request, which is still under way."""
     crossing = Crossing()
     await crossing.start(1, 2, 3)
-    crossing.steady += LONGEST_FAILURE + 1
-    await crossing.end(1, timed_out)
-    assert crossing.under_way == {2, 3}
-    await leave(crossing)
+    await asyncio.sleep(LONGEST_SILENCE - 0.1)
+    assert crossing.under_way == {1}
+    await asyncio.sleep(0.2)
+    assert crossing.under_way == {1, 2, 3}
+    return crossing
+
+
+def test_nobody_waits_long_for_a_measuring_request_that_hangs() -> None:
+    async def cross() -> None:
+        crossing = await one_hangs()
+        await crossing.start(4)
+        assert 4 in crossing.under_way
+        await leave(crossing)
+
+    in_virtual_time(cross())
+
+
+def test_nobody_waits_longer_where_one_request_after_the_other_fails_slowly() -> None:
+    async def cross() -> None:
+        crossing = Crossing()
+        await crossing.start(1, 2, 3, 4)
+        await asyncio.sleep(LONGEST_SILENCE * 0.6)
+        await crossing.end(1, timed_out)
+        assert crossing.under_way == {2}
+        await asyncio.sleep(LONGEST_SILENCE * 0.6)
+        assert crossing.under_way == {2, 3, 4}
+        await leave(crossing)
+
+    in_virtual_time(cross())
+
+
+def test_a_gate_that_was_given_up_is_shut_again_once_a_known_clock_is_too_old() -> None:
+    async def cross() -> None:
+        crossing = await one_hangs()
+        await crossing.end(2, crossing.answered)
+        crossing.steady += LONGEST_UNHEARD + 1
+        await crossing.start(4, 5)
+        assert crossing.under_way == {1, 3, 4}
+        await crossing.end(1, timed_out)
+        assert crossing.under_way == {3, 4}
+        await crossing.end(4, crossing.answered)
+        assert crossing.under_way == {3, 5}
+        await leave(crossing)
+
+    in_virtual_time(cross())
 
 
 async def test_nobody_waits_for_a_gateway_that_does_not_tell_its_time_until_it_does() -> None:

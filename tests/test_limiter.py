@@ -9,9 +9,10 @@ from hypothesis import given, strategies as st
 
 from nxcdr_async import ConfigurationError
 from nxcdr_async.allowance import FIRST_LIMIT, HIGHEST_LIMIT, SHRINK
-from nxcdr_async.limiter import Limiter, Slot
+from nxcdr_async.limiter import MOST_CONCURRENCY, MOST_RATE, Limiter, Slot
 
 GATEWAY = "https://gateway.example"
+ACCOUNT = "account"
 
 
 @define
@@ -53,6 +54,7 @@ class Users:
 
     limiter: Limiter
     time: FakeTime
+    account: str = ACCOUNT
     started: list[tuple[int, float]] = Factory(list)
     slots: list[Slot] = Factory(list)
     tasks: list[asyncio.Task[None]] = Factory(list)
@@ -64,7 +66,7 @@ class Users:
             self.tasks.append(asyncio.create_task(self._use(len(self.tasks))))
 
     async def _use(self, number: int) -> None:
-        async with self.limiter.slot(GATEWAY) as slot:
+        async with self.limiter.slot(GATEWAY, self.account) as slot:
             self.slots.append(slot)
             self.started.append((number, self.time.now))
             await self.done[number].wait()
@@ -79,8 +81,8 @@ class Users:
 
 
 @contextlib.asynccontextmanager
-async def users_of(limiter: Limiter, time: FakeTime) -> AsyncIterator[Users]:
-    users = Users(limiter, time)
+async def users_of(limiter: Limiter, time: FakeTime, account: str = ACCOUNT) -> AsyncIterator[Users]:
+    users = Users(limiter, time, account)
     try:
         yield users
     finally:
@@ -151,7 +153,7 @@ async def test_a_failing_request_frees_its_slot(time: FakeTime) -> None:
     limiter = limiter_with(time, concurrency=1)
     for _ in range(3):
         with pytest.raises(LookupError):
-            async with limiter.slot(GATEWAY):
+            async with limiter.slot(GATEWAY, ACCOUNT):
                 raise LookupError
     assert limiter.in_flight == 0
 
@@ -183,7 +185,7 @@ async def test_without_a_rate_nothing_waits(time: FakeTime) -> None:
 
 async def test_nothing_starts_while_the_gateway_asked_for_a_pause(time: FakeTime) -> None:
     limiter = limiter_with(time)
-    limiter.hold(GATEWAY, 7)
+    limiter.hold(GATEWAY, ACCOUNT, 7)
     async with users_of(limiter, time) as users:
         users.add(3)
         await time.run_until(6.9)
@@ -194,12 +196,12 @@ async def test_nothing_starts_while_the_gateway_asked_for_a_pause(time: FakeTime
 
 async def test_a_longer_pause_prolongs_one_under_way_and_a_shorter_does_not(time: FakeTime) -> None:
     limiter = limiter_with(time)
-    limiter.hold(GATEWAY, 5)
+    limiter.hold(GATEWAY, ACCOUNT, 5)
     async with users_of(limiter, time) as users:
         users.add(1)
         await time.run_until(3)
-        limiter.hold(GATEWAY, 10)
-        limiter.hold(GATEWAY, 1)
+        limiter.hold(GATEWAY, ACCOUNT, 10)
+        limiter.hold(GATEWAY, ACCOUNT, 1)
         await time.run_until(12.9)
         assert users.numbers == []
         await time.run_until(13)
@@ -210,7 +212,7 @@ async def test_a_pause_holds_those_too_who_wait_for_the_pace_already(time: FakeT
     async with users_of(limiter_with(time, concurrency=8, rate=1), time) as users:
         users.add(4)
         await time.run_until(0.5)
-        users.limiter.hold(GATEWAY, 10)
+        users.limiter.hold(GATEWAY, ACCOUNT, 10)
         await time.run_until(10.4)
         assert users.numbers == [0]
         await time.run_until(30)
@@ -218,16 +220,21 @@ async def test_a_pause_holds_those_too_who_wait_for_the_pace_already(time: FakeT
         assert users.times == [0, 10.5, 11.5, 12.5]
 
 
-@pytest.mark.parametrize("concurrency", [0, -1, 1.5, True, "8"])
+@pytest.mark.parametrize("concurrency", [0, -1, 1.5, True, "8", MOST_CONCURRENCY + 1])
 def test_a_concurrency_that_means_nothing_is_refused(concurrency: int) -> None:
-    with pytest.raises(ConfigurationError, match="concurrency is"):
+    with pytest.raises(ConfigurationError, match=r"concurrency is .*: give a whole number from 1 to 10,000"):
         Limiter(concurrency=concurrency)
 
 
 @pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf"), True, "2", 1e7])
 def test_a_rate_that_means_nothing_is_refused(rate: float) -> None:
-    with pytest.raises(ConfigurationError, match="rate is"):
+    with pytest.raises(ConfigurationError, match=r"rate is .*: give the requests a second .* up to 1,000,000"):
         Limiter(rate=rate)
+
+
+@pytest.mark.parametrize(("concurrency", "rate"), [(1, 1e-9), (MOST_CONCURRENCY, MOST_RATE)])
+def test_the_lowest_and_the_highest_numbers_are_taken(concurrency: int, rate: float) -> None:
+    assert Limiter(concurrency=concurrency, rate=rate).ceiling == concurrency
 
 
 async def test_a_place_given_in_the_step_in_which_its_taker_is_cancelled_goes_to_the_next() -> None:
@@ -235,10 +242,10 @@ async def test_a_place_given_in_the_step_in_which_its_taker_is_cancelled_goes_to
     order: list[str] = []
 
     async def ask(name: str) -> None:
-        async with limiter.slot(GATEWAY):
+        async with limiter.slot(GATEWAY, ACCOUNT):
             order.append(name)
 
-    async with limiter.slot(GATEWAY):
+    async with limiter.slot(GATEWAY, ACCOUNT):
         first, second = asyncio.create_task(ask("first")), asyncio.create_task(ask("second"))
         await asyncio.sleep(0)
     first.cancel()
@@ -254,9 +261,9 @@ async def test_a_fixed_concurrency_starts_at_its_ceiling_and_never_exceeds_it(ti
         users.add(20)
         await settle()
         for _ in range(100):
-            users.slots[0].eased()
+            users.slots[0].taken()
         await settle()
-        assert users.limiter.limit(GATEWAY) == len(users.started) == 5
+        assert users.limiter.limit(GATEWAY, ACCOUNT) == len(users.started) == 5
 
 
 async def test_good_replies_let_waiters_in_at_once(time: FakeTime) -> None:
@@ -264,8 +271,8 @@ async def test_good_replies_let_waiters_in_at_once(time: FakeTime) -> None:
         users.add(FIRST_LIMIT + 2)
         await settle()
         assert len(users.started) == FIRST_LIMIT
-        while users.limiter.limit(GATEWAY) == FIRST_LIMIT:
-            users.slots[0].eased()
+        while users.limiter.limit(GATEWAY, ACCOUNT) == FIRST_LIMIT:
+            users.slots[0].taken()
         await settle()
         assert len(users.started) == FIRST_LIMIT + 1
 
@@ -276,9 +283,9 @@ async def test_a_limit_that_adapts_never_exceeds_the_highest(time: FakeTime) -> 
         for _ in range(HIGHEST_LIMIT**2):
             await asyncio.sleep(0)
             if users.slots:
-                users.slots[0].eased()
+                users.slots[0].taken()
         await settle()
-        assert users.limiter.in_flight == users.limiter.limit(GATEWAY) == HIGHEST_LIMIT
+        assert users.limiter.in_flight == users.limiter.limit(GATEWAY, ACCOUNT) == HIGHEST_LIMIT
 
 
 async def test_a_refusal_takes_no_slot_away_but_lets_nobody_new_in(time: FakeTime) -> None:
@@ -301,27 +308,27 @@ async def test_a_refusal_with_others_in_flight_leaves_room_for_just_those_others
         users.add(10)
         await settle()
         users.slots[6].refused(0)
-        assert users.limiter.limit(GATEWAY) == 6
+        assert users.limiter.limit(GATEWAY, ACCOUNT) == 6
 
 
 async def test_a_lower_ceiling_of_the_line_lowers_the_limit(time: FakeTime) -> None:
     limiter = limiter_with(time)
     limiter.lower_ceiling(3)
     limiter.lower_ceiling(50)
-    assert limiter.limit(GATEWAY) == limiter.ceiling == 3
+    assert limiter.limit(GATEWAY, ACCOUNT) == limiter.ceiling == 3
 
 
 async def test_a_pause_of_one_gateway_does_not_hold_another(time: FakeTime) -> None:
     limiter = limiter_with(time)
-    limiter.hold(GATEWAY, 60)
-    async with limiter.slot("https://other.example"):
+    limiter.hold(GATEWAY, ACCOUNT, 60)
+    async with limiter.slot("https://other.example", ACCOUNT):
         assert limiter.in_flight == 1
 
 
 async def test_the_ceiling_holds_over_all_gateways_together(time: FakeTime) -> None:
     limiter = limiter_with(time, concurrency=2)
     async with users_of(limiter, time) as users:
-        async with limiter.slot(GATEWAY), limiter.slot("https://other.example"):
+        async with limiter.slot(GATEWAY, ACCOUNT), limiter.slot("https://other.example", ACCOUNT):
             users.add(1)
             await settle()
             assert users.numbers == []
@@ -338,12 +345,12 @@ async def test_sessions_of_one_account_share_what_a_gateway_allows(time: FakeTim
         await settle()
         assert (one.in_flight, other.in_flight) == (FIRST_LIMIT, 0)
         first.slots[3].refused(0)
-        assert one.limit(GATEWAY) == 3
+        assert one.limit(GATEWAY, ACCOUNT) == 3
         second.add(1)
         for done in first.done[:6]:
             done.set()
         await settle()
-        assert other.limit(GATEWAY) == 3
+        assert other.limit(GATEWAY, ACCOUNT) == 3
         assert (one.in_flight, other.in_flight) == (2, 1)
 
 
@@ -361,12 +368,32 @@ async def test_sessions_take_turns_however_much_one_asks(time: FakeTime) -> None
 
 
 async def test_accounts_do_not_share(time: FakeTime) -> None:
-    one, other = (Limiter(account=name, now=time, sleep=time.sleep) for name in ("one", "other"))
-    async with users_of(one, time) as first, users_of(other, time) as second:
+    one, other = limiter_with(time), limiter_with(time)
+    async with users_of(one, time, "one") as first, users_of(other, time, "other") as second:
         first.add(FIRST_LIMIT)
         second.add(FIRST_LIMIT)
         await settle()
         assert (one.in_flight, other.in_flight) == (FIRST_LIMIT, FIRST_LIMIT)
+
+
+async def test_a_session_that_joins_with_a_fixed_number_wakes_who_waits_under_the_old_limit(time: FakeTime) -> None:
+    async with users_of(limiter_with(time), time) as users:
+        users.add(FIRST_LIMIT + 2)
+        await settle()
+        assert len(users.started) == FIRST_LIMIT
+        joining = limiter_with(time, concurrency=40)
+        joining.hold(GATEWAY, ACCOUNT, 0)
+        await settle()
+        assert len(users.started) == FIRST_LIMIT + 2
+
+
+async def test_accounts_of_one_session_do_not_share(time: FakeTime) -> None:
+    limiter = limiter_with(time)
+    async with limiter.slot(GATEWAY, "one") as slot:
+        slot.strained()
+        limiter.hold(GATEWAY, "one", 60)
+        async with limiter.slot(GATEWAY, "other"):
+            assert limiter.limit(GATEWAY, "one") < limiter.limit(GATEWAY, "other") == FIRST_LIMIT
 
 
 async def test_fixed_numbers_of_several_sessions_add_up(time: FakeTime) -> None:
@@ -380,52 +407,53 @@ async def test_fixed_numbers_of_several_sessions_add_up(time: FakeTime) -> None:
         assert [limiter.in_flight for limiter in limiters] == [40, 40, 40]
 
 
-def test_each_event_loop_has_gates_of_its_own() -> None:
+def test_each_event_loop_has_lanes_of_its_own() -> None:
     limiters = [Limiter(), Limiter()]
 
     async def use(limiter: Limiter) -> None:
-        async with limiter.slot(GATEWAY) as slot:
+        async with limiter.slot(GATEWAY, ACCOUNT) as slot:
             slot.refused(0)
             slot.strained()
 
     asyncio.run(use(limiters[0]))
     asyncio.run(use(limiters[1]))
-    assert limiters[0]._gates[GATEWAY] is not limiters[1]._gates[GATEWAY]
+    assert limiters[0]._lanes[GATEWAY, ACCOUNT] is not limiters[1]._lanes[GATEWAY, ACCOUNT]
 
 
 async def test_what_was_learned_is_forgotten_with_the_last_session(time: FakeTime) -> None:
     limiter = limiter_with(time)
-    async with limiter.slot(GATEWAY) as slot:
+    async with limiter.slot(GATEWAY, ACCOUNT) as slot:
         slot.strained()
-    assert limiter.limit(GATEWAY) < FIRST_LIMIT
+    assert limiter.limit(GATEWAY, ACCOUNT) < FIRST_LIMIT
     del limiter, slot
     gc.collect()
     fresh = limiter_with(time)
-    async with fresh.slot(GATEWAY):
-        assert fresh.limit(GATEWAY) == FIRST_LIMIT
+    async with fresh.slot(GATEWAY, ACCOUNT):
+        assert fresh.limit(GATEWAY, ACCOUNT) == FIRST_LIMIT
 
 
 async def use_for(limiter: Limiter, time: FakeTime, seconds: float) -> None:
-    async with limiter.slot(GATEWAY):
+    async with limiter.slot(GATEWAY, ACCOUNT) as slot:
         time.now += seconds
+        slot.taken()
 
 
 async def test_without_a_rate_as_many_are_worth_it_as_the_limit_lets_in(time: FakeTime) -> None:
     limiter = limiter_with(time, concurrency=12)
-    assert limiter.worthwhile(GATEWAY) == 12
+    assert limiter.worthwhile(GATEWAY, ACCOUNT) == 12
     await use_for(limiter, time, 5)
-    assert limiter.worthwhile(GATEWAY) == 12
+    assert limiter.worthwhile(GATEWAY, ACCOUNT) == 12
 
 
 async def test_a_cut_limit_makes_fewer_worth_it(time: FakeTime) -> None:
     limiter = limiter_with(time, concurrency=10)
-    async with limiter.slot(GATEWAY) as slot:
+    async with limiter.slot(GATEWAY, ACCOUNT) as slot:
         slot.strained()
-    assert limiter.worthwhile(GATEWAY) == int(10 * SHRINK)
+    assert limiter.worthwhile(GATEWAY, ACCOUNT) == int(10 * SHRINK)
 
 
 async def test_with_a_rate_one_is_worth_it_until_it_is_known_how_long_one_takes(time: FakeTime) -> None:
-    assert limiter_with(time, concurrency=12, rate=100).worthwhile(GATEWAY) == 1
+    assert limiter_with(time, concurrency=12, rate=100).worthwhile(GATEWAY, ACCOUNT) == 1
 
 
 @pytest.mark.parametrize(("seconds", "rate", "worthwhile"), [(0.1, 5, 2), (1.0, 5, 6), (0.5, 5, 4), (60.0, 5, 12)])
@@ -436,18 +464,56 @@ async def test_with_a_rate_as_many_are_worth_it_as_start_while_one_is_answered_a
     for _ in range(100):
         time.now += 1
         await use_for(limiter, time, seconds - 1e-9)
-    assert limiter.worthwhile(GATEWAY) == worthwhile
+    assert limiter.worthwhile(GATEWAY, ACCOUNT) == worthwhile
 
 
 async def test_what_one_request_takes_counts_a_little_at_a_time(time: FakeTime) -> None:
+    limiter = await slow_limiter(time)
+    assert limiter.worthwhile(GATEWAY, ACCOUNT) == 11
+    await use_for(limiter, time, 6)
+    assert limiter.worthwhile(GATEWAY, ACCOUNT) == 21
+
+
+async def slow_limiter(time: FakeTime) -> Limiter:
+    """Return a limiter of ten requests a second that has learned that one takes a second, so eleven are worth it."""
     limiter = limiter_with(time, concurrency=100, rate=10)
     for _ in range(100):
         time.now += 1
         await use_for(limiter, time, 1 - 1e-9)
-    assert limiter.worthwhile(GATEWAY) == 11
     time.now += 1
-    await use_for(limiter, time, 6)
-    assert limiter.worthwhile(GATEWAY) == 21
+    return limiter
+
+
+async def test_what_a_refusal_takes_is_not_how_long_one_takes(time: FakeTime) -> None:
+    limiter = await slow_limiter(time)
+    async with limiter.slot(GATEWAY, ACCOUNT) as slot:
+        slot.refused(0)
+    assert limiter.worthwhile(GATEWAY, ACCOUNT) == 11
+
+
+async def test_what_a_request_without_a_reply_takes_is_not_how_long_one_takes(time: FakeTime) -> None:
+    limiter = await slow_limiter(time)
+    async with limiter.slot(GATEWAY, ACCOUNT):
+        time.now += 30
+    assert limiter.worthwhile(GATEWAY, ACCOUNT) == 11
+
+
+async def test_a_wait_in_the_slot_before_the_request_goes_out_is_not_how_long_one_takes(time: FakeTime) -> None:
+    limiter = await slow_limiter(time)
+    async with limiter.slot(GATEWAY, ACCOUNT) as slot:
+        time.now += 60
+        slot.sent()
+        time.now += 1 - 1e-9
+        slot.taken()
+    assert limiter.worthwhile(GATEWAY, ACCOUNT) == 11
+
+
+async def test_how_long_one_takes_is_known_of_each_gateway(time: FakeTime) -> None:
+    limiter = await slow_limiter(time)
+    async with limiter.slot("https://other.example", ACCOUNT) as slot:
+        slot.taken()
+    assert limiter.worthwhile(GATEWAY, ACCOUNT) == 11
+    assert limiter.worthwhile("https://other.example", ACCOUNT) == 1
 
 
 async def test_the_wait_for_the_pace_is_no_part_of_how_long_one_takes(time: FakeTime) -> None:
@@ -456,7 +522,7 @@ async def test_the_wait_for_the_pace_is_no_part_of_how_long_one_takes(time: Fake
         for done in users.done:
             done.set()
         await time.run_until(20)
-        assert users.limiter.worthwhile(GATEWAY) == 1
+        assert users.limiter.worthwhile(GATEWAY, ACCOUNT) == 1
 
 
 @given(st.lists(st.floats(0, 1000), max_size=30), st.floats(0.01, 1000), st.integers(1, 100))
@@ -468,4 +534,4 @@ async def test_what_is_worth_it_is_at_least_one_and_at_most_the_limit(
     for seconds in taken:
         time.now += 1 / rate
         await use_for(limiter, time, seconds)
-        assert 1 <= limiter.worthwhile(GATEWAY) <= limiter.limit(GATEWAY)
+        assert 1 <= limiter.worthwhile(GATEWAY, ACCOUNT) <= limiter.limit(GATEWAY, ACCOUNT)

@@ -27,8 +27,8 @@ from nxcdr_async.retry import (
     LONGEST_DELAY,
     LONGEST_OUTAGE,
     LONGEST_RETRY_AFTER,
+    Attempts,
     RetryBudget,
-    Trial,
     asks_for_less,
     delay_before,
     is_worth_retrying,
@@ -173,36 +173,36 @@ def test_no_retry_after_raises(value: str, now: float) -> None:
 NEVER = float("-inf")
 
 
-def failing_since(moment: float) -> Trial:
-    trial = Trial()
-    trial.note(TransportError("x"), moment)
-    return trial
+def failing_since(moment: float) -> Attempts:
+    attempts = Attempts()
+    attempts.note(TransportError("x"), moment)
+    return attempts
 
 
 def test_a_question_that_has_not_failed_yet_meets_no_outage() -> None:
-    assert not Trial().is_outage(NOW, answered=NEVER, timeout=30)
+    assert not Attempts().is_outage(NOW, alive_until=NEVER, timeout=30)
 
 
 @given(st.floats(0, 1_000), st.floats(0, 1_000))
 def test_an_outage_is_a_long_time_without_any_answer(failing: float, unanswered: float) -> None:
-    is_outage = failing_since(NOW - failing).is_outage(NOW, answered=NOW - unanswered, timeout=30)
+    is_outage = failing_since(NOW - failing).is_outage(NOW, alive_until=NOW - unanswered, timeout=30)
     assert is_outage is (NOW - max(NOW - failing, NOW - unanswered) > LONGEST_OUTAGE)
 
 
 def test_a_pause_that_the_gateway_asked_for_is_no_outage() -> None:
-    trial = failing_since(NOW - 10 * LONGEST_OUTAGE)
-    assert not trial.is_outage(NOW, answered=NOW + 60, timeout=30)
+    attempts = failing_since(NOW - 10 * LONGEST_OUTAGE)
+    assert not attempts.is_outage(NOW, alive_until=NOW + 60, timeout=30)
 
 
 def test_an_outage_is_longer_than_two_long_timeouts() -> None:
-    trial = failing_since(NOW - 5 * LONGEST_OUTAGE)
-    assert not trial.is_outage(NOW, answered=NEVER, timeout=3 * LONGEST_OUTAGE)
-    assert trial.is_outage(NOW, answered=NEVER, timeout=2 * LONGEST_OUTAGE)
+    attempts = failing_since(NOW - 5 * LONGEST_OUTAGE)
+    assert not attempts.is_outage(NOW, alive_until=NEVER, timeout=3 * LONGEST_OUTAGE)
+    assert attempts.is_outage(NOW, alive_until=NEVER, timeout=2 * LONGEST_OUTAGE)
 
 
 def test_a_question_remembers_its_first_failure_and_tells_how_often_it_was_asked() -> None:
-    trial = failing_since(NOW)
-    trial.attempt += 1
+    attempts = failing_since(NOW)
+    attempts.count += 1
     last = TransportError("y")
-    trial.note(last, NOW + 5)
-    assert (trial.failing_since, trial.last_fault, last.attempts) == (NOW, last, 2)
+    attempts.note(last, NOW + 5)
+    assert (attempts.failing_since, attempts.last_fault, last.attempts) == (NOW, last, 2)

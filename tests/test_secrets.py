@@ -262,6 +262,21 @@ async def test_nor_does_it_over_a_client_of_the_callers(shape: str) -> None:
     assert not loot.holds(ACCESS_SECRET, FLASH_SECRET)
 
 
+async def test_a_signature_sent_back_as_the_id_of_a_broken_reply_shows_nowhere() -> None:
+    signatures: list[str] = []
+
+    def echo(request: str) -> bytes:
+        signatures.extend(line[6:] for line in request.split("\r\n") if line.startswith("sign: "))
+        told = reply("{}", headers=f"X-Request-Id: id-{signatures[-1]}\r\n")
+        return told.replace(b"Content-Length: ", b"Content-Length: 9")
+
+    with burglary() as loot:
+        async with answering(echo) as url, session_on(url) as session:
+            error = await robbed(loot, session, ASKED["order"])
+    assert "request id-…" in str(error)
+    assert not [signature for signature in signatures if any(signature in text for text in loot.found)]
+
+
 ABANDONED = """
 import asyncio, gc, logging, os, sys
 from datetime import UTC, datetime, timedelta
@@ -327,7 +342,7 @@ async def test_no_fault_of_the_line_or_the_gateway_shows_a_secret(kind: Any, ask
         async with session_on(gateway.url, timeout=0.1) as session:
             if kind == "429-retry-after":
                 session._transport.limiter._sleep = session._transport.sleep
-                session._transport.limiter.hold = lambda _, __: None  # type: ignore[method-assign]
+                session._transport.limiter.hold = lambda *_: None  # type: ignore[method-assign]
             await robbed(loot, session, ASKED[asked])
     assert not loot.holds(ACCESS_SECRET, FLASH_SECRET)
 

@@ -286,7 +286,7 @@ async def test_a_limit_that_fell_to_one_rises_again(gateway: Gateway, open_sessi
     session = open_session()
     limiter = session._transport.limiter
     while session.stats.limit > 1:
-        async with limiter.slot(gateway.url) as slot:
+        async with limiter.slot(gateway.url, gateway.credentials.access_key) as slot:
             slot.strained()
     await session.calls(gateway.first_call, gateway.last_call).collect()
     assert session.stats.limit > 1

@@ -31,10 +31,12 @@ from nxcdr_async import (
     connection as line,
     transport as transport_room,
 )
+from nxcdr_async.allowance import FIRST_LIMIT
 from nxcdr_async.limiter import Limiter
-from nxcdr_async.retry import MOST_CLOCK_REFUSALS
+from nxcdr_async.retry import LONGEST_RETRY_AFTER, MOST_CLOCK_REFUSALS
 from nxcdr_async.testing import Gateway
 from nxcdr_async.transport import KnownGateway, steady_clock
+from nxcdr_async.wire import ORDER
 
 OpenSession = Callable[..., CdrSession]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -151,7 +153,7 @@ async def test_a_timestamp_is_made_after_the_wait_for_a_slot(gateway: Gateway, o
     session = open_session(concurrency=1)
     now = time.time()
     session._transport.now = lambda: now
-    async with session._transport.limiter.slot(gateway.url):
+    async with session._transport.limiter.slot(gateway.url, gateway.credentials.access_key):
         waiting = asyncio.create_task(read(session, gateway))
         await asyncio.sleep(0.02)
         assert session.stats.requests == 0
@@ -267,6 +269,69 @@ async def test_a_throttling_gateway_is_left_in_peace_for_as_long_as_it_asks() ->
         assert await cdr.calls_by_order("order", tenant_id=1) == []
         assert cdr.stats.throttled == 1
     assert sum(slept) == pytest.approx(7)
+
+
+@pytest.mark.parametrize(("asked_for", "held"), [("7", 7.0), ("86400", LONGEST_RETRY_AFTER)])
+async def test_the_pause_of_a_last_refusal_holds_others_too(asked_for: str, held: float) -> None:
+    slept: list[float] = []
+
+    async def throttle(_: web.Request) -> web.Response:
+        return web.Response(status=429, headers={"Retry-After": asked_for})
+
+    async with serving(throttle) as url, CdrSession(gateway=url, credentials=Credentials("key", SECRET)) as cdr:
+        moment = time.monotonic()
+
+        async def sleep(seconds: float) -> None:
+            nonlocal moment
+            slept.append(seconds)
+            moment += seconds
+
+        impatient(cdr)
+        cdr._transport.limiter = Limiter(now=lambda: moment, sleep=sleep)
+        with pytest.raises(ThrottledError):
+            await cdr.calls_by_order("order", tenant_id=1)
+        slept.clear()
+        async with cdr._transport.limiter.slot(url, "key"):
+            assert sum(slept) == pytest.approx(held)
+
+
+@pytest.mark.parametrize("kind", ["429", "503", "99", "88"])
+async def test_replies_that_ask_for_less_are_counted(kind: Any, gateway: Gateway, open_session: OpenSession) -> None:
+    session = impatient(open_session())
+    gateway.fail_next(kind)
+    await session.calls_by_order("order", tenant_id=gateway.tenant_id)
+    assert (session.stats.retries, session.stats.throttled) == (1, int(kind != "88"))
+
+
+async def test_sessions_of_one_key_share_what_a_gateway_allows_whatever_other_keys_they_have(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
+    with_app, without = open_session(), open_session(flash_app=None)
+    gateway.switches.latency = (0.05, 0.05)
+    await asyncio.gather(
+        *(
+            session.calls_by_order("order", tenant_id=gateway.tenant_id)
+            for session in (with_app, without)
+            for _ in range(FIRST_LIMIT)
+        )
+    )
+    assert gateway.log.peak_in_flight < 2 * FIRST_LIMIT
+
+
+async def test_the_keys_of_one_session_have_limits_of_their_own(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session()
+    gateway.fail_next("503")
+    await impatient(session).calls_by_order("order", tenant_id=gateway.tenant_id)
+    assert session.stats.limit < FIRST_LIMIT
+    await session.flash_calls(gateway.first_call, gateway.first_call + SECOND).collect()
+    assert session.stats.limit >= FIRST_LIMIT
+
+
+async def test_a_question_without_keys_is_no_request(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session(credentials=None)
+    with pytest.raises(ConfigurationError, match="no credentials"):
+        await session.ask_page(ORDER, {})
+    assert session.stats.requests == gateway.log.requests == 0
 
 
 async def test_a_pause_too_long_to_sleep_through_is_an_error() -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -110,20 +111,18 @@ class CallStore:
         """
         # Whatever the umask, nobody else can look into such a folder, nor put a link where DuckDB makes its files.
         try:
-            part = Path(mkdtemp(".part", f".{target.name}.", target.parent)) / target.name
+            with ExitStack() as unless_begun:
+                part = Path(mkdtemp(".part", f".{target.name}.", target.parent)) / target.name
+                unless_begun.callback(rmtree, part.parent, ignore_errors=True)
+                database = unless_begun.enter_context(duckdb.connect(str(part)))
+                part.chmod(_OWNER_ONLY)
+                _make_tables(database)
+                unless_begun.pop_all()
         except OSError as error:
             raise ConfigurationError(f"cannot write {target}: {error.strerror}") from None
-        try:
-            store = cls(target, part, duckdb.connect(str(part)))
         except duckdb.Error as error:
-            rmtree(part.parent, ignore_errors=True)
             raise ConfigurationError(f"cannot write {target}: {error}") from None
-        part.chmod(_OWNER_ONLY)
-        table = ", ".join(f"{name} {sql}" for name, (sql, _) in COLUMNS.items())
-        store.database.execute(f"CREATE TABLE calls ({table})")
-        store.database.execute(f"CREATE TABLE {MARKER} (calls BIGINT, days BIGINT, seed BIGINT)")
-        store.database.begin()
-        return store
+        return cls(target, part, database)
 
     def add(self, calls: Sequence[CallRecord]) -> None:
         """Add calls."""
@@ -150,6 +149,13 @@ class CallStore:
         if not self._finished:
             self.database.close()
             rmtree(self.part.parent, ignore_errors=True)
+
+
+def _make_tables(database: duckdb.DuckDBPyConnection) -> None:
+    table = ", ".join(f"{name} {sql}" for name, (sql, _) in COLUMNS.items())
+    database.execute(f"CREATE TABLE calls ({table})")
+    database.execute(f"CREATE TABLE {MARKER} (calls BIGINT, days BIGINT, seed BIGINT)")
+    database.begin()
 
 
 def _log_of(path: Path) -> Path:

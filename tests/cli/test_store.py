@@ -9,7 +9,8 @@ import duckdb
 import pytest
 from attrs import evolve
 
-from nxcdr_async import CallRecord, SessionStats
+from nxcdr_async import CallRecord, ConfigurationError, SessionStats
+from nxcdr_async.cli import store as store_room
 from nxcdr_async.cli.store import CallStore
 from nxcdr_async.cli.summary import Run, show_summary
 
@@ -69,6 +70,25 @@ def test_nobody_else_can_reach_a_database_while_it_is_written(tmp_path: Path) ->
     assert mode(store.part) == 0o600
     assert folder in store.part.parents
     store.discard()
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_left_where_the_tables_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(store_room.COLUMNS, "of_no_type", ("NO_SUCH_TYPE", None))
+    with pytest.raises(ConfigurationError, match=r"cannot write .*calls\.duckdb: .*NO_SUCH_TYPE"):
+        CallStore.create(tmp_path / "calls.duckdb")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_left_where_a_file_cannot_be_kept_from_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")  # as some network drives do
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with pytest.raises(ConfigurationError, match="Operation not permitted"):
+        CallStore.create(tmp_path / "calls.duckdb")
     assert not list(tmp_path.iterdir())
 
 

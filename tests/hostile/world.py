@@ -104,7 +104,6 @@ class QuickTime:
         session._transport.limiter = Limiter(
             concurrency=ruled.fixed or None,
             rate=None if math.isinf(pace) else pace,
-            account=object(),
             now=self.monotonic,
             sleep=self.sleep,
         )

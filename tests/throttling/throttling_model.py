@@ -13,6 +13,7 @@ from nxcdr_async.limiter import Limiter
 from nxcdr_async.retry import delay_before
 
 GATEWAY = "https://gateway.example"
+ACCOUNT = "account"
 
 
 class _Selector(selectors.SelectSelector):
@@ -191,7 +192,7 @@ class _Crew:
 
     @property
     def wanted(self) -> int:
-        return min(self.most, self.limiter.worthwhile(GATEWAY))
+        return min(self.most, self.limiter.worthwhile(GATEWAY, ACCOUNT))
 
     def grow(self) -> None:
         while self.count < self.wanted:
@@ -211,12 +212,12 @@ class _Crew:
         self.count -= 1
 
     async def _ask(self) -> bool:
-        async with self.limiter.slot(GATEWAY) as slot:
+        async with self.limiter.slot(GATEWAY, ACCOUNT) as slot:
             is_good = await self.gateway.ask(self.session)
             if is_good:
-                slot.eased()
+                slot.taken()
                 return True
             slot.refused(self.gateway.line.pause)
             if self.gateway.line.pause:
-                self.limiter.hold(GATEWAY, self.gateway.line.pause)
+                self.limiter.hold(GATEWAY, ACCOUNT, self.gateway.line.pause)
             return False
