@@ -203,7 +203,7 @@ class Transport:
     def _plan_retry(
         self, fault: NxcdrError, endpoint: Endpoint[Any], gateway: KnownGateway, attempts: Attempts
     ) -> float:
-        """Return how long to wait before asking again; a pause the gateway asked for is no outage.
+        """Return how long to wait before asking again.
 
         Raises:
             NxcdrError: the fault, when asking again would not help.
@@ -211,8 +211,6 @@ class Transport:
         most = MOST_ATTEMPTS if gateway.is_heard else MOST_ATTEMPTS_UNHEARD
         if not is_worth_retrying(fault) or attempts.count >= most or self._is_outage(gateway, attempts):
             raise fault
-        if pause := pause_asked_for(fault):
-            gateway.alive_until = max(gateway.alive_until, self.now() + pause)
         wait = delay_before(attempts.count + 1, chance=self.chance(), within_budget=self._budget.spend())
         _log.info("%s: attempt %d failed, next in %.2f s: %s", endpoint.name, attempts.count, wait, fault)
         return wait
@@ -246,6 +244,7 @@ class Transport:
                     slot.strained()
                 if pause:
                     self.limiter.hold(*lane, pause)
+                    gateway.alive_until = max(gateway.alive_until, self.now() + pause)
                 raise
             slot.taken()
             return page

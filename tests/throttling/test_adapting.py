@@ -83,10 +83,11 @@ def test_a_bound_that_is_lifted_is_noticed_within_seconds(before: Bounds, after:
         (Bounds(), Bounds(at_once=4), 80),
     ],
 )
-def test_a_bound_that_tightens_is_kept_to_within_seconds(before: Bounds, after: Bounds, best: float) -> None:
-    outcome = run(STEADY + 60, [(0, before), (STEADY, after)])
-    assert outcome.a_second(STEADY + 20, STEADY + 60) >= LEAST_OF_BEST * best
-    assert outcome.refused(STEADY + 20, STEADY + 60) <= MOST_REFUSED
+def test_a_bound_that_tightens_is_kept_to_within_half_a_minute(before: Bounds, after: Bounds, best: float) -> None:
+    # A request that was refused often before the new bound was found waits long, and its worker with it.
+    outcome = run(STEADY + 70, [(0, before), (STEADY, after)])
+    assert outcome.a_second(STEADY + 30, STEADY + 70) >= LEAST_OF_BEST * best
+    assert outcome.refused(STEADY + 30, STEADY + 70) <= MOST_REFUSED
 
 
 @pytest.mark.parametrize(("share", "least"), [(0.05, 50), (0.1, 25), (0.3, 3)])
