@@ -101,7 +101,7 @@ class WindowedPages:
 
     async def first_page(self, window: Window) -> Page:
         """Ask for the first page of a window; twice if it is empty, as windows are cut to hold calls."""
-        return await self._complete(window, await self.page_due(window, 1))
+        return await self._look_behind(window, await self.page_due(window, 1))
 
     async def page(self, window: Window, number: int) -> Page:
         """Ask for a page of a window."""
@@ -111,11 +111,14 @@ class WindowedPages:
         """Ask for a page of a window that should have rows; twice if it has none."""
         return await self.reader.page_with_rows(self.parameters(window, number), window, number)
 
-    async def _complete(self, window: Window, page: Page) -> Page:
+    async def _look_behind(self, window: Window, page: Page) -> Page:
         """Look behind a short first page, in case the gateway caps its pages lower than it should.
 
         More rows mean that it does, unless its first page is longer by now: then they just arrived. So does a first
         page that changed and did not grow. One that is the same, and comes as the second page too, is the last one.
+
+        The page to read on from is the longest that came. Even if rows arrive, it holds those that were there, or the
+        next pages do, as they are asked for after it; a later one that is shorter may have been cut off.
         """
         came = len(page.rows)
         if self.page_size.is_full(came) or not self.page_size.is_doubtful(came):
@@ -125,12 +128,12 @@ class WindowedPages:
             return page
         again = await self.page_due(window, 1)
         if len(again.rows) > came:
-            return await self._complete(window, again)
+            return await self._look_behind(window, again)
         known = set(map(self.row_key, page.rows))
         if known == set(map(self.row_key, again.rows)) and known.issuperset(map(self.row_key, behind.rows)):
             return page
         self.page_size.cap(came)
-        return again
+        return page
 
 
 @define(eq=False)
