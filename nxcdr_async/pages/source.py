@@ -239,19 +239,30 @@ class PageSize:
     does not once a longer page was seen. Until then the page is looked behind, however often: that nothing followed a
     page of fifty rows may mean that there were just fifty.
 
+    A cap may be a mistake, as calls arrive and answers are cut off. A longer page shows that it is at least as long.
+
     Attributes:
+        asked: the rows asked for at once.
         rows: the rows of a full page.
-        is_capped: whether that is fewer than asked for.
         longest: the most rows that came on a page.
     """
 
-    rows: int
-    is_capped: bool = False
-    longest: int = 0
+    asked: int
+    rows: int = field(init=False)
+    longest: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.rows = self.asked
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether a full page has fewer rows than asked for."""
+        return self.rows < self.asked
 
     def is_full(self, came: int) -> bool:
         """Tell whether so many rows fill a page, and remember that a page can hold them."""
         self.longest = max(self.longest, came)
+        self.rows = max(self.rows, min(came, self.asked))
         return came >= self.rows
 
     def is_doubtful(self, came: int) -> bool:
@@ -260,7 +271,7 @@ class PageSize:
 
     def cap(self, rows: int) -> None:
         """Take in that there was more behind a page of so many rows."""
-        self.rows, self.is_capped = rows, True
+        self.rows = rows
 
 
 def check_inside(window: Window, calls: list[Dated], end_ms: Callable[[Any], float | None] | None) -> None:
