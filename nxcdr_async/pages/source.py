@@ -8,7 +8,7 @@ from attrs import define, field
 
 from nxcdr_async.errors import ConfigurationError, IncompleteError, NxcdrError, RecordError
 from nxcdr_async.stats import PaginatorStats
-from nxcdr_async.windows import FARTHEST_OUTSIDE, Window
+from nxcdr_async.windows import FARTHEST_OUTSIDE, HOUR, Window
 from nxcdr_async.wire import Dated, DatedRecord, FilterCheck, Page
 
 RecordT = TypeVar("RecordT")
@@ -274,24 +274,31 @@ class PageSize:
         self.rows = rows
 
 
-def check_inside(window: Window, calls: list[Dated], end_ms: Callable[[Any], float | None] | None) -> None:
+def check_inside(
+    window: Window,
+    calls: list[Dated],
+    end_ms: Callable[[Any], float | None] | None,
+    *,
+    margin: int = FARTHEST_OUTSIDE,
+) -> None:
     """Notice a gateway that ignores the range: it answers each narrow window with calls of any time.
 
     Args:
         window: the range that was asked for.
         calls: those of a page of the answer.
         end_ms: the other time of a call that a gateway may filter by, epoch milliseconds, if there is one.
+        margin: seconds around the range within which a call tells nothing.
 
     Raises:
         IncompleteError: most calls both start and end far outside.
     """
-    first, last = (window.start - FARTHEST_OUTSIDE) * 1000, (window.end + FARTHEST_OUTSIDE) * 1000
+    first, last = (window.start - margin) * 1000, (window.end + margin) * 1000
     strays = [call for call in calls if not first <= call.start_ms <= last]
     ends = map(end_ms, strays) if end_ms else [None] * len(strays)
     outside = sum(1 for end in ends if end is None or not first <= end <= last)
     if outside * 2 > len(calls):
         raise IncompleteError(
-            f"{outside} of {len(calls)} calls given for {in_words(window)} lie over an hour outside of it: "
+            f"{outside} of {len(calls)} calls given for {in_words(window)} lie over {margin // HOUR} h outside of it: "
             "the gateway, or something in front of it, ignores the time range",
         )
 
