@@ -31,9 +31,10 @@ class NxcdrError(Exception):
     """Base of every error this package raises.
 
     Attributes:
-        asked_for: what a failed request was for, such as "page 3 of calls 2026-01-01T00:00:00+00:00 to
-            2026-01-02T00:00:00+00:00"; None when the error is about no request.
-        attempts: how often that was asked for; 0 when the error is about no request.
+        asked_for: what the request was for that failed, or whose answer was the trouble, such as "page 3 of calls
+            2026-01-01T00:00:00+00:00 to 2026-01-02T00:00:00+00:00"; None where no request, or no single one, was, and
+            for a single row.
+        attempts: of a request that failed; 0 where it did not, or where its answer was the trouble.
         request_id: the id of the last of these requests, to be quoted to the vendor's support; None when no reply told.
         complete_until: when a paginator raised the error, the time (UTC) to ask again from without missing anything
             (for did_calls, its date in the session's `naive_zone`); else None.

@@ -9,13 +9,24 @@ import anyio
 from attrs import define, field
 
 from nxcdr_async.errors import IncompleteError
-from nxcdr_async.pages.source import MOST_PAGES, OneStep, Outcome, PageReader, ReadResult, RowStructurer
+from nxcdr_async.pages.source import (
+    MOST_PAGES,
+    OneStep,
+    Outcome,
+    PageReader,
+    ReadResult,
+    RowStructurer,
+    check_inside,
+)
 from nxcdr_async.stats import PaginatorStats
-from nxcdr_async.windows import Window
+from nxcdr_async.windows import HOUR, Window
 from nxcdr_async.wire import Dated, Page
 
 MOST_REREADINGS = 3
 """How often a day is read again, its pages in order, before its contradictions are an error."""
+
+FARTHEST_FROM_DAY = 24 * HOUR
+"""Seconds a call may start before or after the day that gives it, as nobody documents whose midnight counts."""
 
 
 @define(eq=False)
@@ -78,12 +89,11 @@ class CountedPages:
                 await self._look_behind(day, pages)
                 is_proven = self._covers(pages)
         except Exception as error:  # noqa: BLE001 - handed on with the records before it, and raised by the paginator
-            return self._result(day, pages, error)
+            return self._result(window, pages, error)
         if is_proven:
             self.stats.windows += 1
-            return self._result(day, pages)
-        told, came = pages[1].total_rows, sum(len(page.rows) for page in pages.values())
-        return self._result(day, pages, IncompleteError(f"{day}: the gateway tells of {told} rows but gave {came}"))
+            return self._result(window, pages)
+        return self._result(window, pages, self._contradiction(day, pages))
 
     async def _fan_out(self, day: date, pages: dict[int, Page]) -> None:
         """Ask for the first page and then for all others at once; the error of the lowest failing page is raised."""
@@ -164,23 +174,21 @@ class CountedPages:
         known = [key for key in keys if key is not None]
         return len(set(known)) + len(keys) - len(known), len(keys)
 
-    def _result(self, day: date, pages: dict[int, Page], error: Exception | None = None) -> ReadResult:
+    def _contradiction(self, day: date, pages: dict[int, Page]) -> IncompleteError:
+        distinct, came = self._count(pages)
+        totals = dict.fromkeys(page.total_rows for page in pages.values())
+        told = " and of ".join("no total" if total is None else f"{total} rows" for total in totals)
+        return IncompleteError(
+            f"{day}: {came} rows came, {distinct} of them different, and the gateway tells of {told}: "
+            "ask for the day again later",
+        )
+
+    def _result(self, window: Window, pages: dict[int, Page], error: Exception | None = None) -> ReadResult:
         records: list[Dated] = []
         try:
             for number in sorted(pages):
                 self.structurer.add(pages[number], records)
-            self._check_inside(day, records)
+            check_inside(window, records, None, margin=FARTHEST_FROM_DAY)
         except Exception as fault:  # noqa: BLE001 - a bad row, an error of the user's callback, an ignored date: likewise
             return ReadResult(records, error or fault)
         return ReadResult(records, error)
-
-    def _check_inside(self, day: date, records: list[Dated]) -> None:
-        """Notice a gateway that ignores the date.
-
-        Raises:
-            IncompleteError: most calls start over a day outside of it.
-        """
-        days = (datetime.fromtimestamp(dated.start_ms / 1000, self.zone).date() for dated in records)
-        outside = sum(1 for other in days if abs(other - day) > timedelta(days=1))
-        if outside * 2 > len(records):
-            raise IncompleteError(f"{day}: {outside} of {len(records)} calls are of other days: the date is ignored")

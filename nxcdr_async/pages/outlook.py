@@ -37,6 +37,7 @@ class Outlook:
         """Take in so many calls of a full page, and between when they start (epoch seconds)."""
         plan, window, seen = self._plan, self._window, self._seen
         seen.add(count, earliest, latest)
+        self._rows_a_page = max(self._rows_a_page, count)
         if self._first_forecast is None:
             self._came_in_order = not plan.came_all_over(window, seen)
             self.is_too_full = plan.is_worth_splitting(window, seen)

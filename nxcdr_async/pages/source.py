@@ -8,7 +8,7 @@ from attrs import define, field
 
 from nxcdr_async.errors import ConfigurationError, IncompleteError, NxcdrError, RecordError
 from nxcdr_async.stats import PaginatorStats
-from nxcdr_async.windows import FARTHEST_OUTSIDE, Window
+from nxcdr_async.windows import FARTHEST_OUTSIDE, HOUR, Window
 from nxcdr_async.wire import Dated, DatedRecord, FilterCheck, Page
 
 RecordT = TypeVar("RecordT")
@@ -239,19 +239,30 @@ class PageSize:
     does not once a longer page was seen. Until then the page is looked behind, however often: that nothing followed a
     page of fifty rows may mean that there were just fifty.
 
+    A cap may be a mistake, as calls arrive and answers are cut off. A longer page shows that it is at least as long.
+
     Attributes:
+        asked: the rows asked for at once.
         rows: the rows of a full page.
-        is_capped: whether that is fewer than asked for.
         longest: the most rows that came on a page.
     """
 
-    rows: int
-    is_capped: bool = False
-    longest: int = 0
+    asked: int
+    rows: int = field(init=False)
+    longest: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.rows = self.asked
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether a full page has fewer rows than asked for."""
+        return self.rows < self.asked
 
     def is_full(self, came: int) -> bool:
         """Tell whether so many rows fill a page, and remember that a page can hold them."""
         self.longest = max(self.longest, came)
+        self.rows = max(self.rows, min(came, self.asked))
         return came >= self.rows
 
     def is_doubtful(self, came: int) -> bool:
@@ -260,27 +271,34 @@ class PageSize:
 
     def cap(self, rows: int) -> None:
         """Take in that there was more behind a page of so many rows."""
-        self.rows, self.is_capped = rows, True
+        self.rows = rows
 
 
-def check_inside(window: Window, calls: list[Dated], end_ms: Callable[[Any], float | None] | None) -> None:
+def check_inside(
+    window: Window,
+    calls: list[Dated],
+    end_ms: Callable[[Any], float | None] | None,
+    *,
+    margin: int = FARTHEST_OUTSIDE,
+) -> None:
     """Notice a gateway that ignores the range: it answers each narrow window with calls of any time.
 
     Args:
         window: the range that was asked for.
         calls: those of a page of the answer.
         end_ms: the other time of a call that a gateway may filter by, epoch milliseconds, if there is one.
+        margin: seconds around the range within which a call tells nothing.
 
     Raises:
         IncompleteError: most calls both start and end far outside.
     """
-    first, last = (window.start - FARTHEST_OUTSIDE) * 1000, (window.end + FARTHEST_OUTSIDE) * 1000
+    first, last = (window.start - margin) * 1000, (window.end + margin) * 1000
     strays = [call for call in calls if not first <= call.start_ms <= last]
     ends = map(end_ms, strays) if end_ms else [None] * len(strays)
     outside = sum(1 for end in ends if end is None or not first <= end <= last)
     if outside * 2 > len(calls):
         raise IncompleteError(
-            f"{outside} of {len(calls)} calls given for {in_words(window)} lie over an hour outside of it: "
+            f"{outside} of {len(calls)} calls given for {in_words(window)} lie over {margin // HOUR} h outside of it: "
             "the gateway, or something in front of it, ignores the time range",
         )
 

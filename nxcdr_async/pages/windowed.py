@@ -101,36 +101,39 @@ class WindowedPages:
 
     async def first_page(self, window: Window) -> Page:
         """Ask for the first page of a window; twice if it is empty, as windows are cut to hold calls."""
-        return await self._complete(window, await self.page_due(window, 1))
+        return await self._look_behind(window, await self.page_with_rows(window, 1))
 
     async def page(self, window: Window, number: int) -> Page:
         """Ask for a page of a window."""
         return await self.reader.page(self.parameters(window, number), window, number)
 
-    async def page_due(self, window: Window, number: int) -> Page:
+    async def page_with_rows(self, window: Window, number: int) -> Page:
         """Ask for a page of a window that should have rows; twice if it has none."""
         return await self.reader.page_with_rows(self.parameters(window, number), window, number)
 
-    async def _complete(self, window: Window, page: Page) -> Page:
+    async def _look_behind(self, window: Window, page: Page) -> Page:
         """Look behind a short first page, in case the gateway caps its pages lower than it should.
 
         More rows mean that it does, unless its first page is longer by now: then they just arrived. So does a first
         page that changed and did not grow. One that is the same, and comes as the second page too, is the last one.
+
+        The page to read on from is the longest that came. Even if rows arrive, it holds those that were there, or the
+        next pages do, as they are asked for after it; a later one that is shorter may have been cut off.
         """
         came = len(page.rows)
         if self.page_size.is_full(came) or not self.page_size.is_doubtful(came):
             return page
-        behind = await self.page_due(window, 2)
+        behind = await self.page_with_rows(window, 2)
         if not behind.rows:
             return page
-        again = await self.page_due(window, 1)
+        again = await self.page_with_rows(window, 1)
         if len(again.rows) > came:
-            return await self._complete(window, again)
+            return await self._look_behind(window, again)
         known = set(map(self.row_key, page.rows))
         if known == set(map(self.row_key, again.rows)) and known.issuperset(map(self.row_key, behind.rows)):
             return page
         self.page_size.cap(came)
-        return again
+        return page
 
 
 @define(eq=False)
@@ -221,7 +224,7 @@ class WindowReading:
             return await self.source.first_page(self.window)
         if number > MOST_PAGES:
             raise IncompleteError(f"more than {MOST_PAGES} pages for {in_words(self.window)}")
-        ask = self.source.page_due if self._proof.was_asked_alone(number) else self.source.page
+        ask = self.source.page_with_rows if self._proof.was_asked_alone(number) else self.source.page
         return await ask(self.window, number)
 
     def _take(self, number: int, page: Page) -> None:
@@ -289,7 +292,7 @@ class WindowReading:
         """Ask for the last page again, now that all others are there."""
         number = self._proof.last or self._proof.asked
         try:
-            ask = self.source.page_due if self._proof.has_rows_on_last else self.source.page
+            ask = self.source.page_with_rows if self._proof.has_rows_on_last else self.source.page
             self._confirmations.append(await ask(self.window, number))
             if self._closing_steps_due == 1:
                 self._take_confirmation(number, max(self._confirmations, key=lambda page: len(page.rows)))

@@ -3,7 +3,7 @@
 A gateway that ignores a filter answers with other calls, and nothing else in its reply says so. A key that a row lacks
 tells nothing. Directions, answers and ids leave no doubt, so one row that says otherwise is a contradiction. How the
 vendor compares people and numbers is not documented: a country code more or less, the host behind a number, a part of
-it or a nickname may do. So only what matches in no such way counts, and only if most rows are like that.
+it or a nickname may do. So only what matches in no such way counts, and only if most of several rows are like that.
 """
 
 from collections import Counter
@@ -19,6 +19,9 @@ from nxcdr_async.wire.replies import Page, text_of
 
 MOST_ODD = 0.5
 """The part of the rows that may match a text in no way that we know of, before it is taken to be ignored."""
+
+FEWEST_TO_JUDGE = 5
+"""Rows that must tell of a text before it is judged: one call in a quiet hour is all the rows there are, and odd."""
 
 ROWS_IN_MIND = 100
 """Rows after which those that came before begin to be forgotten: a gateway may start to ignore a filter at any time."""
@@ -39,6 +42,7 @@ class Filter:
         keys: the vendor's keys of a row that may answer it; one that does is enough.
         answers: whether a value, as text, answers it, or may do so.
         most_odd: the part of the rows that may seem to contradict it.
+        fewest: rows that must tell of it before it is judged.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Filter:
     keys: tuple[str, ...]
     answers: Callable[[str], bool]
     most_odd: float = 0.0
+    fewest: int = 1
 
 
 def direction_filter(wanted: Direction, key: str) -> Filter:
@@ -65,7 +70,14 @@ def id_filter(name: str, wanted: str, key: str) -> Filter:
 
 def text_filter(name: str, wanted: str, *keys: str) -> Filter:
     """Return the filter by a person or a number."""
-    return Filter(name, wanted, keys, lambda found: _may_match(_plain(found), _plain(wanted)), MOST_ODD)
+    return Filter(
+        name,
+        wanted,
+        keys,
+        lambda found: _may_match(_plain(found), _plain(wanted)),
+        most_odd=MOST_ODD,
+        fewest=FEWEST_TO_JUDGE,
+    )
 
 
 @define(eq=False)
@@ -95,7 +107,8 @@ class FilterCheck:
         # Few rows are judged along with those before them: what is odd may be all that the last page holds.
         self._in_mind[one.name] += told.total()
         self._odd[one.name] += sum(told[values] for values in odd)
-        if odd and self._odd[one.name] > one.most_odd * self._in_mind[one.name]:
+        is_enough = self._in_mind[one.name] >= one.fewest
+        if odd and is_enough and self._odd[one.name] > one.most_odd * self._in_mind[one.name]:
             raise IncompleteError(
                 f"{self._odd[one.name]} of {self._in_mind[one.name]} rows do not answer {one.name}={one.wanted!r}, one "
                 f"has {' and '.join(one.keys)} {', '.join(map(repr, odd[0]))}: the gateway, or something in front of "

@@ -91,6 +91,7 @@ def pump_of(
     stats: PaginatorStats,
     *,
     page_size: int = PAGE,
+    known_size: PageSize | None = None,
     most_rows: int | None = None,
     most_at_once: int | None = None,
     end_ms: Callable[[Any], float | None] | None = CALLS.end_ms,
@@ -105,7 +106,7 @@ def pump_of(
         structurer=RowStructurer(structure, CALLS.start_ms, CALLS.identity, None, stats),
         end_ms=end_ms,
         row_key=CALLS.row_key,
-        page_size=PageSize(page_size),
+        page_size=known_size or PageSize(page_size),
         stats=stats,
     )
     return Pump(source, Sequencer(end_ms), records_of, readers=lambda: width, stats=stats)

@@ -140,6 +140,16 @@ async def test_a_list_cut_off_earlier_than_documented_loses_nothing(cap: int) ->
     assert await ModelList(1_000, cap=cap).read() == set(range(1_000))
 
 
+@pytest.mark.parametrize("rows", [0, 7])
+async def test_an_answer_that_comes_shorter_when_a_cap_is_looked_for_loses_none(rows: int) -> None:
+    class Wavering(ModelList):
+        async def ask(self, parameters: Any) -> Page:
+            page = await super().ask(parameters)
+            return Page(page.rows[:rows]) if self.asked == 3 else page
+
+    assert await Wavering(40, cap=20).read() == set(range(40))
+
+
 async def test_an_empty_list_where_calls_are_due_is_doubted() -> None:
     assert await ModelList(3_000, empty_every=7).read() == set(range(3_000))
 

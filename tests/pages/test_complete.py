@@ -321,3 +321,29 @@ def test_a_cap_is_found_though_the_first_look_behind_it_comes_empty(cap: int) ->
     gateway = Throttled(evenly(1_000), page_size=cap)
     calls, _ = asyncio.run(read(gateway, 3600, 4, page_size=100))
     assert len(calls) == 1_000
+
+
+@pytest.mark.parametrize("rows", [0, 7])
+def test_a_first_page_that_comes_shorter_when_a_cap_is_looked_for_loses_none(rows: int) -> None:
+    gateway = ModelGateway(evenly(40), page_size=20)
+
+    async def ask(parameters: Mapping[str, Any]) -> Page:
+        page = await gateway.ask(parameters)
+        return Page(page.rows[:rows]) if gateway.asked in (3, 4) and parameters["page"] == 1 else page
+
+    pump = pump_of(ask, 3_600, 1, PaginatorStats(), page_size=100, most_rows=400)
+    assert len(asyncio.run(drain(pump))) == 40
+    assert pump.error is None
+
+
+def test_a_first_page_that_has_grown_when_a_cap_is_looked_for_is_the_one_that_counts() -> None:
+    gateway = ModelGateway(evenly(99), page_size=100)
+
+    async def ask(parameters: Mapping[str, Any]) -> Page:
+        page = await gateway.ask(parameters)
+        if gateway.asked == 1:
+            gateway.rows += [{"callId": f"new{number}", "startTime": BEGIN * 1000 + number} for number in range(21)]
+        return page
+
+    pump = pump_of(ask, 3_600, 1, PaginatorStats(), page_size=100, most_rows=400)
+    assert len(asyncio.run(drain(pump))) == 120

@@ -145,7 +145,36 @@ async def test_a_total_that_is_never_reached_is_an_error() -> None:
 
     result = await Lying(95).read()
     assert isinstance(result.error, IncompleteError)
-    assert "tells of 96 rows but gave 95" in str(result.error)
+    assert "95 rows came, 95 of them different, and the gateway tells of 96 rows: ask" in str(result.error)
+
+
+async def test_an_id_that_comes_twice_is_an_error_that_does_not_contradict_itself() -> None:
+    day = ScriptedDay(4)
+    day.rows[3] = day.rows[2]
+    result = await day.read()
+    assert isinstance(result.error, IncompleteError)
+    assert "4 rows came, 3 of them different, and the gateway tells of 4 rows: ask" in str(result.error)
+
+
+async def test_totals_that_differ_are_all_told() -> None:
+    class Wavering(ScriptedDay):
+        def answer(self, number: int) -> Page:
+            told = {1: 20, 2: 30}.get(number)
+            return Page(super().answer(number).rows, total_rows=told, total_pages=3)
+
+    result = await Wavering(25).read()
+    assert "25 rows came, 25 of them different, and the gateway tells of 20 rows and of 30 rows" in str(result.error)
+
+
+async def test_calls_of_the_days_beside_it_are_not_taken_for_an_ignored_date() -> None:
+    day = ScriptedDay(3)
+    for row, moment in zip(
+        day.rows, ("2025-12-31 00:00:00", "2026-01-02 23:59:59", "2025-12-31 12:00:00"), strict=True
+    ):
+        row["startTime"] = moment
+    result = await day.read()
+    assert result.error is None
+    assert len(result.records) == 3
 
 
 async def test_pages_smaller_than_asked_for_are_all_read() -> None:
@@ -191,6 +220,7 @@ async def test_without_totals_a_page_that_comes_for_ever_proves_nothing() -> Non
     for rows in (4, 95):
         result = await Stuck(rows).read()
         assert isinstance(result.error, IncompleteError)
+        assert "tells of no total: ask" in str(result.error)
 
 
 async def test_a_day_that_comes_empty_is_doubted_where_calls_are_due() -> None:
@@ -226,7 +256,7 @@ async def test_an_ignored_date_is_an_error(open_session: OpenSession) -> None:
     with Gateway(calls=0, did_calls=500, days=9) as gateway:
         gateway.switches.ignore_range = True
         session = open_session(gateway=gateway.url, credentials=gateway.credentials)
-        with pytest.raises(IncompleteError, match="date is ignored"):
+        with pytest.raises(IncompleteError, match="ignores the time range"):
             await session.did_calls(*days(gateway)).collect()
 
 
@@ -287,7 +317,9 @@ async def test_a_gateway_that_ignores_the_date_is_noticed() -> None:
         row["startTime"] = "2026-03-05 08:00:00"
     result = await day.read()
     assert isinstance(result.error, IncompleteError)
-    assert "date is ignored" in str(result.error)
+    assert "3 of 3 calls given for 2025-12-31T16:00:00+00:00 to 2026-01-01T16:00:00+00:00 lie over 24 h" in str(
+        result.error
+    )
 
 
 async def test_ids_written_as_fractions_are_the_same_ids() -> None:

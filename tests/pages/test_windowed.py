@@ -222,6 +222,17 @@ async def test_a_filter_that_is_ignored_is_an_error(given: Any, gateway: Gateway
         await read_all(open_session(), gateway, **given)
 
 
+async def test_an_error_about_an_answer_says_what_was_asked_for_and_of_no_attempts(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
+    gateway.switches.ignore_filters = True
+    with pytest.raises(IncompleteError) as caught:
+        await read_all(open_session(), gateway, call_id="nobody")
+    start = gateway.first_call.replace(microsecond=0)
+    assert str(caught.value.asked_for).startswith(f"page 1 of calls {start.isoformat()} to ")
+    assert caught.value.attempts == 0
+
+
 async def test_a_filter_that_is_ignored_is_noticed_by_rows_that_are_converted_at_once(
     gateway: Gateway, open_session: OpenSession
 ) -> None:

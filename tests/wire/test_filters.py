@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 from nxcdr_async import Direction, IncompleteError, make_converter
 from nxcdr_async.testing import CallHistory
 from nxcdr_async.wire import CALLS, CallQuery, DidQuery, FilterCheck, Page, TypedRows, order_filters
-from nxcdr_async.wire.filters import ROWS_IN_MIND
+from nxcdr_async.wire.filters import FEWEST_TO_JUDGE, ROWS_IN_MIND
 
 ROW: dict[str, Any] = {"callId": "a", "startTime": 1}
 Filters = Any
@@ -99,14 +99,16 @@ def test_a_number_may_be_written_in_many_ways(asked: str, found: Any) -> None:
 
 @pytest.mark.parametrize("found", ["85235757569", "1", "", "NX09445G000025@85.235.75.75:68"])
 def test_another_number_is_another_number(found: str) -> None:
-    assert "callee='85235757568'" in judge(CallQuery(callee="85235757568").filters, {"callee": found})
+    rows = [{"callee": found}] * FEWEST_TO_JUDGE
+    assert "callee='85235757568'" in judge(CallQuery(callee="85235757568").filters, *rows)
 
 
 def test_an_agent_may_go_by_either_name() -> None:
     filters = CallQuery(agent="Li").filters
     assert not judge(filters, {"agentName": "NX1", "agentNickName": "li wei"})
     assert not judge(filters, {"agentName": "li@example.com"})
-    assert "agentName and agentNickName 'NX1', 'Wang'" in judge(filters, {"agentName": "NX1", "agentNickName": "Wang"})
+    others = [{"agentName": "NX1", "agentNickName": "Wang"}] * FEWEST_TO_JUDGE
+    assert "agentName and agentNickName 'NX1', 'Wang'" in judge(filters, *others)
 
 
 def test_of_a_text_most_rows_have_to_say_otherwise() -> None:
@@ -116,8 +118,16 @@ def test_of_a_text_most_rows_have_to_say_otherwise() -> None:
     assert judge(filters, *[right] * 5, *[odd] * 6)
 
 
+@pytest.mark.parametrize("query", [CallQuery(agent="NX1"), CallQuery(caller="85235757568"), CallQuery(callee="999")])
+def test_a_text_is_not_judged_by_a_few_rows_but_by_those_of_several_pages(query: CallQuery) -> None:
+    odd = page_of({"agentName": "Wang", "caller": "anonymous", "callee": "support"})
+    assert not judged(query.filters, *[odd] * (FEWEST_TO_JUDGE - 1))
+    told = judged(query.filters, *[odd] * FEWEST_TO_JUDGE)
+    assert told.startswith(f"{FEWEST_TO_JUDGE} of {FEWEST_TO_JUDGE} rows do not answer ")
+
+
 def test_few_odd_rows_on_a_last_page_are_seen_along_with_those_before() -> None:
-    right, odd = page_of(*[{"agentName": "NX1"}] * 100), page_of({"agentName": "NX2"})
+    right, odd = page_of(*[{"agentName": "NX1"}] * 100), page_of(*[{"agentName": "NX2"}] * FEWEST_TO_JUDGE)
     filters = CallQuery(agent="NX1").filters
     assert not judged(filters, right, odd)
     assert judged(filters, odd)
@@ -136,8 +146,8 @@ def test_small_pages_of_other_rows_add_up() -> None:
 def test_did_calls_and_orders_are_looked_at_too() -> None:
     row = {"number": "66820000001", "callNumber": "123456789", "callType": 0}
     assert not judged(DidQuery(did_number="66820000001", direction=Direction.INBOUND).filters, Page([row]))
-    assert judged(DidQuery(did_number="66820000002").filters, Page([row]))
-    assert judged(DidQuery(call_number="987").filters, Page([row]))
+    assert judged(DidQuery(did_number="66820000002").filters, Page([row] * FEWEST_TO_JUDGE))
+    assert judged(DidQuery(call_number="987").filters, Page([row] * FEWEST_TO_JUDGE))
     assert judged(DidQuery(direction=Direction.OUTBOUND).filters, Page([row]))
     assert not judge(order_filters("17"), {"orderId": "17"})
     assert judge(order_filters("17"), {"orderId": "18"})
