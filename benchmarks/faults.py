@@ -4,7 +4,8 @@
 
 An emulator makes one fault after the other: each kind it knows in 30 % of its replies, all kinds mixed, each strange
 way it can behave, throttling, and clocks that are wrong; then come gateways with a wrong TLS certificate. Under each, a
-session reads some days of calls, with a call right at either border, all DID calls and all flash calls.
+session reads some days of calls, with a call right at either border, all DID calls and all flash calls; where filters
+are ignored, those of one direction.
 
 - tried: replies that met the fault, as the emulator counts them.
 - lost: rows that were there before the reading started and did not come. Where no answer can be complete, the right
@@ -21,7 +22,7 @@ import argparse
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -29,16 +30,16 @@ from typing import Any
 import aiohttp
 import trustme
 from attrs import define, evolve
-from hostile.account import Account
-from hostile.cases import Case, cases
-from hostile.false_gateways import certificates, false_gateway
-from hostile.leaks import Held, LeakWatch
+from fault_table.account import Account
+from fault_table.cases import Case, cases
+from fault_table.false_gateways import certificates, false_gateway
 from shared.by_hand import PAGE_SIZE
 from shared.emulation import Told
+from shared.leaks import Held, LeakWatch
 from shared.limits import Limit
 from shared.report import finish, markdown, parser_of, table
 
-from nxcdr_async import CdrSession, CertificateError, NxcdrError, Paginator
+from nxcdr_async import CdrSession, CertificateError, Direction, NxcdrError, Paginator
 from nxcdr_async.testing import Gateway, Switches
 
 DAYS = 4
@@ -110,11 +111,27 @@ def hostile_gateway(case: Case, calls: int) -> Gateway:
     return gateway
 
 
-def calls_of(gateway: Gateway) -> Source:
+def calls_of(gateway: Gateway, direction: Direction | None = None) -> Source:
     """Return the range of calls that is read. A gateway that filters by the end of calls has others in it."""
     first = datetime.combine(gateway.history.first_day, time(), UTC)
     start, end = first + MARGIN, first + timedelta(days=DAYS) - MARGIN
-    return Source(gateway.call_ids if gateway.switches.filter_by == "start" else ids_by_end(gateway), start, end)
+    ids = gateway.call_ids if gateway.switches.filter_by == "start" else ids_by_end(gateway)
+    if direction is not None:
+        ids = among(ids, {row["callId"] for row in gateway.history.calls() if row["direction"] == direction})
+    return Source(ids, start, end)
+
+
+def did_calls_of(gateway: Gateway, direction: Direction | None = None) -> Source:
+    """Return the days of DID calls that are read. They are local days, which begin before those in UTC."""
+    calls, ids = calls_of(gateway), gateway.did_ids
+    if direction is not None:
+        ids = among(ids, {row["id"] for row in gateway.history.did_calls() if row["callType"] == direction})
+    return Source(ids, calls.start - timedelta(days=1), calls.end + timedelta(days=1))
+
+
+def among(ids: Ids, wanted: Collection[object]) -> Ids:
+    """Return what gives only those ids that are wanted."""
+    return lambda start, end: [one for one in ids(start, end) if one in wanted]
 
 
 def ids_by_end(gateway: Gateway) -> Ids:
@@ -151,14 +168,13 @@ async def read(
 
 async def read_all(gateway: Gateway, cdr: CdrSession, case: Case, watch: LeakWatch) -> tuple[Account, str]:
     """Read the calls, the DID calls and the flash calls."""
-    calls, history = calls_of(gateway), gateway.history
-    # DID and flash calls fill local days, which begin before those in UTC.
-    local = Source(gateway.did_ids, calls.start - timedelta(days=1), calls.end + timedelta(days=1))
-    flash = evolve(local, ids=gateway.flash_ids)
+    only, history = case.direction, gateway.history
+    calls, did_calls = calls_of(gateway, only), did_calls_of(gateway, only)
+    flash = evolve(did_calls, ids=gateway.flash_ids)
     whole, ends = Account(), list[str]()
     for stream, source in (
-        (cdr.calls(calls.start, calls.end), calls),
-        (cdr.did_calls(history.first_day, history.last_day), local),
+        (cdr.calls(calls.start, calls.end, direction=only), calls),
+        (cdr.did_calls(history.first_day, history.last_day, direction=only), did_calls),
         (cdr.flash_calls(flash.start, flash.end), flash),
     ):
         account, ended = await read(stream, source, case.ends_in, watch)
@@ -207,11 +223,13 @@ async def by_hand(case: Case, calls: int) -> str:
     from contenders import serial_requests  # noqa: PLC0415 - nothing else here needs requests
 
     with hostile_gateway(case, calls) as gateway:
-        source, keys = calls_of(gateway), gateway.credentials
+        source, keys = calls_of(gateway, case.direction), gateway.credentials
         due = source.due()
         ends = (int(moment.timestamp()) for moment in (source.start, source.end))
         told = Told(gateway.url, keys.access_key, keys.access_secret, calls, DAYS, *ends)
-        loop = asyncio.create_task(asyncio.to_thread(serial_requests.read, told, 1, timeout=ATTEMPT))
+        # A request counts directions one higher than a reply.
+        filters = {} if case.direction is None else {"direction": case.direction + 1}
+        loop = asyncio.create_task(asyncio.to_thread(serial_requests.read, told, 1, timeout=ATTEMPT, filters=filters))
         async with jumping(gateway, case.jump):
             most = FOR_EVER * calls / PAGE_SIZE
             while not loop.done() and gateway.log.requests < most:  # noqa: ASYNC110 - the emulator, as above

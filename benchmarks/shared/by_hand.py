@@ -14,9 +14,9 @@ PAGE_SIZE = 100
 """The most rows the vendor answers with at once."""
 
 
-def question(start: int, end: int, page: int) -> bytes:
-    """Return the body that asks for a page of a range in epoch seconds."""
-    return json.dumps({"startTime": start, "endTime": end, "size": PAGE_SIZE, "page": page}).encode()
+def question(start: int, end: int, page: int, **filters: int) -> bytes:
+    """Return the body that asks for a page of a range in epoch seconds, and for what the filters let through alone."""
+    return json.dumps({"startTime": start, "endTime": end, "size": PAGE_SIZE, "page": page, **filters}).encode()
 
 
 def signed_headers(told: Told, body: bytes) -> dict[str, str]:

@@ -10,7 +10,7 @@ import processor
 import pytest
 import startup
 import wall
-from hostile.account import Account
+from fault_table.account import Account
 from shared.limits import Limit, missed
 from shared.report import finish
 

@@ -20,8 +20,8 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
         ("wall.py", "--rounds", "1", "--only", "one day of 300"),
         ("memory.py", "--calls", "300", "600"),
         ("startup.py", "--runs", "1"),
-        ("faults.py", "--calls", "1200", "--sdk-only", "--only", "503", "empty_as=null", "clock", "expired"),
-        ("throttling.py", "--only", "12 at once", "sessions", "--scale", "0.05"),
+        ("faults.py", "--calls", "1200", "--sdk-only", "--only", "503", "ignore_filters", "clock", "expired"),
+        ("throttling.py", "--only", "12 at once", "sessions", "--scale", "0.02"),
     ],
     ids=lambda command: command[0],
 )

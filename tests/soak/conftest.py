@@ -1,16 +1,9 @@
 """Long tests: `nox -s soak`, or `python -m pytest tests/soak`. SOAK_MINUTES: how long the load goes on, 30 if unset."""
 
 import os
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-
-HERE = Path(__file__).parent
-for folder in (HERE, HERE.parents[1] / "benchmarks"):
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ import aiohttp
 import pytest
 from far_gateway import FarGateway, far_gateway
 from growth import COUNTED, Point, changes
-from hostile.leaks import Held
 from load import Load, Tally
+from shared.leaks import Held
 from shared.memory_use import held_kib
 
 from nxcdr_async import CdrSession

@@ -4,14 +4,9 @@ Takes about ten minutes: `python -m pytest tests/soak/test_strange_replies.py`.
 """
 
 import random
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parent.parent / "strange"))
-
 from strange_bodies import STATUSES, read_both_ways, strange_body
 from strange_gateway import small_pages
 from strange_server import APIS, Answer, read_all, serving, session_on

@@ -211,8 +211,13 @@ async def test_a_total_that_is_no_count_is_not_believed(total: str) -> None:
         assert [known_by(call) for call in await read_from(script, "did")] == ids("did", 0)
 
 
-@pytest.mark.parametrize("total", ["0", "2", "1000", str(10**12)])
-@pytest.mark.parametrize("pages", ["0", "1", "1e400", "-1", "99999999999"])
+@pytest.mark.parametrize(
+    ("total", "pages"),
+    [
+        *((total, "1") for total in ("0", "2", "1000", str(10**12))),
+        *(("2", pages) for pages in ("0", "1e400", "-1", "99999999999")),
+    ],
+)
 async def test_a_total_that_lies_is_an_error(total: str, pages: str) -> None:
     body = enveloped("did", json.dumps([row_of("did", 0)]), total=total, pages=pages)
 

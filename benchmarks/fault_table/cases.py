@@ -10,7 +10,7 @@ from typing import Any, Literal
 import attrs
 from attrs import define, field
 
-from nxcdr_async import IncompleteError, InvalidRequestError, NxcdrError
+from nxcdr_async import Direction, IncompleteError, InvalidRequestError, NxcdrError
 from nxcdr_async.testing import FAULT_KINDS, GatewayLog, Switches
 
 SHARE = 0.3
@@ -38,10 +38,14 @@ NO_FAULTS = frozenset({"latency", "retry_after", "fault_rate", "faults", "publis
 """Switches that are tried with others, or make nothing go wrong."""
 
 ENDS_IN: Mapping[str, type[NxcdrError]] = {
+    "ignore_filters": IncompleteError,
     "ignore_range": IncompleteError,
     "redirect_to": InvalidRequestError,
 }
 """Switches under which no answer can be complete: the error that has to say so."""
+
+DIRECTIONS: Mapping[str, Direction] = {"ignore_filters": Direction.INBOUND}
+"""Switches that show only if a filter is asked for: calls and DID calls of this direction alone are."""
 
 
 @define(frozen=True)
@@ -55,6 +59,7 @@ class Case:
         ends_in: the error it has to end in; None if every row can be had.
         clock: seconds the gateway's clock is ahead of ours.
         jump: seconds the gateway's clock jumps by once some replies were given.
+        direction: the only calls and DID calls that are asked for; None for all.
     """
 
     fault: str
@@ -63,6 +68,7 @@ class Case:
     ends_in: type[NxcdrError] | None = None
     clock: float = 0.0
     jump: float = 0.0
+    direction: Direction | None = None
 
     def met(self, log: GatewayLog) -> int:
         """Return how many replies met the fault."""
@@ -85,16 +91,13 @@ def _faults() -> Iterator[Case]:
 
 def _strange() -> Iterator[Case]:
     for switch in attrs.fields(Switches):
+        ends_in, direction = ENDS_IN.get(switch.name), DIRECTIONS.get(switch.name)
         if switch.type is bool:
             told = switch.name if not switch.default else f"{switch.name}=False"
-            yield Case(told, {switch.name: not switch.default}, ends_in=_end(switch))
+            yield Case(told, {switch.name: not switch.default}, ends_in=ends_in, direction=direction)
         for value in STRANGE.get(switch.name, ()):
-            told = "" if switch.type is not int and not isinstance(value, str) else f"={value}"
-            yield Case(f"{switch.name}{told}", {switch.name: value}, ends_in=_end(switch))
-
-
-def _end(switch: "attrs.Attribute[Any]") -> type[NxcdrError] | None:
-    return ENDS_IN.get(switch.name)
+            told = f"={value}" if isinstance(value, int | str) else ""
+            yield Case(f"{switch.name}{told}", {switch.name: value}, ends_in=ends_in, direction=direction)
 
 
 def _throttled() -> Iterator[Case]:

@@ -1,1 +1,0 @@
-"""What `faults.py` is made of: the faults it tries, how rows are counted, and what looks for leaks."""
