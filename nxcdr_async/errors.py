@@ -33,7 +33,7 @@ class NxcdrError(Exception):
     Attributes:
         asked_for: what the request was for that failed, or whose answer was the trouble, such as "page 3 of calls
             2026-01-01T00:00:00+00:00 to 2026-01-02T00:00:00+00:00"; None where no request, or no single one, was, and
-            for a single row.
+            for a row of `calls_by_order`.
         attempts: of a request that failed; 0 where it did not, or where its answer was the trouble.
         request_id: the id of the last of these requests, to be quoted to the vendor's support; None when no reply told.
         complete_until: when a paginator raised the error, the time (UTC) to ask again from without missing anything

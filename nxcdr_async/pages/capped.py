@@ -107,7 +107,7 @@ class CappedList:
         """Add what the list has between two seconds to `records`; tell whether the answer was full."""
         start, end = bounds
         page = await self.reader.page_with_rows(self.parameters(start, end), window)
-        self.structurer.add(page, records)
+        self.structurer.add(page, records, self.reader.in_words(window))
         check_inside(window, records, None)
         self._start_is_inclusive = self._start_is_inclusive or bool(self._of_second(records, start))
         self._end_is_inclusive = self._end_is_inclusive or bool(self._of_second(records, end))
@@ -131,7 +131,7 @@ class CappedList:
         if all(self.row_key(row) in known for row in beyond.rows):
             return False
         again = await self.reader.page(self.parameters(start, end), window)
-        self.structurer.add(again, records)
+        self.structurer.add(again, records, self.reader.in_words(window))
         if len(again.rows) > came:
             return await self._is_cut_off(window, again, records, bounds)
         self.page_size.cap(came)

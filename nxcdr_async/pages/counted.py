@@ -89,11 +89,11 @@ class CountedPages:
                 await self._look_behind(day, pages)
                 is_proven = self._covers(pages)
         except Exception as error:  # noqa: BLE001 - handed on with the records before it, and raised by the paginator
-            return self._result(window, pages, error)
+            return self._result(day, window, pages, error)
         if is_proven:
             self.stats.windows += 1
-            return self._result(window, pages)
-        return self._result(window, pages, self._contradiction(day, pages))
+            return self._result(day, window, pages)
+        return self._result(day, window, pages, self._contradiction(day, pages))
 
     async def _fan_out(self, day: date, pages: dict[int, Page]) -> None:
         """Ask for the first page and then for all others at once; the error of the lowest failing page is raised."""
@@ -136,7 +136,7 @@ class CountedPages:
 
     async def _ask(self, day: date, number: int) -> Page:
         """Ask for a page; one without rows is asked for twice, as an empty page ends a day."""
-        return await self.reader.page_with_rows(self.parameters(day, number), f"of {day}", number)
+        return await self.reader.page_with_rows(self.parameters(day, number), _part(day), number)
 
     def _page_count(self, page: Page) -> int:
         """Return how many pages a day has; a gateway may make its pages smaller than asked for."""
@@ -183,12 +183,16 @@ class CountedPages:
             "ask for the day again later",
         )
 
-    def _result(self, window: Window, pages: dict[int, Page], error: Exception | None = None) -> ReadResult:
+    def _result(self, day: date, window: Window, pages: dict[int, Page], error: Exception | None = None) -> ReadResult:
         records: list[Dated] = []
         try:
             for number in sorted(pages):
-                self.structurer.add(pages[number], records)
+                self.structurer.add(pages[number], records, self.reader.in_words(_part(day), number))
             check_inside(window, records, None, margin=FARTHEST_FROM_DAY)
         except Exception as fault:  # noqa: BLE001 - a bad row, an error of the user's callback, an ignored date: likewise
             return ReadResult(records, error or fault)
         return ReadResult(records, error)
+
+
+def _part(day: date) -> str:
+    return f"of {day}"

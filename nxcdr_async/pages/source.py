@@ -152,10 +152,14 @@ class PageReader:
             page = await self.ask(parameters)
             self.filter_check.take(page)
         except NxcdrError as error:
-            numbered = "" if number is None else f"page {number} of "
-            error.asked_for = f"{numbered}{self.records} {part if isinstance(part, str) else in_words(part)}"
+            error.asked_for = self.in_words(part, number)
             raise
         return page
+
+    def in_words(self, part: Window | str, number: int | None = None) -> str:
+        """Return what a page was asked for, for errors. The arguments are those of `page`."""
+        numbered = "" if number is None else f"page {number} of "
+        return f"{numbered}{self.records} {part if isinstance(part, str) else in_words(part)}"
 
 
 def bad_row_taker(
@@ -200,10 +204,15 @@ class RowStructurer(Generic[RecordT]):
     stats: PaginatorStats
     _skipped: set[str | bytes] = field(factory=set, init=False)
 
-    def add(self, page: Page, records: list[Dated]) -> None:
+    def add(self, page: Page, records: list[Dated], asked_for: str) -> None:
         """Add the calls of a page to `records`, which has those before a bad row when that is an error.
 
         Typed rows pass as they are: nothing can be wrong with them, and they become records when they are handed out.
+
+        Args:
+            page: the page.
+            records: those before it, and its own.
+            asked_for: what it was asked for, for errors.
 
         Raises:
             RecordError: a row cannot be a record, and no callback takes it.
@@ -215,6 +224,7 @@ class RowStructurer(Generic[RecordT]):
             try:
                 record = self.structure(row)
             except RecordError as bad:
+                bad.asked_for = asked_for
                 if self.on_bad_row is None:
                     raise
                 self._skip(bad, self.on_bad_row)

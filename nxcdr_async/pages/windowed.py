@@ -246,7 +246,7 @@ class WindowReading:
 
     def _structure(self, number: int, page: Page) -> None:
         records = self._records[number] = []
-        self.source.structurer.add(page, records)
+        self.source.structurer.add(page, records, self.source.reader.in_words(self.window, number))
 
     def _decide_if_due(self) -> None:
         """Decide once all pages are there; those asked for behind the last one tell nothing and are not waited for."""

@@ -90,7 +90,7 @@ def test_bad_rows_stop_the_reading_or_are_left_out(nxcdr: Any) -> None:
         stopped = nxcdr("calls", *BOTH_DAYS, NXCDR_GATEWAY=spoiled.url)
         skipped = nxcdr("calls", *BOTH_DAYS, "--skip-bad-rows", NXCDR_GATEWAY=spoiled.url)
     assert stopped.code == 1
-    assert stopped.err.startswith("error: row ")
+    assert stopped.err.startswith("error: page 1 of calls ")
     assert skipped.code == 3
     assert len(skipped.records) == 30
     assert skipped.err.splitlines()[-1] == "warning: 1 rows could not be read and were left out"

@@ -15,6 +15,7 @@ from nxcdr_async import (
     FlashApp,
     FlashCallRecord,
     IncompleteError,
+    RecordError,
     SaturatedSecondError,
 )
 from nxcdr_async.convert import make_converter, structure_row
@@ -187,3 +188,11 @@ async def test_a_cap_is_found_though_an_earlier_range_had_just_so_many_calls(ope
         session = open_session(**on(gateway))
         assert len(await session.flash_calls(NOON, NOON + timedelta(minutes=29, seconds=30)).collect()) == 30
         assert len(await session.flash_calls(NOON, NOON + timedelta(hours=1)).collect()) == 50
+
+
+async def test_a_row_that_cannot_be_a_record_is_an_error_that_names_its_range(open_session: OpenSession) -> None:
+    with Gateway(calls=10, flash_calls=0, days=1) as gateway:
+        gateway.add_flash_call(gmtCreate=NOON_LOCAL, price="much")
+        with pytest.raises(RecordError) as caught:
+            await open_session(**on(gateway)).flash_calls(NOON, NOON + SECOND).collect()
+        assert caught.value.asked_for == f"flash calls {NOON.isoformat()} to {(NOON + SECOND).isoformat()}"

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from nxcdr_async import CdrSession, ConfigurationError, DidCallRecord, Direction, IncompleteError, ServerError
+from nxcdr_async import (
+    CdrSession,
+    ConfigurationError,
+    DidCallRecord,
+    Direction,
+    IncompleteError,
+    RecordError,
+    ServerError,
+)
 from nxcdr_async.convert import UTC_PLUS_8, make_converter, structure_row
 from nxcdr_async.pages import CountedPages, PageReader, ReadResult, RowStructurer
 from nxcdr_async.stats import PaginatorStats
@@ -175,6 +183,14 @@ async def test_calls_of_the_days_beside_it_are_not_taken_for_an_ignored_date() -
     result = await day.read()
     assert result.error is None
     assert len(result.records) == 3
+
+
+async def test_a_row_that_cannot_be_a_record_is_an_error_that_names_its_page() -> None:
+    day = ScriptedDay(30)
+    day.rows[17] |= {"startTime": "yesterday"}
+    result = await day.read()
+    assert isinstance(result.error, RecordError)
+    assert result.error.asked_for == "page 2 of DID calls of 2026-01-01"
 
 
 async def test_pages_smaller_than_asked_for_are_all_read() -> None:
