@@ -8,6 +8,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from fault_table.cases import cases
+from fault_table.false_gateways import certificates
 
 from nxcdr_async.testing import Gateway
 
@@ -70,3 +72,10 @@ def test_the_two_commands_stand_first_each_on_one_line() -> None:
     assert first.rstrip().endswith("nxcdr demo")
     assert second.rstrip().endswith("pytest")
     assert README.index("```sh") < README.index("```python")
+
+
+def test_the_table_of_faults_has_a_line_for_each_that_is_tried() -> None:
+    part = README.split("\n## Under faults\n")[1].split("\n## ")[0]
+    lines = [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| ")]
+    assert [line[0] for line in lines[1:]] == [*(case.fault for case in cases()), *certificates()]
+    assert {figure for line in lines[1:] for figure in line[3:6]} == {"0"}
