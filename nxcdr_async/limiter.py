@@ -66,7 +66,7 @@ class _Valve:
                 await self._changed.wait()
                 continue
             was_paced = was_paced or self._next_start > self._hold_until
-            await self.sleep(max(self._next_start, self._hold_until) - self.now())
+            await self.sleep(max(0.0, max(self._next_start, self._hold_until) - self.now()))  # time went on meanwhile
         return was_paced
 
     def start(self) -> None:

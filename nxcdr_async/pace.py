@@ -76,6 +76,8 @@ class _Trial:
             self.refused += refused
 
     def is_over(self, now: float) -> bool:
+        if self.refused > FEW * REPLIES_TO_JUDGE:
+            return True
         return now >= self.judging_since + SECONDS_TO_JUDGE and self.judged >= REPLIES_TO_JUDGE
 
     @property

@@ -18,6 +18,9 @@ from nxcdr_async.errors import (
 MOST_ATTEMPTS = 12
 """Attempts of one request, the first included, at a gateway that has answered before."""
 
+MOST_ATTEMPTS_THROTTLED = 40
+"""Attempts where the gateway only asks for less: some five minutes, as it may have a quota for each of them."""
+
 MOST_ATTEMPTS_UNHEARD = 3
 """Attempts at a gateway that never answered: most likely the address is wrong, and the user should hear of it soon."""
 
@@ -26,6 +29,9 @@ MOST_CLOCK_REFUSALS = 6
 
 LONGEST_OUTAGE = 90.0
 """Seconds a request is tried while the gateway answers no other request either; less than two timeouts are too few."""
+
+LONGEST_PAUSED = 600.0
+"""Seconds a request is tried at a gateway that answers nobody, but goes on asking for pauses."""
 
 FIRST_DELAY = 0.25
 """Seconds, the ceiling of the first wait; each further ceiling is twice the last."""
@@ -87,17 +93,27 @@ class Attempts:
         self.last_fault = fault
         self.failing_since = now if self.failing_since is None else self.failing_since
 
-    def is_outage(self, now: float, *, alive_until: float, timeout: float) -> bool:
+    def are_over(self, fault: NxcdrError, *, is_heard: bool) -> bool:
+        """Tell whether there were enough, at a gateway that has answered before or not."""
+        if not is_heard:
+            return self.count >= MOST_ATTEMPTS_UNHEARD
+        return self.count >= (MOST_ATTEMPTS_THROTTLED if asks_for_less(fault) else MOST_ATTEMPTS)
+
+    def is_outage(self, now: float, *, answered: float, paused_until: float, timeout: float) -> bool:
         """Tell whether all has failed for so long that no further attempt is due.
 
         Args:
             now: epoch seconds.
-            alive_until: when the gateway last answered any question, or until when it asked us to wait.
+            answered: when the gateway last answered any question.
+            paused_until: until when it asked us to wait.
             timeout: seconds one attempt may take.
         """
         if self.failing_since is None:
             return False
-        return now - max(self.failing_since, alive_until) > max(LONGEST_OUTAGE, 2 * timeout)
+        dead_since = max(self.failing_since, answered)
+        return (
+            now - max(dead_since, paused_until) > max(LONGEST_OUTAGE, 2 * timeout) or now - dead_since > LONGEST_PAUSED
+        )
 
 
 def is_worth_retrying(error: NxcdrError) -> bool:

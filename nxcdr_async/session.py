@@ -341,9 +341,11 @@ class CdrSession:
 
     async def aclose(self) -> None:
         """Stop every paginator and close what this session opened. Closing twice does no harm."""
-        await cancel_and_wait(list(self._tasks))
-        with anyio.CancelScope(shield=True):
-            await self._connection.aclose()
+        try:
+            await cancel_and_wait(list(self._tasks))
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._connection.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -27,7 +27,6 @@ from nxcdr_async.regions import Region
 from nxcdr_async.retry import (
     LONGEST_RETRY_AFTER,
     MOST_ATTEMPTS,
-    MOST_ATTEMPTS_UNHEARD,
     MOST_CLOCK_REFUSALS,
     Attempts,
     RetryBudget,
@@ -73,14 +72,16 @@ class KnownGateway:
         clock: its clock, against ours.
         clock_gate: lets one request measure its clock while it is unknown.
         is_heard: whether anything answered there that is a gateway.
-        alive_until: when it last answered a question, or until when it asked us to wait; epoch seconds by our clock.
+        answered: when it last answered a question, epoch seconds by our clock.
+        paused_until: until when it asked us to wait, likewise.
     """
 
     url: str
     clock: ClockEstimate = field(factory=ClockEstimate)
     clock_gate: ClockGate = field(factory=ClockGate)
     is_heard: bool = False
-    alive_until: float = float("-inf")
+    answered: float = -math.inf
+    paused_until: float = -math.inf
 
 
 def known_gateways(region: Region, by_hand: str | None) -> Mapping[GatewayKind, KnownGateway]:
@@ -208,15 +209,20 @@ class Transport:
         Raises:
             NxcdrError: the fault, when asking again would not help.
         """
-        most = MOST_ATTEMPTS if gateway.is_heard else MOST_ATTEMPTS_UNHEARD
-        if not is_worth_retrying(fault) or attempts.count >= most or self._is_outage(gateway, attempts):
+        is_over = attempts.are_over(fault, is_heard=gateway.is_heard)
+        if is_over or not is_worth_retrying(fault) or self._is_outage(gateway, attempts):
             raise fault
         wait = delay_before(attempts.count + 1, chance=self.chance(), within_budget=self._budget.spend())
         _log.info("%s: attempt %d failed, next in %.2f s: %s", endpoint.name, attempts.count, wait, fault)
         return wait
 
     def _is_outage(self, gateway: KnownGateway, attempts: Attempts) -> bool:
-        return attempts.is_outage(self.now(), alive_until=gateway.alive_until, timeout=self.connection.timeout)
+        return attempts.is_outage(
+            self.now(),
+            answered=gateway.answered,
+            paused_until=gateway.paused_until,
+            timeout=self.connection.timeout,
+        )
 
     async def _attempt(
         self,
@@ -244,7 +250,7 @@ class Transport:
                     slot.strained()
                 if pause:
                     self.limiter.hold(*lane, pause)
-                    gateway.alive_until = max(gateway.alive_until, self.now() + pause)
+                    gateway.paused_until = max(gateway.paused_until, self.now() + pause)
                 raise
             slot.taken()
             return page
@@ -320,7 +326,7 @@ class Transport:
             failure = refusal.with_traceback(None)
         else:
             gateway.is_heard = True
-            gateway.alive_until = max(gateway.alive_until, received)
+            gateway.answered = max(gateway.answered, received)
             if endpoint.signing is not None:
                 gateway.clock.accepted(correction)
             self._budget.earn()

@@ -26,7 +26,11 @@ from nxcdr_async.retry import (
     FIRST_DELAY,
     LONGEST_DELAY,
     LONGEST_OUTAGE,
+    LONGEST_PAUSED,
     LONGEST_RETRY_AFTER,
+    MOST_ATTEMPTS,
+    MOST_ATTEMPTS_THROTTLED,
+    MOST_ATTEMPTS_UNHEARD,
     Attempts,
     RetryBudget,
     asks_for_less,
@@ -180,24 +184,24 @@ def failing_since(moment: float) -> Attempts:
 
 
 def test_a_question_that_has_not_failed_yet_meets_no_outage() -> None:
-    assert not Attempts().is_outage(NOW, alive_until=NEVER, timeout=30)
+    assert not Attempts().is_outage(NOW, answered=NEVER, paused_until=NEVER, timeout=30)
 
 
 @given(st.floats(0, 1_000), st.floats(0, 1_000))
 def test_an_outage_is_a_long_time_without_any_answer(failing: float, unanswered: float) -> None:
-    is_outage = failing_since(NOW - failing).is_outage(NOW, alive_until=NOW - unanswered, timeout=30)
+    is_outage = failing_since(NOW - failing).is_outage(NOW, answered=NOW - unanswered, paused_until=NEVER, timeout=30)
     assert is_outage is (NOW - max(NOW - failing, NOW - unanswered) > LONGEST_OUTAGE)
 
 
 def test_a_pause_that_the_gateway_asked_for_is_no_outage() -> None:
-    attempts = failing_since(NOW - 10 * LONGEST_OUTAGE)
-    assert not attempts.is_outage(NOW, alive_until=NOW + 60, timeout=30)
+    attempts = failing_since(NOW - 5 * LONGEST_OUTAGE)
+    assert not attempts.is_outage(NOW, answered=NEVER, paused_until=NOW + 60, timeout=30)
 
 
 def test_an_outage_is_longer_than_two_long_timeouts() -> None:
     attempts = failing_since(NOW - 5 * LONGEST_OUTAGE)
-    assert not attempts.is_outage(NOW, alive_until=NEVER, timeout=3 * LONGEST_OUTAGE)
-    assert attempts.is_outage(NOW, alive_until=NEVER, timeout=2 * LONGEST_OUTAGE)
+    assert not attempts.is_outage(NOW, answered=NEVER, paused_until=NEVER, timeout=3 * LONGEST_OUTAGE)
+    assert attempts.is_outage(NOW, answered=NEVER, paused_until=NEVER, timeout=2 * LONGEST_OUTAGE)
 
 
 def test_a_question_remembers_its_first_failure_and_tells_how_often_it_was_asked() -> None:
@@ -206,3 +210,33 @@ def test_a_question_remembers_its_first_failure_and_tells_how_often_it_was_asked
     last = TransportError("y")
     attempts.note(last, NOW + 5)
     assert (attempts.failing_since, attempts.last_fault, last.attempts) == (NOW, last, 2)
+
+
+def test_pauses_that_are_asked_for_again_and_again_end_too() -> None:
+    attempts = failing_since(NOW - LONGEST_PAUSED - 1)
+    assert attempts.is_outage(NOW, answered=NEVER, paused_until=NOW + 60, timeout=30)
+    assert not attempts.is_outage(NOW, answered=NOW - 1, paused_until=NOW + 60, timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("fault", "most"),
+    [
+        (ThrottledError("x"), MOST_ATTEMPTS_THROTTLED),
+        (ServerError("x", http_status=503), MOST_ATTEMPTS_THROTTLED),
+        (ServerError("x", code=99), MOST_ATTEMPTS_THROTTLED),
+        (ServerError("x", http_status=502), MOST_ATTEMPTS),
+        (TransportError("x"), MOST_ATTEMPTS),
+    ],
+)
+def test_a_gateway_that_only_asks_for_less_is_given_more_attempts(fault: NxcdrError, most: int) -> None:
+    attempts = failing_since(NOW)
+    attempts.count = most - 1
+    assert not attempts.are_over(fault, is_heard=True)
+    attempts.count = most
+    assert attempts.are_over(fault, is_heard=True)
+
+
+def test_a_gateway_that_was_never_heard_is_given_few_attempts_whatever_it_says() -> None:
+    attempts = failing_since(NOW)
+    attempts.count = MOST_ATTEMPTS_UNHEARD
+    assert attempts.are_over(ThrottledError("x"), is_heard=False)

@@ -17,15 +17,25 @@ RecordT = TypeVar("RecordT")
 
 
 async def cancel_and_wait(tasks: Collection["asyncio.Task[None]"]) -> None:
-    """Cancel tasks and wait for their end; tasks of another event loop are told, but cannot be waited for."""
+    """Cancel tasks and wait for their end, however often this is cancelled meanwhile.
+
+    Tasks of another event loop are told, but cannot be waited for.
+    """
     here = asyncio.get_running_loop()
     under_way = [task for task in tasks if not task.done() and not task.get_loop().is_closed()]
     for task in under_way:
         task.get_loop().call_soon_threadsafe(task.cancel)
-    own = [task for task in under_way if task.get_loop() is here]
-    if own:
-        with anyio.CancelScope(shield=True):
-            await asyncio.wait(own)
+    own = {task for task in under_way if task.get_loop() is here}
+    cancelled: asyncio.CancelledError | None = None
+    while own:
+        try:
+            with anyio.CancelScope(shield=True):
+                _, own = await asyncio.wait(own)
+        except asyncio.CancelledError as again:  # noqa: ASYNC103 - raised once nothing is under way any more
+            cancelled = again
+            own = {task for task in own if not task.done()}
+    if cancelled is not None:
+        raise cancelled
 
 
 class Paginator(Generic[RecordT]):

@@ -78,6 +78,11 @@ class Ways:
     writes_plainly: bool = True
 
     @property
+    def told_too_many(self) -> int:
+        """Rows the total of a day is off; none where pages come one like the other: too low, it could not be told."""
+        return 0 if self.ignores_page or self.cap < PAGE else self.lies
+
+    @property
     def are_honest(self) -> bool:
         """Whether nothing it does keeps a reader from the end."""
         return not (self.repeats_last_page or self.ignores_page or self.ignores_filter or self.is_generous or self.lies)
@@ -125,7 +130,7 @@ class StrangeGateway:
             number = min(number, max(1, -(-(len(found) - size + step) // step)))
         first = (number - 1) * step
         # Of a page that is shorter than asked for, a total that says so too is believed.
-        return found[first : first + size], max(0, len(found) + (ways.lies if ways.cap == PAGE else 0))
+        return found[first : first + size], max(0, len(found) + ways.told_too_many)
 
     def _belongs(self, api: Api, row: tuple[int, int, int], parameters: Mapping[str, Any]) -> bool:
         offset, _, direction = row
