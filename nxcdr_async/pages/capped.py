@@ -1,4 +1,4 @@
-"""Reading an API that answers with the first rows of a range, without pages or a total: the flash-call list."""
+"""Reading an API that answers with some rows of a range, without pages or a total: the flash-call list."""
 
 from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from nxcdr_async.wire import Dated, Page
 
 @define(eq=False)
 class CappedList:
-    """Reads an API that answers with the first rows of a range, and has neither pages nor a total.
+    """Reads an API that answers with so many rows of a range at most, and has neither pages nor a total.
 
     A range is split until its answer is not full. Where even one second is full, narrower bounds are tried, and then
     `SaturatedSecondError` says so.
@@ -114,28 +114,59 @@ class CappedList:
         return await self._is_cut_off(window, page, records, bounds)
 
     async def _is_cut_off(self, window: Window, page: Page, records: list[Dated], bounds: tuple[int, int]) -> bool:
-        """Tell whether an answer is full; look behind a short one, as the vendor tells to: from its last row's time on.
+        """Tell whether an answer is full; look again at both parts of a short one.
 
-        More rows mean that the gateway caps its answers lower than documented, unless the same question now has a
-        longer answer: then they just arrived.
+        A row that was not in the answer means that the gateway caps its answers lower than documented, unless the same
+        question now has a longer answer: then it just arrived.
         """
         came = len(page.rows)
         if self.page_size.is_full(came):
             return True
         if not self.page_size.is_doubtful(came) or not records:
             return False
-        start, end = bounds
-        last = min(end, max(start, int(max(dated.start_ms for dated in records) // 1000)))
-        beyond = await self.reader.page_with_rows(self.parameters(last, end), window)
-        known = {self.row_key(row) for row in page.rows}
-        if all(self.row_key(row) in known for row in beyond.rows):
+        if not await self._hides_rows(window, page, records, bounds):
             return False
-        again = await self.reader.page(self.parameters(start, end), window)
+        again = await self.reader.page(self.parameters(*bounds), window)
         self.structurer.add(again, records, self.reader.in_words(window))
         if len(again.rows) > came:
             return await self._is_cut_off(window, again, records, bounds)
         self.page_size.cap(came)
         return True
+
+    async def _hides_rows(self, window: Window, page: Page, records: list[Dated], bounds: tuple[int, int]) -> bool:
+        """Tell whether the two parts of a range, cut amid the rows of its answer, hold rows that are not in it.
+
+        No document says which rows a cap leaves: the first, the last, or any.
+        """
+        start, end = bounds
+        seconds = [min(end, max(start, int(dated.start_ms // 1000))) for dated in records]
+        earliest, latest = min(seconds), max(seconds)
+        middle = (earliest + latest) // 2
+        # The parts share a second where they can, or none would hold it where the ends of a range do not count.
+        border = min(middle + 1, latest)
+        later, earlier = [(middle, end), (middle + 1, end)], [(start, border), (start, border - 1)]
+        known = {self.row_key(row) for row in page.rows}
+        for questions in (later, earlier):
+            other = [(first, last) for first, last in questions if first <= last and (first, last) != bounds]
+            if await self._has_others(window, other, known, len(page.rows)):
+                return True
+        return False
+
+    async def _has_others(
+        self, window: Window, questions: list[tuple[int, int]], known: set[Hashable], rows: int
+    ) -> bool:
+        """Tell whether a part of a range holds rows that are not known; of its bounds, the narrower come later.
+
+        An answer of known rows is whole if it is shorter than that of the range, as no cap is lower than that. One that
+        is as long holds the second the range was cut at, so that the part without that second is to be asked for.
+        """
+        for start, end in questions:
+            page = await self.reader.page_with_rows(self.parameters(start, end), window)
+            if any(self.row_key(row) not in known for row in page.rows):
+                return True
+            if len(page.rows) < rows:
+                return False
+        return False
 
     def _of_second(self, records: list[Dated], second: int) -> list[Dated]:
         return [dated for dated in records if dated.start_ms // 1000 == second]

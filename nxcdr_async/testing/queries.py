@@ -94,13 +94,14 @@ class Catalog:
         }
 
     def flash_calls(self, question: FlashQuestion) -> list[Row]:
-        """Return the flash list: the earliest hundred of the range, which its texts give to the second."""
+        """Return the flash list: the first hundred of the range, which its texts give to the second."""
         timeline = self._history.flash_timeline
         from_ms, until_ms = self._ms_unless_ignored(
             question.start_ms if self._switches.start_inclusive else question.start_ms + 1000,
             question.end_ms + 1000 if self._switches.end_inclusive else question.end_ms,
         )
-        listing = Listing(timeline, timeline.ranks(from_ms, until_ms), timeline.added(from_ms, until_ms))
+        ranks, added = timeline.ranks(from_ms, until_ms), timeline.added(from_ms, until_ms)
+        listing = Listing(timeline, ranks, added, self._switches.order)
         return self._with_extra_keys(listing.rows(0, self._switches.capped(_LIST_LIMIT)))
 
     def _ms_unless_ignored(self, from_ms: int, until_ms: int) -> tuple[int | None, int | None]:

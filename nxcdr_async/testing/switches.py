@@ -57,7 +57,8 @@ class Switches:
         retry_after: seconds named in the `Retry-After` header of those refusals; None leaves the header out.
         fault_rate: share of the requests (0 to 1) that meet one of `faults`.
         faults: the kinds of faults to choose from.
-        order: order of cdr/page and did/cdr: by start time, or none ("shuffled"), but the same on every page.
+        order: order of cdr/page, did/cdr and the flash list: by start time, or none ("shuffled"), but the same on every
+            page.
         start_inclusive: whether a row at exactly `startTime` belongs to the range.
         end_inclusive: whether a row at exactly `endTime` belongs to the range.
         compare_whole_seconds: whether a row's milliseconds are dropped before it is compared with the range.

@@ -1,13 +1,15 @@
 """The flash-call list on the real emulator."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given, strategies as st
 
 from nxcdr_async import (
     CdrSession,
@@ -23,6 +25,7 @@ from nxcdr_async.pages import CappedList, PageReader, PageSize, Pump, RowStructu
 from nxcdr_async.plan import WindowPlan
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.testing import Gateway
+from nxcdr_async.testing.switches import Order
 from nxcdr_async.windows import window_of
 from nxcdr_async.wire import FLASH, Page, flash_parameters
 
@@ -89,26 +92,47 @@ async def test_money_and_odd_numbers_survive(gateway: Gateway, open_session: Ope
     assert all(call.gmt_create.tzinfo is UTC for call in calls)
 
 
+def in_order(seconds: Sequence[int], order: Order) -> list[int]:
+    if order == "shuffled":
+        return Random(7).sample(seconds, len(seconds))
+    return sorted(seconds, reverse=order == "descending")
+
+
 def records_of(found: list[Any]) -> list[FlashCallRecord]:
     return [call.record for call in found]
 
 
 class ModelList:
-    """The flash-call list in memory, with a cap, and answers that are empty now and then."""
+    """The flash-call list in memory, with a cap, and answers that are empty now and then.
 
-    def __init__(self, rows: int, *, cap: int = 100, empty_every: int = 0) -> None:
+    Args:
+        seconds: after noon at which there is a call, in the order in which the list gives them.
+        cap: rows an answer holds at most.
+        empty_every: each such answer has no rows; 0 for none.
+        ends: whether the start and the end of a range belong to it.
+    """
+
+    def __init__(
+        self, seconds: Iterable[int], *, cap: int = 100, empty_every: int = 0, ends: tuple[bool, bool] = (True, True)
+    ) -> None:
         self.cap, self.empty_every, self.asked = cap, empty_every, 0
+        self.start_inclusive, self.end_inclusive = ends
         self.rows = [
-            {"id": number, "gmtCreate": (NOON + 7 * number * SECOND).strftime("%Y-%m-%d %H:%M:%S")}
-            for number in range(rows)
+            {"id": second, "gmtCreate": (NOON + second * SECOND).strftime("%Y-%m-%d %H:%M:%S")} for second in seconds
         ]
 
     async def ask(self, parameters: Any) -> Page:
         self.asked += 1
         if self.empty_every and self.asked % self.empty_every == 0:
             return Page([])
-        inside = [row for row in self.rows if parameters["start"] <= str(row["gmtCreate"]) <= parameters["end"]]
+        inside = [row for row in self.rows if self.belongs(str(row["gmtCreate"]), parameters)]
         return Page(inside[: self.cap])
+
+    def belongs(self, moment: str, parameters: Any) -> bool:
+        start, end = parameters["start"], parameters["end"]
+        return (
+            start < moment < end or (self.start_inclusive and start == moment) or (self.end_inclusive and end == moment)
+        )
 
     async def read(self) -> set[int]:
         stats = PaginatorStats()
@@ -136,9 +160,52 @@ class ModelList:
         return found
 
 
+@pytest.mark.parametrize("order", ["ascending", "descending", "shuffled"])
 @pytest.mark.parametrize("cap", [10, 50, 99])
-async def test_a_list_cut_off_earlier_than_documented_loses_nothing(cap: int) -> None:
-    assert await ModelList(1_000, cap=cap).read() == set(range(1_000))
+async def test_a_list_cut_off_earlier_than_documented_loses_nothing(cap: int, order: Order) -> None:
+    seconds = in_order(range(0, 7_000, 7), order)
+    assert await ModelList(seconds, cap=cap).read() == set(seconds)
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending", "shuffled"])
+@pytest.mark.parametrize("first", [0, 40_000, 86_000])
+async def test_where_in_a_range_the_calls_crowd_hides_none(first: int, order: Order) -> None:
+    seconds = in_order(range(first, first + 60), order)
+    assert await ModelList(seconds, cap=50).read() == set(seconds)
+
+
+@given(
+    seconds=st.sets(st.one_of(st.integers(1, 86_398), st.integers(1, 12), st.integers(40_000, 40_030)), max_size=60),
+    chance=st.randoms(use_true_random=False),
+    order=st.sampled_from(["ascending", "descending", "shuffled"]),
+    cap=st.integers(2, 60),
+    ends=st.sampled_from(ENDS),
+)
+def test_no_cap_hides_a_call_whichever_calls_it_leaves(
+    seconds: set[int], chance: Random, order: Order, cap: int, ends: tuple[bool, bool]
+) -> None:
+    listed = sorted(seconds, reverse=order == "descending")
+    if order == "shuffled":
+        chance.shuffle(listed)
+    assert asyncio.run(ModelList(listed, cap=cap, ends=ends).read()) == seconds
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending", "shuffled"])
+async def test_a_cap_is_looked_for_with_two_questions(order: Order) -> None:
+    calls = ModelList(in_order(range(0, 70_000, 1_000), order))
+    await calls.read()
+    assert calls.asked == 3
+
+
+async def test_no_cap_is_looked_for_once_a_longer_answer_came(open_session: OpenSession) -> None:
+    with Gateway(calls=10, flash_calls=0, days=1) as gateway:
+        for number in range(50):
+            gateway.add_flash_call(gmtCreate=f"2026-01-01 12:{number:02}:00")
+        session = open_session(**on(gateway))
+        whole = session.flash_calls(NOON, NOON + timedelta(hours=1))
+        part = session.flash_calls(NOON, NOON + timedelta(minutes=29, seconds=30))
+        assert (len(await whole.collect()), len(await part.collect())) == (50, 30)
+        assert (whole.stats.pages, part.stats.pages) == (3, 1)
 
 
 @pytest.mark.parametrize("rows", [0, 7])
@@ -148,11 +215,11 @@ async def test_an_answer_that_comes_shorter_when_a_cap_is_looked_for_loses_none(
             page = await super().ask(parameters)
             return Page(page.rows[:rows]) if self.asked == 3 else page
 
-    assert await Wavering(40, cap=20).read() == set(range(40))
+    assert await Wavering(range(40), cap=20).read() == set(range(40))
 
 
 async def test_an_empty_list_where_calls_are_due_is_doubted() -> None:
-    assert await ModelList(3_000, empty_every=7).read() == set(range(3_000))
+    assert await ModelList(range(3_000), empty_every=7).read() == set(range(3_000))
 
 
 async def test_a_first_answer_without_calls_is_doubted_too() -> None:
@@ -161,7 +228,7 @@ async def test_a_first_answer_without_calls_is_doubted_too() -> None:
             page = await super().ask(parameters)
             return Page([]) if self.asked == 1 else page
 
-    assert await Throttled(500).read() == set(range(500))
+    assert await Throttled(range(500)).read() == set(range(500))
 
 
 def test_a_zone_whose_offset_changes_in_the_range_is_refused() -> None:
@@ -178,6 +245,16 @@ async def test_an_ignored_range_is_noticed(open_session: OpenSession) -> None:
         with pytest.raises(IncompleteError, match="ignores the time range"):
             await session.flash_calls(gateway.last_call - SECOND, gateway.last_call).collect()
         assert len(await read_all(session, gateway)) == 60
+
+
+@pytest.mark.parametrize("order", ["descending", "shuffled"])
+async def test_a_list_in_any_order_that_is_capped_lower_than_documented_is_whole(
+    order: Order, open_session: OpenSession
+) -> None:
+    with Gateway(calls=10, flash_calls=250, days=1) as gateway:
+        gateway.switches.order, gateway.switches.page_cap = order, 50
+        calls = await read_all(open_session(**on(gateway)), gateway)
+        assert sorted(call.id for call in calls) == sorted(gateway.flash_ids())
 
 
 async def test_a_cap_is_found_though_an_earlier_range_had_just_so_many_calls(open_session: OpenSession) -> None:

@@ -120,7 +120,7 @@ class StrangeGateway:
 
     def _page(self, api: Api, parameters: Mapping[str, Any]) -> tuple[list[tuple[int, int, int]], int]:
         ways = self.ways
-        found = self._sorted(api, [row for row in self.rows if self._belongs(api, row, parameters)], parameters)
+        found = self._sorted([row for row in self.rows if self._belongs(api, row, parameters)], parameters)
         if api == "flash":
             return found[:PAGE], len(found)
         size = max(PAGE, len(found)) if ways.is_generous and ways.cap == PAGE else ways.cap
@@ -144,12 +144,10 @@ class StrangeGateway:
         moment = _local(BEGIN + offset // 1000)
         return bool(parameters["start"] <= moment <= parameters["end"])
 
-    def _sorted(
-        self, api: Api, rows: list[tuple[int, int, int]], parameters: Mapping[str, Any]
-    ) -> list[tuple[int, int, int]]:
+    def _sorted(self, rows: list[tuple[int, int, int]], parameters: Mapping[str, Any]) -> list[tuple[int, int, int]]:
         seed = self.ways.order_seed
-        if seed <= 1 or api == "flash":
-            return sorted(rows, reverse=seed == 1 and api != "flash")
+        if seed <= 1:
+            return sorted(rows, reverse=seed == 1)
         window = parameters.get("startTime"), parameters.get("endTime")
         return sorted(rows, key=lambda row: random.Random(f"{seed} {window} {row[1]}").random())
 

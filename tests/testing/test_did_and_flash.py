@@ -62,6 +62,13 @@ async def test_the_flash_list_stops_at_a_hundred_and_starts_with_the_earliest(cl
         assert [row["gmtCreate"] for row in rows] == sorted(row["gmtCreate"] for row in rows)
 
 
+async def test_the_order_and_the_cap_of_the_flash_list_can_be_switched(client_of: Any) -> None:
+    with Gateway(calls=0, flash_calls=250) as gateway:
+        gateway.switches.order, gateway.switches.page_cap = "descending", 30
+        rows = (await client_of(gateway).flash("2026-01-01 00:00:00", "2027-01-01 00:00:00")).json["cdrs"]
+        assert [row["id"] for row in rows] == gateway.flash_ids()[:-31:-1]
+
+
 async def test_the_flash_list_goes_on_from_its_last_row(client_of: Any) -> None:
     with Gateway(calls=0, flash_calls=250) as gateway:
         client, seen, start = client_of(gateway), set(), "2026-01-01 00:00:00"
