@@ -8,6 +8,7 @@ import sys
 from importlib.util import find_spec
 
 from nxcdr_async.cli.exit_codes import ExitCode
+from nxcdr_async.cli.streams import drop_what_cannot_be_written, open_closed_streams
 
 
 def main() -> None:
@@ -16,10 +17,14 @@ def main() -> None:
     Raises:
         SystemExit: 0 done, 1 failed, 2 wrong usage, 3 finished with known gaps, 130 stopped.
     """
+    open_closed_streams()
     missing = [package for package in ("typer", "rich") if find_spec(package) is None]
     if missing:
         sys.stderr.write(f"error: nxcdr needs {' and '.join(missing)}: install the package with its extra cli\n")
         raise SystemExit(ExitCode.WRONG_USAGE)
     from nxcdr_async.cli.app import app  # noqa: PLC0415 - imports typer, which may be missing
 
-    app(prog_name="nxcdr")
+    try:
+        app(prog_name="nxcdr")
+    finally:
+        drop_what_cannot_be_written(sys.stderr)

@@ -13,7 +13,8 @@ import typer
 
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.lines import ReaderGoneError, flush_stdout
-from nxcdr_async.cli.output import say, say_error, shown
+from nxcdr_async.cli.output import say, say_error, say_in_passing, shown
+from nxcdr_async.cli.streams import point_to_nowhere
 from nxcdr_async.errors import ConfigurationError, NxcdrError, SaturatedSecondError
 from nxcdr_async.redaction import Redactor
 from nxcdr_async.settings import SECRET_VARIABLES
@@ -45,9 +46,11 @@ def guarded(command: Callable[Parameters, ExitCode]) -> Callable[Parameters, Non
             say_error(error)
             code = exit_code(error)
         except ReaderGoneError:
-            code = _without_reader()
+            point_to_nowhere(sys.stdout)
+            code = ExitCode.DONE
         except (KeyboardInterrupt, typer.Abort):
-            say("stopped")
+            point_to_nowhere(sys.stdout)  # whoever should read it may never do so
+            say_in_passing("stopped")
             code = ExitCode.STOPPED
         except Exception as error:  # noqa: BLE001 - the user gets a line, and the rest when asked for
             if _log_level() == logging.DEBUG:
@@ -95,9 +98,3 @@ def _log_level() -> int | None:
     if wanted and wanted not in _LEVELS:
         raise ConfigurationError(f"NXCDR_LOG is {wanted!r}: set it to debug or info, or not at all")
     return _LEVELS.get(wanted)
-
-
-def _without_reader() -> ExitCode:
-    """Point stdout to nowhere, so that nothing complains when it is flushed at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return ExitCode.DONE

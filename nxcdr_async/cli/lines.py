@@ -1,10 +1,11 @@
 """JSON lines for programs, on stdout."""
 
+import asyncio
 import os
 import re
 import sys
-
-import anyio
+from concurrent.futures import Future
+from threading import Thread
 
 from nxcdr_async.errors import NxcdrError
 
@@ -25,10 +26,17 @@ class ReaderGoneError(Exception):
 async def write_lines(lines: bytes) -> None:
     """Write JSON lines to stdout without keeping the event loop from its work while the reader is slow.
 
+    A write that is cancelled goes on for as long as the process lives, which may cut a line short.
+
     Raises:
         ReaderGoneError: nobody reads any more.
+        NxcdrError: it cannot be written.
     """
-    await anyio.to_thread.run_sync(_write_all, escaped(lines), abandon_on_cancel=True)
+    written: Future[None] = Future()
+    written.set_running_or_notify_cancel()
+    # A daemon, as nothing can wake it while the reader does not read, and the process would wait for any other to end.
+    Thread(target=_settle, args=(written, escaped(lines)), name="nxcdr stdout", daemon=True).start()
+    await asyncio.wrap_future(written)
 
 
 def flush_stdout() -> None:
@@ -48,6 +56,15 @@ def flush_stdout() -> None:
 def escaped(lines: bytes) -> bytes:
     """Return JSON lines that mean the same and have nothing in them that a terminal would obey."""
     return _NOT_ON_A_LINE.sub(lambda found: f"\\u{ord(found[0].decode()):04x}".encode(), lines)
+
+
+def _settle(written: Future[None], lines: bytes) -> None:
+    try:
+        _write_all(lines)
+    except Exception as error:  # noqa: BLE001 - raised again where it is awaited
+        written.set_exception(error)
+    else:
+        written.set_result(None)
 
 
 def _write_all(lines: bytes) -> None:

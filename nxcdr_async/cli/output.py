@@ -1,18 +1,36 @@
 """Text for people: clean lines, and numbers as they say them."""
 
+import os
 import sys
+from contextlib import suppress
+from threading import Thread
 from typing import TextIO
 
+from nxcdr_async.cli.streams import point_to_nowhere
 from nxcdr_async.errors import NxcdrError
+
+SECONDS_IN_PASSING = 0.5
 
 _MINUTE, _MEGABYTE = 60, 1_000_000
 _SECONDS_UP_TO, _TENTHS_UP_TO = 2 * _MINUTE, 10 * _MINUTE
 
 
 def say(text: str) -> None:
-    """Write one line for people to stderr."""
-    sys.stderr.write(f"{shown(text, sys.stderr)}\n")
-    sys.stderr.flush()
+    """Write one line for people to stderr, if it can be written: no work fails for want of a line about it."""
+    with suppress(OSError):
+        sys.stderr.write(f"{shown(text, sys.stderr)}\n")
+        sys.stderr.flush()
+
+
+def say_in_passing(text: str) -> None:
+    """Write one line for people to stderr as the last, and do not wait long for somebody to read it."""
+    line = f"{shown(text, sys.stderr)}\n".encode(sys.stderr.encoding or "ascii")
+    # Past the stream and its lock, which nothing could take at exit if this thread were still in it.
+    thread = Thread(target=_write, args=(sys.stderr.fileno(), line), name="nxcdr stderr", daemon=True)
+    thread.start()
+    thread.join(SECONDS_IN_PASSING)
+    if thread.is_alive():
+        point_to_nowhere(sys.stderr)
 
 
 def shown(text: str, stream: TextIO) -> str:
@@ -45,3 +63,8 @@ def duration(seconds: float) -> str:
 def megabytes(size: float) -> str:
     """Return a number of bytes in megabytes."""
     return f"{size / _MEGABYTE:,.1f} MB"
+
+
+def _write(descriptor: int, line: bytes) -> None:
+    with suppress(OSError):
+        os.write(descriptor, line)

@@ -6,6 +6,8 @@ vendor compares people and numbers is not documented: a country code more or les
 it or a nickname may do. So only what matches in no such way counts, and only if most of several rows are like that.
 """
 
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
@@ -27,6 +29,9 @@ ROWS_IN_MIND = 100
 """Rows after which those that came before begin to be forgotten: a gateway may start to ignore a filter at any time."""
 
 _FEWEST_DIGITS = 3
+_MASKED_NUMBER = re.compile(r"(?=.*(\d[ -]?[x#]|[x#]{2}))[\d +()./x#-]+")
+"""A number of which a part is hidden by X or #; with other letters around they may belong to a name."""
+
 _TRUTH = {"true": True, "false": False, "1": True, "0": False}
 _DIRECTIONS = {str(int(known)): known for known in Direction}
 _TYPED_NAMES = {"callId": "identity"}
@@ -64,17 +69,19 @@ def answered_filter(wanted: bool) -> Filter:  # noqa: FBT001 - the very value th
 
 
 def id_filter(name: str, wanted: str, key: str) -> Filter:
-    """Return the filter by an id. Databases may compare without regard to case and spaces around."""
-    return Filter(name, wanted, (key,), lambda found: _plain(found) == _plain(wanted))
+    """Return the filter by an id. Databases may hold it as a number, or compare without regard to case and spaces."""
+    right = _identity(wanted)
+    return Filter(name, wanted, (key,), lambda found: _identity(found) == right)
 
 
 def text_filter(name: str, wanted: str, *keys: str) -> Filter:
     """Return the filter by a person or a number."""
+    right = _plain(wanted)
     return Filter(
         name,
         wanted,
         keys,
-        lambda found: _may_match(_plain(found), _plain(wanted)),
+        lambda found: _may_match(_plain(found), right),
         most_odd=MOST_ODD,
         fewest=FEWEST_TO_JUDGE,
     )
@@ -144,12 +151,21 @@ def _values(keys: tuple[str, ...], rows: list[Any]) -> Iterable[tuple[Any, ...]]
 
 
 def _plain(text: str) -> str:
-    return text.strip().casefold()
+    """Return a text without what databases may overlook: case, accents, width, and the way letters are put together."""
+    letters = unicodedata.normalize("NFKD", text)
+    # By way of upper case, as a dotless i has no other way to become an i.
+    return "".join(one for one in letters if not unicodedata.combining(one)).upper().casefold().strip()
+
+
+def _identity(text: str) -> str:
+    """Return what two ids have in common if they are the same: as numbers if they are such, 00123 and 123."""
+    plain = _plain(text)
+    return plain.lstrip("0") or "0" if plain.isdecimal() else plain
 
 
 def _may_match(found: str, wanted: str) -> bool:
     """Tell whether a gateway may take a text for what was asked for: all of it, a part, or the same number."""
-    if "*" in found:
+    if "*" in found or _MASKED_NUMBER.fullmatch(found.partition("@")[0]):
         return True  # hidden from us, not from the gateway
     if not found:
         return False
@@ -162,4 +178,5 @@ def _may_match(found: str, wanted: str) -> bool:
 
 def _digits(text: str) -> str:
     """Return the digits of a number, without the zeros before it and the host behind it."""
-    return "".join(char for char in text.partition("@")[0] if char.isdecimal()).lstrip("0")
+    digits = (unicodedata.decimal(char, None) for char in text.partition("@")[0])
+    return "".join(str(digit) for digit in digits if digit is not None).lstrip("0")

@@ -1,7 +1,8 @@
 """Rows that answer another question than the one that was asked are noticed, and no others."""
 
 import json
-from typing import Any
+from typing import Any, Literal
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given, strategies as st
@@ -45,11 +46,16 @@ def judge(filters: Filters, *rows: dict[str, Any]) -> str:
 
 EXACT = [
     (CallQuery(direction=Direction.INBOUND), "direction", [0], [1, 2]),
+    (CallQuery(direction=Direction.OUTBOUND), "direction", [1], [0, 2]),
     (CallQuery(direction=Direction.AICC), "direction", [2], [0, 1]),
     (CallQuery(answered=True), "answered", [True], [False]),
     (CallQuery(answered=False), "answered", [False], [True]),
     (CallQuery(call_id="Ab 1"), "callId", ["Ab 1", "ab 1", " AB 1 "], ["Ab", "Ab 12", "b"]),
-    (CallQuery(order_id="17"), "orderId", ["17", 17], ["", "1", "170", 18]),
+    (CallQuery(call_id="José"), "callId", ["José", "Jose\u0301", "JOSÉ"], ["Joan"]),
+    (CallQuery(order_id="17"), "orderId", ["17", 17, "017"], ["", "1", "170", 18]),
+    (CallQuery(order_id="00123"), "orderId", ["00123", 123, "123"], [124, "12300", "A123", "0"]),
+    (CallQuery(order_id="0"), "orderId", [0, "00"], [1, ""]),
+    (CallQuery(order_id="9" * 5_000), "orderId", ["9" * 5_000], ["9" * 4_999]),
 ]
 
 
@@ -90,14 +96,26 @@ def test_a_row_that_does_not_tell_contradicts_nothing(query: CallQuery, rows: li
         ("nx09445g000025@43.134.225.234", "NX09445G000025"),
         ("5757", "85235757568"),
         ("85235757568", "852****7568"),
+        ("85235757568", "8523@*****.example"),
+        ("85235757568", "852XXXX7568"),
+        ("85235757568", "+852 xxxx-7568"),
+        ("85235757568", "852####7568"),
+        ("85235757568", "8523575XXXX"),
+        ("85235757568", "8523575####@43.134.225.234:5060"),
+        ("85235757568", "XXXXXXX7568"),
+        ("85235757568", "852\uff38\uff38\uff38\uff387568"),
+        ("85235757568", "\uff18\uff15\uff12\uff13\uff15\uff17\uff15\uff17\uff15\uff16\uff18"),
+        ("85235757568", "\u0668\u0665\u0662\u0663\u0665\u0667\u0665\u0667\u0665\u0666\u0668"),
         ("85235757568", 85235757568),
     ],
 )
 def test_a_number_may_be_written_in_many_ways(asked: str, found: Any) -> None:
-    assert not judge(CallQuery(callee=asked).filters, {"callee": found})
+    assert not judge(CallQuery(callee=asked).filters, *[{"callee": found}] * FEWEST_TO_JUDGE)
 
 
-@pytest.mark.parametrize("found", ["85235757569", "1", "", "NX09445G000025@85.235.75.75:68"])
+@pytest.mark.parametrize(
+    "found", ["85235757569", "1", "", "NX09445G000025@85.235.75.75:68", "NX5X1", "X5", "#5", "exx"]
+)
 def test_another_number_is_another_number(found: str) -> None:
     rows = [{"callee": found}] * FEWEST_TO_JUDGE
     assert "callee='85235757568'" in judge(CallQuery(callee="85235757568").filters, *rows)
@@ -109,6 +127,31 @@ def test_an_agent_may_go_by_either_name() -> None:
     assert not judge(filters, {"agentName": "li@example.com"})
     others = [{"agentName": "NX1", "agentNickName": "Wang"}] * FEWEST_TO_JUDGE
     assert "agentName and agentNickName 'NX1', 'Wang'" in judge(filters, *others)
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("Jos\u00e9", "Jose\u0301"),
+        ("Jose\u0301", "JOS\u00c9"),
+        ("Jos\u00e9", "jose"),
+        ("\u0130pek", "ipek"),
+        ("ipek", "\u0130PEK"),
+        ("I\u015f\u0131k", "\u0131\u015fik"),
+        ("\uff2c\uff49", "li"),
+        ("Stra\u00dfe", "STRASSE"),
+    ],
+)
+def test_a_name_may_be_spelled_in_other_characters(asked: str, found: str) -> None:
+    assert not judge(CallQuery(agent=asked).filters, *[{"agentName": found}] * FEWEST_TO_JUDGE)
+
+
+@given(st.text(min_size=1))
+def test_a_name_is_the_same_in_every_normal_form(name: str) -> None:
+    forms: list[Literal["NFC", "NFD", "NFKC", "NFKD"]] = ["NFC", "NFD", "NFKC", "NFKD"]
+    for form in forms:
+        page = Page([ROW | {"callId": normalize(form, name)}] * FEWEST_TO_JUDGE)
+        assert not judged(CallQuery(call_id=name).filters, page)
 
 
 def test_of_a_text_most_rows_have_to_say_otherwise() -> None:
