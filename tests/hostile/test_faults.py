@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from world import APIS, STREAMED, VENDOR_ZONE, Api, QuickTime, check_complete, order_of, until, upto_error
 
 from nxcdr_async import CdrSession, NxcdrError, ServerError, ThrottledError, TransportError
-from nxcdr_async.retry import LONGEST_OUTAGE, MOST_ATTEMPTS
+from nxcdr_async.retry import LONGEST_OUTAGE, MOST_ATTEMPTS, MOST_ATTEMPTS_THROTTLED, asks_for_less
 from nxcdr_async.testing import FAULT_KINDS, FaultKind, Gateway
 
 OpenSession = Callable[..., CdrSession]
@@ -215,7 +215,7 @@ WORDS = {
 CAUSES: dict[FaultKind, tuple[type[NxcdrError], str]] = {
     "99": (ServerError, r"(code 99, HTTP 200|code 99)"),
     "502": (ServerError, r"there is no readable answer \(HTTP 502, request [0-9a-f]{32}, 12 attempts\)"),
-    "429-retry-after": (ThrottledError, r"HTTP 429, request [0-9a-f]{32}, 12 attempts"),
+    "429-retry-after": (ThrottledError, r"HTTP 429, request [0-9a-f]{32}, 40 attempts"),
     "reset": (TransportError, r"no whole reply from 127\.0\.0\.1:\d+: .* \(request [0-9a-f]{32}, 12 attempts\)"),
     "close": (TransportError, r"it closed the connection \(12 attempts\)|reset by peer \(12 attempts\)"),
     "empty": (NxcdrError, r"the reply is empty \(request [0-9a-f]{32}, 12 attempts\)"),
@@ -248,7 +248,7 @@ async def test_an_error_about_an_order_names_it(gateway: Gateway, open_session: 
 
 def check_told(error: NxcdrError, gateway: Gateway) -> None:
     assert error.asked_for
-    assert error.attempts == MOST_ATTEMPTS
+    assert error.attempts == (MOST_ATTEMPTS_THROTTLED if asks_for_less(error) else MOST_ATTEMPTS)
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
     for secret in (gateway.credentials.access_secret, gateway.flash_app.secretkey):
         assert secret not in f"{error} {error!r} {vars(error)}"
