@@ -113,6 +113,15 @@ class Lane:
         self.allowance.expect(sum(other.fixed for other in self._limiters))
         self.valve.bounds_changed()
 
+    def leave(self, limiter: "Limiter") -> None:
+        """Count a session out that was closed."""
+        self._limiters.discard(limiter)
+
+    @property
+    def is_deserted(self) -> bool:
+        """Whether no session goes here any more."""
+        return not self._limiters
+
     def learn_seconds(self, seconds: float) -> None:
         """Take in how long a request was under way that the gateway took."""
         self.usual_seconds += (seconds - self.usual_seconds) * NEWS
@@ -121,7 +130,7 @@ class Lane:
 _LANES: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[tuple[str, Hashable], Lane]] = (
     WeakKeyDictionary()
 )
-"""The lanes of each event loop, as long as a session uses them."""
+"""The lanes of each event loop, as long as a session that is not closed uses them."""
 
 
 @define(eq=False)
@@ -267,6 +276,14 @@ class Limiter:
         finally:
             slot.lane.valve.finish()
             self._valve.finish()
+
+    def leave(self) -> None:
+        """Leave all lanes, as the session is closed; what was learned goes with the last one that does."""
+        for key, lane in self._lanes.items():
+            lane.leave(self)
+            for lanes in _LANES.values():
+                if lane.is_deserted and lanes.get(key) is lane:
+                    del lanes[key]
 
     async def _begin(self, lane: Lane) -> Slot:
         async with self._turns[lane]:

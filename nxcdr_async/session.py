@@ -344,6 +344,7 @@ class CdrSession:
         try:
             await cancel_and_wait(list(self._tasks))
         finally:
+            self._transport.limiter.leave()
             with anyio.CancelScope(shield=True):
                 await self._connection.aclose()
 

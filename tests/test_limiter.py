@@ -420,6 +420,23 @@ def test_each_event_loop_has_lanes_of_its_own() -> None:
     assert limiters[0]._lanes[GATEWAY, ACCOUNT] is not limiters[1]._lanes[GATEWAY, ACCOUNT]
 
 
+async def test_what_was_learned_is_forgotten_once_the_last_session_is_closed(time: FakeTime) -> None:
+    one, other = limiter_with(time), limiter_with(time)
+    async with one.slot(GATEWAY, ACCOUNT) as slot, other.slot(GATEWAY, ACCOUNT):
+        slot.strained()
+    learned = one.limit(GATEWAY, ACCOUNT)
+    assert learned < FIRST_LIMIT
+    one.leave()
+    third = limiter_with(time)
+    async with third.slot(GATEWAY, ACCOUNT):
+        assert third.limit(GATEWAY, ACCOUNT) == learned
+    other.leave()
+    third.leave()
+    fresh = limiter_with(time)
+    async with fresh.slot(GATEWAY, ACCOUNT):
+        assert fresh.limit(GATEWAY, ACCOUNT) == FIRST_LIMIT
+
+
 async def test_what_was_learned_is_forgotten_with_the_last_session(time: FakeTime) -> None:
     limiter = limiter_with(time)
     async with limiter.slot(GATEWAY, ACCOUNT) as slot:

@@ -28,6 +28,7 @@ from nxcdr_async import (
 )
 from nxcdr_async.convert import UTC_PLUS_8
 from nxcdr_async.errors import IncompleteError, MalformedReplyError, RecordError, SaturatedSecondError
+from nxcdr_async.limiter import Limiter
 from nxcdr_async.redaction import NO_SECRETS, Redactor
 from nxcdr_async.wire import CALLS, DID, FLASH, Endpoint, Page, Reply, read_page
 
@@ -204,6 +205,7 @@ class StrangeLine:
     asked: int = 0
     readers: int = 1
     redactor: Redactor = NO_SECRETS
+    limiter: Limiter = field(factory=Limiter)
 
     def worthwhile(self, _: Endpoint[Any]) -> int:
         """As many as the test says."""
