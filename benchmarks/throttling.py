@@ -13,6 +13,7 @@ The emulator runs in a process of its own, with 100 ms a reply; a year of calls 
 """
 
 import asyncio
+import math
 import sys
 import time
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -31,6 +32,9 @@ LATENCY = 0.1
 CALLS, DAYS = 36_500_000, 365
 SECONDS_TO_SETTLE = 12.0
 SECONDS_MEASURED = 15.0
+REPLIES_AT_LEAST = 200
+"""Good replies in which a session has to settle, and over which it is measured, where they take longer than that."""
+
 SECONDS_TO_BEGIN = 2.0
 SECONDS_OF_FIXED = 8.0
 SECONDS_TO_CALM = 1.0
@@ -106,9 +110,10 @@ async def find_bound(
         await asyncio.sleep(SECONDS_TO_BEGIN * scale)
         best, refused_fixed = await rate_of(cdr, SECONDS_OF_FIXED * scale)
     await asyncio.sleep(SECONDS_TO_CALM)
+    slow = REPLIES_AT_LEAST / fixed.get("rate", math.inf)
     async with streaming(gateway.told) as cdr:
-        await asyncio.sleep(SECONDS_TO_SETTLE * scale)
-        found, refused = await rate_of(cdr, SECONDS_MEASURED * scale)
+        await asyncio.sleep(max(SECONDS_TO_SETTLE, slow) * scale)
+        found, refused = await rate_of(cdr, max(SECONDS_MEASURED, slow) * scale)
     await asyncio.sleep(SECONDS_TO_CALM)
     return {
         "bound": name,
