@@ -17,17 +17,17 @@ def watch() -> LeakWatch:
 
 async def test_a_secret_in_a_log_record_is_found(watch: LeakWatch) -> None:
     with watch.on_duty():
-        logging.getLogger("some.library").debug("sent %s", SECRET)
-        logging.getLogger("some.library").debug("sent", extra={"headers": {"key": SECRET}})
-    logging.getLogger("some.library").debug("sent %s", SECRET)
-    assert watch.found == ["log some.library"] * 2
+        logging.getLogger("other.package").debug("sent %s", SECRET)
+        logging.getLogger("other.package").debug("sent", extra={"headers": {"key": SECRET}})
+    logging.getLogger("other.package").debug("sent %s", SECRET)
+    assert watch.found == ["log other.package"] * 2
 
 
 async def test_a_secret_in_a_logged_traceback_is_found(watch: LeakWatch) -> None:
     with watch.on_duty():
         error = ValueError(SECRET)
-        logging.getLogger("some.library").error("failed", exc_info=error)
-    assert watch.found == ["log some.library"]
+        logging.getLogger("other.package").error("failed", exc_info=error)
+    assert watch.found == ["log other.package"]
 
 
 async def test_debug_mode_and_the_level_are_set_back(watch: LeakWatch) -> None:
