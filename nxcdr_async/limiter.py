@@ -279,11 +279,12 @@ class Limiter:
 
     def leave(self) -> None:
         """Leave all lanes, as the session is closed; what was learned goes with the last one that does."""
+        # Only those of this loop: other threads may be adding loops of their own just now.
+        lanes = _LANES.get(asyncio.get_running_loop())
         for key, lane in self._lanes.items():
             lane.leave(self)
-            for lanes in _LANES.values():
-                if lane.is_deserted and lanes.get(key) is lane:
-                    del lanes[key]
+            if lanes is not None and lane.is_deserted and lanes.get(key) is lane:
+                del lanes[key]
 
     async def _begin(self, lane: Lane) -> Slot:
         async with self._turns[lane]:

@@ -1,7 +1,9 @@
 import asyncio
 import contextlib
 import gc
+import random
 from collections.abc import AsyncIterator
+from itertools import accumulate
 
 import pytest
 from attrs import Factory, define
@@ -437,6 +439,24 @@ async def test_what_was_learned_is_forgotten_once_the_last_session_is_closed(tim
         assert fresh.limit(GATEWAY, ACCOUNT) == FIRST_LIMIT
 
 
+def test_a_session_that_is_closed_in_another_loop_touches_no_lane_there() -> None:
+    one, other = Limiter(), Limiter()
+
+    async def use(limiter: Limiter) -> None:
+        async with limiter.slot(GATEWAY, ACCOUNT) as slot:
+            slot.strained()
+
+    async def close(limiter: Limiter) -> None:
+        await use(other)
+        limiter.leave()
+        third = Limiter()
+        await use(third)
+        assert third._lanes[GATEWAY, ACCOUNT] is other._lanes[GATEWAY, ACCOUNT]
+
+    asyncio.run(use(one))
+    asyncio.run(close(one))
+
+
 async def test_what_was_learned_is_forgotten_with_the_last_session(time: FakeTime) -> None:
     limiter = limiter_with(time)
     async with limiter.slot(GATEWAY, ACCOUNT) as slot:
@@ -552,3 +572,19 @@ async def test_what_is_worth_it_is_at_least_one_and_at_most_the_limit(
         time.now += 1 / rate
         await use_for(limiter, time, seconds)
         assert 1 <= limiter.worthwhile(GATEWAY, ACCOUNT) <= limiter.limit(GATEWAY, ACCOUNT)
+
+
+async def test_time_that_goes_on_while_it_is_read_makes_no_wait_negative() -> None:
+    chance = random.Random(1)
+    moments = accumulate(chance.uniform(0, 0.5) for _ in range(10_000))
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    limiter = Limiter(rate=0.4, now=lambda: next(moments), sleep=sleep)
+    for _ in range(20):
+        async with limiter.slot(GATEWAY, ACCOUNT):
+            pass
+    assert slept
+    assert min(slept) >= 0

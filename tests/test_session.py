@@ -1,5 +1,6 @@
 """The door: what a session takes, refuses and opens."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -296,3 +297,32 @@ async def test_an_order_of_which_other_calls_come_is_an_error(gateway: Gateway, 
     gateway.switches.ignore_filters = True
     with pytest.raises(IncompleteError, match="do not answer order_id='nothing'"):
         await open_session().calls_by_order("nothing", tenant_id=gateway.tenant_id)
+
+
+@pytest.mark.parametrize("steps", range(9))
+async def test_a_task_that_is_cancelled_twice_while_it_leaves_leaves_nothing_open(
+    steps: int,
+    gateway: Gateway,
+    no_task_left: None,  # noqa: ARG001 - checks on leaving
+) -> None:
+    gateway.switches.latency = (0.05, 0.05)
+    session = CdrSession(gateway=gateway.url, credentials=gateway.credentials)
+
+    async def read_all() -> None:
+        async with session:
+            async for _ in session.calls(gateway.first_call, gateway.last_call):
+                pass
+
+    task = asyncio.create_task(read_all())
+    while not session.stats.in_flight:  # noqa: ASYNC110 - a session tells nobody that it has begun
+        await asyncio.sleep(0.001)
+    task.cancel()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    http = session._connection._own_http
+    assert http is not None
+    assert http.closed
+    assert session.stats.in_flight == 0
