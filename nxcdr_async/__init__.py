@@ -7,6 +7,7 @@
 """
 
 from nxcdr_async._version import __version__
+from nxcdr_async.backfill import BackfillProgress, BackfillReport, Gap, backfill, sync
 from nxcdr_async.convert import make_converter
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import (
@@ -22,6 +23,7 @@ from nxcdr_async.errors import (
     RecordError,
     SaturatedSecondError,
     ServerError,
+    SinkError,
     ThrottledError,
     TimedOutError,
     TransportError,
@@ -36,6 +38,8 @@ from nxcdr_async.stats import PaginatorStats, SessionStats
 
 __all__ = [
     "AuthenticationError",
+    "BackfillProgress",
+    "BackfillReport",
     "CallRecord",
     "CdrSession",
     "CertificateError",
@@ -46,6 +50,7 @@ __all__ = [
     "Direction",
     "FlashApp",
     "FlashCallRecord",
+    "Gap",
     "GatewayError",
     "Hangup",
     "HangupCategory",
@@ -61,11 +66,14 @@ __all__ = [
     "SaturatedSecondError",
     "ServerError",
     "SessionStats",
+    "SinkError",
     "ThrottledError",
     "TimedOutError",
     "TransportError",
     "__version__",
+    "backfill",
     "explain_hangup",
     "make_converter",
     "sign",
+    "sync",
 ]

@@ -14,7 +14,8 @@
     ├── MalformedReplyError       a reply that is not what the vendor documents
     ├── RecordError               one row of a reply cannot be a record
     ├── IncompleteError           the gateway's answers contradict each other
-    └── SaturatedSecondError      a second holds more calls than the flash list can tell
+    ├── SaturatedSecondError      a second holds more calls than the flash list can tell
+    └── SinkError                 what was read cannot be stored
 
 Errors of the gateway and the line carry no address with a query, no header and no secret.
 """
@@ -169,6 +170,13 @@ class SaturatedSecondError(NxcdrError):
     def __init__(self, message: str, *, second: datetime) -> None:
         self.second = second
         super().__init__(message)
+
+
+class SinkError(NxcdrError):
+    """What was read cannot be stored, or what is stored not be read: a full disk, a lost database, a broken file.
+
+    What a backfill had stored before is whole, and the next run goes on from there.
+    """
 
 
 def _restored(kind: type[NxcdrError], args: tuple[Any, ...], state: dict[str, Any]) -> NxcdrError:

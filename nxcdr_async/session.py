@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, tzinfo
 from functools import partial
+from hashlib import sha256
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -13,7 +14,7 @@ from cattrs import Converter
 
 from nxcdr_async.convert import UTC_PLUS_8, make_converter, structure_row
 from nxcdr_async.credentials import Credentials, FlashApp
-from nxcdr_async.errors import ConfigurationError, RecordError
+from nxcdr_async.errors import ConfigurationError, RecordError, SaturatedSecondError
 from nxcdr_async.limiter import Limiter
 from nxcdr_async.pages import (
     CappedList,
@@ -296,6 +297,7 @@ class CdrSession:
         *,
         on_bad_row: OnBadRow = "raise",
         bad_row_callback: Callable[[RecordError], object] | None = None,
+        on_saturated_second: Callable[[SaturatedSecondError], object] | None = None,
     ) -> Paginator[FlashCallRecord]:
         """Read the flash calls of a range (otp/call/list).
 
@@ -307,6 +309,8 @@ class CdrSession:
             end: aware; the moment the range ends before.
             on_bad_row: as for `calls`.
             bad_row_callback: as for `calls`.
+            on_saturated_second: gets the SaturatedSecondError of each second that is too full instead of it being
+                raised; what the list tells of that second is handed out, and the reading goes on.
 
         Raises:
             ConfigurationError: a naive time, an end before the start, no flash-call application, a `naive_zone` whose
@@ -324,6 +328,7 @@ class CdrSession:
             row_key=FLASH.row_key,
             page_size=self._page_sizes[FLASH.name],
             stats=structurer.stats,
+            on_saturated_second=on_saturated_second,
         )
         return self._paginator(FLASH, source, _records, structurer.stats)
 
@@ -338,6 +343,14 @@ class CdrSession:
             NxcdrError: see `errors`.
         """
         return await self._transport.ask(endpoint, parameters)
+
+    def account_of(self, endpoint: Endpoint[Any]) -> str:
+        """Return what tells the account that an API is asked for from others, without showing its key.
+
+        Raises:
+            ConfigurationError: no keys for it.
+        """
+        return sha256(self._transport.need_key(endpoint).encode()).hexdigest()[:16]
 
     async def aclose(self) -> None:
         """Stop every paginator and close what this session opened. Closing twice does no harm."""

@@ -337,6 +337,14 @@ class Transport:
             gateway.clock.refused(correction)
         raise failure
 
+    def need_key(self, endpoint: Endpoint[Any]) -> str:
+        """Return the public half of the key pair an API is asked with.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        return self.need_flash_app().appkey if endpoint.signing is None else self.need_credentials().access_key
+
     def need_credentials(self) -> Credentials:
         """Return the credentials.
 

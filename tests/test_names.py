@@ -25,10 +25,12 @@ from nxcdr_async import (
 )
 
 NAMES = """
-    AuthenticationError CallRecord CdrSession CertificateError ClockSkewError ConfigurationError Credentials
-    DidCallRecord Direction FlashApp FlashCallRecord GatewayError Hangup HangupCategory HangupParty IncompleteError
+    AuthenticationError BackfillProgress BackfillReport CallRecord CdrSession CertificateError ClockSkewError
+    ConfigurationError Credentials
+    DidCallRecord Direction FlashApp FlashCallRecord Gap GatewayError Hangup HangupCategory HangupParty IncompleteError
     InvalidRequestError MalformedReplyError NxcdrError Paginator PaginatorStats RecordError Region SaturatedSecondError
-    ServerError SessionStats ThrottledError TimedOutError TransportError __version__ explain_hangup make_converter sign
+    ServerError SessionStats SinkError ThrottledError TimedOutError TransportError
+    __version__ backfill explain_hangup make_converter sign sync
 """
 BAD_ROWS = (
     "on_bad_row: Literal['raise', 'skip'] = 'raise', bad_row_callback: Callable[[RecordError], object] | None = None"
@@ -84,7 +86,11 @@ def test_every_public_name_is_there_and_sorted() -> None:
         ),
         (
             CdrSession.flash_calls,
-            f"(self, start: datetime, end: datetime, *, {BAD_ROWS}) -> Paginator[FlashCallRecord]",
+            (
+                f"(self, start: datetime, end: datetime, *, {BAD_ROWS}, "
+                "on_saturated_second: Callable[[SaturatedSecondError], object] | None = None) "
+                "-> Paginator[FlashCallRecord]"
+            ),
         ),
         (CdrSession.aclose, "(self) -> None"),
         (Paginator.pages, "(self) -> AsyncIterator[list[RecordT]]"),
@@ -112,11 +118,18 @@ def test_a_signature_is_what_users_call(function: Any, signature: str) -> None:
 
 
 def test_a_paginator_offers_nothing_else() -> None:
-    assert {name for name in vars(Paginator) if not name.startswith("_")} == {"aclose", "collect", "pages", "stats"}
+    assert {name for name in vars(Paginator) if not name.startswith("_")} == {
+        "aclose",
+        "collect",
+        "complete_until",
+        "pages",
+        "stats",
+    }
 
 
 def test_a_session_offers_nothing_else() -> None:
     assert {name for name in vars(CdrSession) if not name.startswith("_")} == {
+        "account_of",
         "aclose",
         "ask_page",
         "calls",
@@ -190,4 +203,5 @@ def test_the_error_tree_is_as_documented() -> None:
         "RecordError": "NxcdrError",
         "IncompleteError": "NxcdrError",
         "SaturatedSecondError": "NxcdrError",
+        "SinkError": "NxcdrError",
     }

@@ -39,6 +39,8 @@ class CappedList:
         row_key: the id of a raw row, None without one.
         page_size: how many rows fill an answer.
         stats: where windows and splits are counted.
+        on_saturated_second: gets the error of each second that is full, which is then read as far as it goes; None to
+            raise it.
     """
 
     plan: WindowPlan
@@ -48,6 +50,7 @@ class CappedList:
     row_key: Callable[[Any], Hashable]
     page_size: PageSize
     stats: PaginatorStats
+    on_saturated_second: Callable[[SaturatedSecondError], object] | None = None
     _start_is_inclusive: bool = field(default=False, init=False)
     _end_is_inclusive: bool = field(default=False, init=False)
 
@@ -96,8 +99,15 @@ class CappedList:
                 self.stats.windows += 1
                 return found
             known += [record for record in held if record not in known]
+        saturated = self._saturated(second)
+        if self.on_saturated_second is None:
+            raise saturated
+        self.on_saturated_second(saturated)
+        return [*(record for record in seen if record not in known), *known]
+
+    def _saturated(self, second: int) -> SaturatedSecondError:
         moment = datetime.fromtimestamp(second, UTC)
-        raise SaturatedSecondError(
+        return SaturatedSecondError(
             f"the second {moment.isoformat()} holds {self.page_size.rows} flash calls or more, as many as the list can "
             "answer with: ask the vendor for the rest of that second, and read on from the next one",
             second=moment,

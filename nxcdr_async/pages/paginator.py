@@ -4,6 +4,7 @@ import asyncio
 import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -59,6 +60,8 @@ class Paginator(Generic[RecordT]):
         self._on_start = on_start
         self._task: asyncio.Task[None] | None = None
         self._batch: deque[RecordT] = deque()
+        self._complete_until_before: int | None = None
+        self._complete_until_after: int | None = None
         self._closed = False
         self._ended = False
 
@@ -66,6 +69,15 @@ class Paginator(Generic[RecordT]):
     def stats(self) -> PaginatorStats:
         """What was counted so far; see `PaginatorStats`."""
         return self._pump.stats
+
+    @property
+    def complete_until(self) -> datetime | None:
+        """The moment (UTC) before which no record is missing among those handed out so far; None before it is known.
+
+        It lags behind the last record, and becomes the end of the range only when the paginator ends.
+        """
+        reached = self._complete_until_before if self._batch else self._complete_until_after
+        return None if reached is None else datetime.fromtimestamp(reached, UTC)
 
     def pages(self) -> AsyncIterator[list[RecordT]]:
         """Return an async iterator over lists of records, as they come: never empty, of no fixed length."""
@@ -137,7 +149,8 @@ class Paginator(Generic[RecordT]):
         self._start()
         batch = await self._pump.mailbox.take()
         if batch is not None:
-            return batch
+            self._complete_until_before, self._complete_until_after = self._complete_until_after, batch.complete_until
+            return batch.records
         if self._pump.error is not None:
             raise _visible(self._pump.error)
         if self._closed:

@@ -35,6 +35,20 @@ MOST_CALLS_HELD = 24_000
 """Calls that came, beyond which only the earliest window is read on, until it can be handed over: some 32 MB."""
 
 
+@define(frozen=True)
+class Batch(Generic[RecordT]):
+    """Records that are handed over at once.
+
+    Attributes:
+        records: at least one.
+        complete_until: the moment before which, once these are read, none is missing (epoch seconds); None if the range
+            has only begun.
+    """
+
+    records: list[RecordT]
+    complete_until: int | None
+
+
 class Mailbox(Generic[RecordT]):
     """A bounded queue of batches. A batch leaves it in the same step in which it is handed out.
 
@@ -43,18 +57,18 @@ class Mailbox(Generic[RecordT]):
 
     def __init__(self, size: int = 2) -> None:
         self._size = size
-        self._batches: deque[list[RecordT]] = deque()
+        self._batches: deque[Batch[RecordT]] = deque()
         self._changed = asyncio.Event()
         self._ended = False
 
-    async def put(self, batch: list[RecordT]) -> None:
+    async def put(self, batch: Batch[RecordT]) -> None:
         """Add a batch, once there is room."""
         while len(self._batches) >= self._size:
             await self._change()
         self._batches.append(batch)
         self._changed.set()
 
-    async def take(self) -> list[RecordT] | None:
+    async def take(self) -> Batch[RecordT] | None:
         """Take the oldest batch, once there is one; None when there will be none."""
         while not self._batches:
             if self._ended:
@@ -120,6 +134,7 @@ class Pump(Generic[RecordT]):
     _errands: list[_Errand] = field(factory=list, init=False)
     _under_way: int = field(default=0, init=False)
     _progress: asyncio.Event = field(factory=asyncio.Event, init=False)
+    _complete_until: int | None = field(default=None, init=False)
 
     async def run(self) -> None:
         """Read until the end or the first error; then, or when cancelled, end the mailbox."""
@@ -151,7 +166,7 @@ class Pump(Generic[RecordT]):
                 await self._deliver(ready)
                 return error
             self._start_steps(workers)
-            await self._deliver(ready)
+            await self._deliver(ready, complete_until=self.sequencer.final_until)
 
     def _take_first_read(self) -> tuple[list[Dated], Exception | None] | None:
         """Return what is final by the first window, and what kept it from its end; None while it is being read."""
@@ -240,8 +255,13 @@ class Pump(Generic[RecordT]):
             self._errands[place : place + 1] = [_Errand(part) for part in errand.outcome.parts]
         self._progress.set()
 
-    async def _deliver(self, found: list[Dated]) -> None:
-        """Hand over the records of calls, which are taken out of the list."""
+    async def _deliver(self, found: list[Dated], *, complete_until: int | None = None) -> None:
+        """Hand over the records of calls, which are taken out of the list.
+
+        Args:
+            found: the calls.
+            complete_until: the moment before which none is missing after them; None if that is what it was before.
+        """
         self.stats.duplicates = self.sequencer.duplicates
         self.stats.out_of_order = self.sequencer.out_of_order
         # The list is emptied on the way, so that each call is free as soon as its reader has done with it.
@@ -249,4 +269,7 @@ class Pump(Generic[RecordT]):
         while found:
             records = self.finish([found.pop() for _ in range(min(LARGEST_BATCH, len(found)))])
             self.stats.records += len(records)
-            await self.mailbox.put(records)
+            if not found:
+                self._complete_until = complete_until or self._complete_until
+            await self.mailbox.put(Batch(records, self._complete_until))
+        self._complete_until = complete_until or self._complete_until

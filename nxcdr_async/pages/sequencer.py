@@ -27,11 +27,13 @@ class Sequencer:
     Attributes:
         duplicates: calls left out because they were there already.
         out_of_order: calls released although a later one had gone out before.
+        final_until: the moment before which all calls are out (epoch seconds), as far as the windows pushed tell.
     """
 
     def __init__(self, end_ms: Callable[[Any], float | None] | None = None) -> None:
         self.duplicates = 0
         self.out_of_order = 0
+        self.final_until: int | None = None
         self._end_ms = end_ms
         self._is_by_start = end_ms is None
         self._has_strays = False
@@ -46,7 +48,9 @@ class Sequencer:
         self._held.sort(key=self._rank)
         self._learn_filter(calls, window)
         lag = 0 if self._is_by_start and not self._has_strays else FARTHEST_OUTSIDE
-        return self._release(bisect_left(self._held, (window.end - OVERLAP - lag) * 1000, key=_start_ms))
+        final_until = window.end - OVERLAP - lag
+        self.final_until = max(self.final_until or window.start, final_until)
+        return self._release(bisect_left(self._held, final_until * 1000, key=_start_ms))
 
     def flush(self) -> list[Dated]:
         """Return what was held back: no window follows."""

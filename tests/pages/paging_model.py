@@ -120,7 +120,7 @@ async def drain(pump: Pump[CallRecord]) -> list[CallRecord]:
     calls: list[CallRecord] = []
     try:
         while (batch := await pump.mailbox.take()) is not None:
-            calls += batch
+            calls += batch.records
         await task
     finally:
         task.cancel()

@@ -154,7 +154,7 @@ class ModelList:
         task = asyncio.create_task(pump.run())
         found: set[int] = set()
         while (batch := await pump.mailbox.take()) is not None:
-            found |= {call.id for call in batch}
+            found |= {call.id for call in batch.records}
         await task
         assert pump.error is None
         return found

@@ -125,7 +125,7 @@ class Running:
             batch = await taking
             if batch is None:
                 return found
-            found += batch
+            found += batch.records
 
 
 @pytest.fixture
@@ -264,7 +264,7 @@ async def test_batches_are_never_larger_than_is_said(running: Any, calls: int) -
     await run.line.finish(0)
     sizes = []
     while (batch := await run.pump.mailbox.take()) is not None:
-        sizes.append(len(batch))
+        sizes.append(len(batch.records))
     assert sum(sizes) == calls
     assert max(sizes) == min(calls, LARGEST_BATCH)
 

@@ -1,0 +1,115 @@
+"""Bulk backfills: months of records in a store of yours, which knows itself how far it is complete.
+
+>>> async def fill(session, start, end):
+...     report = await backfill(session, "calls", start, end, to="calls.duckdb")
+...     print(report.rows_new, report.complete_until)
+"""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nxcdr_async.backfill.report import BackfillProgress, BackfillReport, Gap, SourceName
+from nxcdr_async.backfill.sinks import sink_for
+from nxcdr_async.errors import ConfigurationError, RecordError
+from nxcdr_async.pages import OnBadRow, bad_row_taker
+from nxcdr_async.session import CdrSession
+
+if TYPE_CHECKING:
+    from nxcdr_async.backfill.runs import Job
+    from nxcdr_async.backfill.sinks.protocol import Sink
+
+__all__ = ["BackfillProgress", "BackfillReport", "Gap", "backfill", "sync"]
+
+SETTLE = timedelta(hours=24)
+"""How long after its end rows may turn up in a window: the longest call, and the delay of its publishing."""
+
+SOURCES: tuple[SourceName, ...] = ("calls", "did", "flash")
+
+
+async def backfill(  # noqa: PLR0917 - what, from when until when, where to: it reads like a sentence
+    session: CdrSession,
+    source: SourceName,
+    start: date,
+    end: date,
+    to: "str | Path | Sink",
+    on_progress: Callable[[BackfillProgress], object] | None = None,
+    *,
+    settle: timedelta = SETTLE,
+    new_key: bool = False,
+    on_bad_row: OnBadRow = "raise",
+    bad_row_callback: Callable[[RecordError], object] | None = None,
+) -> BackfillReport:
+    """Read the records of a range into a store, each once, and note there what was read.
+
+    It may be killed at any moment: each window is stored together with the note that it was read, so the same call goes
+    on where it was. What was read before is not read again, unless late rows may have turned up in it that by now are
+    all there (see `settle`).
+
+    Args:
+        session: asks the gateway.
+        source: "calls", "did" or "flash".
+        start: aware; the first moment of the range. For "did", a date is the first day.
+        end: aware; the moment the range ends before, cut off at the present. For "did", a date is the last day,
+            included.
+        to: `postgresql://…`, a file `….duckdb` or `….sqlite`, a folder `….parquet`, `….jsonl` or `….csv`, or a sink of
+            your own.
+        on_progress: gets the news in the event loop, some times a second.
+        settle: how long rows may still turn up in a window after its end. It is sealed once read later than that.
+        new_key: take the sink though it was filled with another access key, as the key of the account has changed.
+        on_bad_row: as for `CdrSession.calls`; rows that are skipped are gaps of the report.
+        bad_row_callback: likewise.
+
+    Raises:
+        ConfigurationError: an argument cannot work, another run has hold of the sink, the sink holds other things.
+        SinkError: it cannot be stored. What was stored is whole.
+        NxcdrError: it cannot be read; what was complete before the error is stored.
+    """
+    on_bad = bad_row_taker(on_bad_row, bad_row_callback)
+    job = _job(session, source, to, settle=settle, new_key=new_key, on_progress=on_progress, on_bad_row=on_bad)
+    return await job.backfill(start, end)
+
+
+async def sync(
+    session: CdrSession,
+    source: SourceName,
+    to: "str | Path | Sink",
+    on_progress: Callable[[BackfillProgress], object] | None = None,
+    *,
+    settle: timedelta = SETTLE,
+    new_key: bool = False,
+    on_bad_row: OnBadRow = "raise",
+    bad_row_callback: Callable[[RecordError], object] | None = None,
+) -> BackfillReport:
+    """Bring a store up to the present: read again where late rows may turn up, fill holes, and go on to now.
+
+    The arguments and errors are those of `backfill`, which has to have begun the store.
+    """
+    on_bad = bad_row_taker(on_bad_row, bad_row_callback)
+    job = _job(session, source, to, settle=settle, new_key=new_key, on_progress=on_progress, on_bad_row=on_bad)
+    return await job.sync()
+
+
+def _job(
+    session: CdrSession,
+    source: SourceName,
+    to: "str | Path | Sink",
+    *,
+    settle: timedelta,
+    new_key: bool,
+    on_progress: Callable[[BackfillProgress], object] | None,
+    on_bad_row: Callable[[RecordError], object] | None,
+) -> "Job":
+    if source not in SOURCES:
+        raise ConfigurationError(f"source is {source!r}: give 'calls', 'did' or 'flash'")
+    if not isinstance(settle, timedelta) or settle < timedelta():
+        raise ConfigurationError(f"settle is {settle!r}: give a timedelta that is not negative")
+    sink = sink_for(to)
+    if find_spec("pyarrow") is None:
+        raise ConfigurationError("a backfill needs the package pyarrow: install nxcdr-async with its extra files")
+    from nxcdr_async.backfill.runs import Job, Settings  # noqa: PLC0415 - imports pyarrow
+
+    settings = Settings(int(settle.total_seconds()), new_key, on_progress, on_bad_row)
+    return Job.of(session, source, sink, settings)

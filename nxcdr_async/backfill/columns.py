@@ -1,0 +1,102 @@
+"""Records to the rows of a table. Pure."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from nxcdr_async.backfill.tables import EXTRA, Table
+from nxcdr_async.errors import RecordError
+from nxcdr_async.records import Direction, read_column, read_whole, unread_row, vendor_key
+
+OnBadRow = Callable[[RecordError], object]
+
+_NOT_STORABLE = (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError, msgspec.MsgspecError)
+_MILLISECONDS = pa.timestamp("ms", tz="UTC")
+_TIMES = (datetime, datetime | None)
+_DIRECTIONS = (Direction, Direction | None)
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def rows_of(table: Table, records: Sequence[Any], on_bad_row: OnBadRow | None = None) -> pa.Table:
+    """Return records as rows of a table.
+
+    Args:
+        table: the table.
+        records: of its class.
+        on_bad_row: gets the error of each record that no sink can hold, which is left out; None to raise it.
+
+    Raises:
+        RecordError: a value that no sink can hold, such as a number of forty digits.
+    """
+    try:
+        return _rows(table, records)
+    except _NOT_STORABLE:
+        return _rows(table, [record for record in records if _can_be_stored(table, record, on_bad_row)])
+
+
+def _rows(table: Table, records: Sequence[Any]) -> pa.Table:
+    raw = list(map(unread_row, records))
+    are_unread = bool(raw) and not any(row is None for row in raw)
+    if not are_unread:
+        for record in records:
+            read_whole(record)
+    columns = [_raw_column(table, name, raw) if are_unread else _column(table, name, records) for name in table.columns]
+    return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def _raw_column(table: Table, name: str, rows: list[Any]) -> pa.Array:
+    """Return a column of rows whose values were never converted, past the objects that nobody would look at."""
+    key, plain, convert, kind = rows[0].readers[name]
+    values = map(attrgetter(key), rows)
+    if kind in _TIMES:
+        milliseconds = [value if value.__class__ is int and value else None for value in values]
+        return pa.array(milliseconds, pa.int64()).cast(_MILLISECONDS).cast(table.kind(name))
+    if kind in _DIRECTIONS:
+        return _array(table, name, _converted(list(values), convert, kind))
+    return _array(table, name, values if name == EXTRA else read_column(values, plain, convert, kind))
+
+
+def _converted(values: list[Any], convert: Callable[[Any, Any], Any], kind: Any) -> list[Any]:
+    """Convert values of which there are but a few different ones."""
+    known = {value: None if value is None else convert(value, kind) for value in set(values)}
+    return [known[value] for value in values]
+
+
+def _column(table: Table, name: str, records: Sequence[Any]) -> pa.Array:
+    return _array(table, name, map(attrgetter(name), records))
+
+
+def _array(table: Table, name: str, values: Iterable[Any]) -> pa.Array:
+    if name == EXTRA:
+        return pa.array([_json(value) for value in values], table.kind(name))
+    # A direction is a number to Python, and a name to whoever reads a table.
+    plain = [value.name.lower() if isinstance(value, Direction) else value for value in values]
+    return pa.array(plain, table.kind(name))
+
+
+def _json(extra: dict[str, Any]) -> str | None:
+    """Return the keys nobody knows as JSON, without those that say nothing."""
+    known = {key: value for key, value in extra.items() if value is not None} if extra else None
+    return _encode(known).decode() if known else None
+
+
+def _can_be_stored(table: Table, record: Any, on_bad_row: OnBadRow | None) -> bool:
+    for name in table.columns:
+        try:
+            _column(table, name, [record])
+        except _NOT_STORABLE as fault:
+            bad = _bad(table, name, record, fault)
+            if on_bad_row is None:
+                raise bad from None
+            on_bad_row(bad)
+            return False
+    return True
+
+
+def _bad(table: Table, name: str, record: Any, fault: Exception) -> RecordError:
+    row = {vendor_key(column): getattr(record, column) for column in (table.key, name)}
+    return RecordError(f"cannot be stored: {fault}", row=row, path=vendor_key(name))

@@ -1,0 +1,140 @@
+"""A run: reads parts of a range, cuts them into windows and has these stored while it reads on."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from operator import attrgetter
+
+import anyio
+from anyio import to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from attrs import define, field
+
+from nxcdr_async.backfill.columns import OnBadRow
+from nxcdr_async.backfill.cutter import Cut, Cutter
+from nxcdr_async.backfill.feeds import Feed, Mishaps
+from nxcdr_async.backfill.ledger import Reading
+from nxcdr_async.backfill.pulse import Pulse
+from nxcdr_async.backfill.store import Finding, Store
+from nxcdr_async.errors import NxcdrError
+from nxcdr_async.session import CdrSession
+
+ROWS_A_WINDOW = 10_000
+"""Records worth storing at once: enough for files and transactions to be few, few enough for memory."""
+
+SECONDS_A_WINDOW = 3.0
+"""Seconds after which what is complete is stored, however few rows there are: a crash costs about as much."""
+
+WINDOWS_WAITING = 1
+"""Windows that may wait for the one being stored."""
+
+
+@define(frozen=True)
+class Clocks:
+    """What time it is.
+
+    Attributes:
+        steady: seconds that only ever grow.
+        gateway: epoch seconds by the gateway's clock.
+    """
+
+    steady: Callable[[], float]
+    gateway: Callable[[], float]
+
+
+def clocks_of(session: CdrSession) -> Clocks:
+    """Return the clocks a session goes by."""
+    return Clocks(time.monotonic, lambda: time.time() + (session.stats.clock_skew or 0.0))
+
+
+@define(eq=False)
+class Run:
+    """Reads into a store.
+
+    Attributes:
+        feed: what is read.
+        store: where it goes.
+        clocks: what time it is.
+        pulse: counts and tells what is done.
+        on_bad_row: gets the error of each bad row, which is then left out; None to stop at the first.
+    """
+
+    feed: Feed
+    store: Store
+    clocks: Clocks
+    pulse: Pulse
+    on_bad_row: OnBadRow | None = None
+    _mishaps: Mishaps = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._mishaps = Mishaps(self.on_bad_row)
+
+    async def read(self, readings: Sequence[Reading]) -> None:
+        """Read parts of the range, one after the other, each concurrently; all that is complete is stored, always.
+
+        Raises:
+            NxcdrError: it could not be read or stored to the end.
+        """
+        failures: list[Exception] = []
+        send, receive = anyio.create_memory_object_stream[tuple[Cut, Finding]](WINDOWS_WAITING)
+        async with anyio.create_task_group() as group:
+
+            async def store() -> None:
+                try:
+                    await self._store_all(receive)
+                except Exception as error:  # noqa: BLE001 - raised below, bare, not in a group
+                    failures.append(error)
+                    group.cancel_scope.cancel()
+
+            group.start_soon(store)
+            try:
+                async with send:
+                    for reading in readings:
+                        await self._read_one(reading, send)
+            except Exception as error:  # noqa: BLE001 - as above, after what was read before it is stored
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    async def _read_one(self, reading: Reading, send: MemoryObjectSendStream[tuple[Cut, Finding]]) -> None:
+        began = self.clocks.steady()
+        cutter = self._cutter(reading)
+        cut_at = began
+        async with self.feed.read(reading.window, self._mishaps) as paginator:
+            try:
+                async for page in paginator.pages():
+                    cutter.take(page, paginator.complete_until)
+                    self.pulse.read(len(page))
+                    is_overdue = self.clocks.steady() - cut_at >= SECONDS_A_WINDOW
+                    if cutter.can_cut and (cutter.held >= ROWS_A_WINDOW or is_overdue):
+                        await self._send(cutter, began, send)
+                        cut_at = self.clocks.steady()
+            except NxcdrError as error:
+                cutter.take((), error.complete_until)
+                await self._send(cutter, began, send)
+                raise
+        cutter.finish()
+        await self._send(cutter, began, send)
+
+    def _cutter(self, reading: Reading) -> Cutter:
+        """Have windows end where rows cease to turn up late, so that what lies before is sealed at once."""
+        horizon = int(self.clocks.gateway()) - self.store.settle
+        return Cutter(reading, attrgetter(self.store.table.time), self.feed.floor, must_end=(horizon,))
+
+    async def _send(self, cutter: Cutter, began: float, send: MemoryObjectSendStream[tuple[Cut, Finding]]) -> None:
+        # By the gateway's clock as it is known by now, and when the reading began: what came later may not be in it.
+        read_at = int(self.clocks.gateway() - (self.clocks.steady() - began))
+        for cut in cutter.cut():
+            await send.send((cut, self._finding(cut, read_at)))
+
+    def _finding(self, cut: Cut, read_at: int) -> Finding:
+        bad_rows, self._mishaps.bad_rows = self._mishaps.bad_rows, 0
+        saturated = sorted(second for second in self._mishaps.saturated if second < cut.window.end)
+        self._mishaps.saturated.difference_update(saturated)
+        return Finding(read_at, bad_rows, tuple(saturated))
+
+    async def _store_all(self, receive: MemoryObjectReceiveStream[tuple[Cut, Finding]]) -> None:
+        async with receive:
+            async for cut, finding in receive:
+                taken = await to_thread.run_sync(partial(self.store.put, cut, finding, self.on_bad_row))
+                self.pulse.stored(cut.window, taken, self.store.ledger.complete_until(self.store.settle))

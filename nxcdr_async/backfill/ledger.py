@@ -1,0 +1,164 @@
+"""The ledger: which parts of a range were read, when, and what is known to be missing there. Pure."""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+
+from attrs import define, field
+
+from nxcdr_async.windows import Window
+
+
+@define(frozen=True)
+class Entry:
+    """A window that was read and is stored.
+
+    Attributes:
+        window: the window.
+        read_at: when its reading began at the earliest, epoch seconds by the gateway's clock.
+        rows: how many records came.
+        bad_rows: rows near it that could not be records and were left out.
+        saturated: seconds of it (epoch seconds) of which the flash list cannot tell all calls.
+    """
+
+    window: Window
+    read_at: int
+    rows: int = 0
+    bad_rows: int = 0
+    saturated: tuple[int, ...] = ()
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether something is known to be missing in it."""
+        return bool(self.bad_rows or self.saturated)
+
+    def is_sealed(self, settle: int) -> bool:
+        """Tell whether it was read so long after its end that no further rows turn up in it.
+
+        Args:
+            settle: seconds after which all rows are there: the longest call and the delay of its publishing.
+        """
+        return self.read_at >= self.window.end + settle
+
+
+@define(frozen=True)
+class LedgerChange:
+    """What a ledger takes in with the rows of a window, in the same transaction.
+
+    Attributes:
+        entry: the window.
+        replaced: entries it stands for from now on; none reaches out of its window.
+        complete_until: the moment before which all is sealed after it, epoch seconds; None if nowhere.
+    """
+
+    entry: Entry
+    replaced: tuple[Entry, ...]
+    complete_until: int | None
+
+
+def _in_order(entries: Iterable[Entry]) -> list[Entry]:
+    return sorted(entries, key=_start)
+
+
+@define(eq=False)
+class Ledger:
+    """The windows of one source that a sink holds, in order of time; no two of them overlap."""
+
+    _entries: list[Entry] = field(converter=_in_order)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """All entries, in order of time."""
+        return tuple(self._entries)
+
+    @property
+    def start(self) -> int | None:
+        """Where the first window begins, epoch seconds; None without one."""
+        return self._entries[0].window.start if self._entries else None
+
+    def within(self, window: Window) -> list[Entry]:
+        """Return the entries that share a second with a window."""
+        first = bisect_left(self._entries, window.start, key=_end)
+        found = []
+        for entry in self._entries[max(0, first) :]:
+            if entry.window.start >= window.end:
+                break
+            if entry.window.end > window.start:
+                found.append(entry)
+        return found
+
+    def missing(self, window: Window) -> list[Window]:
+        """Return the parts of a window that were never read."""
+        parts, reached = [], window.start
+        for entry in self.within(window):
+            if entry.window.start > reached:
+                parts.append(Window(reached, entry.window.start))
+            reached = max(reached, entry.window.end)
+        return [*parts, Window(reached, window.end)] if reached < window.end else parts
+
+    def complete_until(self, settle: int) -> int | None:
+        """Return the moment before which all windows from the first on are sealed and none is missing between them."""
+        reached = None
+        for entry in self._entries:
+            if not entry.is_sealed(settle) or reached not in (None, entry.window.start):
+                break
+            reached = entry.window.end
+        return reached
+
+    def record(self, entry: Entry, settle: int) -> LedgerChange:
+        """Take in a window; return what changed."""
+        replaced = tuple(self.within(entry.window))
+        for old in replaced:
+            self._entries.remove(old)
+        self._entries.insert(bisect_left(self._entries, entry.window.start, key=_start), entry)
+        return LedgerChange(entry, replaced, self.complete_until(settle))
+
+
+@define(frozen=True)
+class Reading:
+    """A part of the range that is to be read in one go.
+
+    Attributes:
+        window: the part.
+        rigid: windows in it that were read before, in order of time, and are read again as they are.
+    """
+
+    window: Window
+    rigid: tuple[Window, ...] = ()
+
+    def floor(self, moment: int) -> int:
+        """Return the last moment up to a given one at which this reading may be cut."""
+        place = bisect_left(self.rigid, moment, key=lambda window: window.end)
+        if place < len(self.rigid) and self.rigid[place].start < moment < self.rigid[place].end:
+            return self.rigid[place].start
+        return moment
+
+    def edges(self, start: int, end: int) -> list[int]:
+        """Return the moments after a start, up to an end, at which this reading must be cut."""
+        edges = {edge for window in self.rigid for edge in (window.start, window.end)}
+        return sorted(edge for edge in edges if start < edge <= end)
+
+
+def readings_of(missing: Iterable[Window], again: Iterable[Entry]) -> list[Reading]:
+    """Join parts that were never read, and entries to read again, where they touch each other."""
+    parts = sorted([(part, False) for part in missing] + [(entry.window, True) for entry in again])
+    joined: list[list[tuple[Window, bool]]] = []
+    for part in parts:
+        if joined and joined[-1][-1][0].end == part[0].start:
+            joined[-1].append(part)
+        else:
+            joined.append([part])
+    return [
+        Reading(
+            Window(group[0][0].start, group[-1][0].end),
+            tuple(window for window, was_read in group if was_read),
+        )
+        for group in joined
+    ]
+
+
+def _start(entry: Entry) -> int:
+    return entry.window.start
+
+
+def _end(entry: Entry) -> int:
+    return entry.window.end

@@ -1,0 +1,108 @@
+"""What a sink holds and what was read again, made one: nothing known is lost, and each key stands there once. Pure."""
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+from attrs import define
+
+from nxcdr_async.backfill.tables import EXTRA, Table
+
+_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+@define(frozen=True)
+class Merged:
+    """Rows to put into a sink, and what they are to it.
+
+    Attributes:
+        rows: those that are new or changed, whole.
+        new: how many were not there.
+        changed: how many were there, with another value or without one.
+        unchanged: how many were there just so, or with more values than were read.
+    """
+
+    rows: pa.Table
+    new: int
+    changed: int
+    unchanged: int
+
+
+def merge(table: Table, stored: pa.Table, read: pa.Table) -> Merged:
+    """Put rows that were read over those stored with the same key; a known value is never replaced by null.
+
+    Rows without a key are the same if all their values are.
+
+    Args:
+        table: whose rows they are.
+        stored: what the sink has under the keys of the rows read, and without a key at their times.
+        read: rows that were read; of several with one key, the first counts.
+    """
+    with_key = pc.is_valid(read[table.key])
+    keyed, keyless = _first_of_each(table, read.filter(with_key)), read.filter(pc.invert(with_key))
+    fresh_keyless = _not_there(stored.filter(pc.is_null(stored[table.key])), keyless)
+    place = pc.index_in(keyed[table.key], value_set=stored[table.key].combine_chunks())
+    is_new = pc.is_null(place)
+    known = keyed.filter(pc.invert(is_new))
+    changed = _changed(table, stored.take(place.drop_null()), known)
+    new = pa.concat_tables([keyed.filter(is_new), fresh_keyless])
+    return Merged(
+        rows=pa.concat_tables([new, changed]),
+        new=new.num_rows,
+        changed=changed.num_rows,
+        unchanged=keyed.num_rows + keyless.num_rows - new.num_rows - changed.num_rows,
+    )
+
+
+def _first_of_each(table: Table, rows: pa.Table) -> pa.Table:
+    keys = rows[table.key].to_pylist()
+    places = {key: place for place, key in reversed(list(enumerate(keys)))}
+    return rows if len(places) == len(keys) else rows.take(sorted(places.values()))
+
+
+def _changed(table: Table, stored: pa.Table, read: pa.Table) -> pa.Table:
+    """Return rows, side by side in both tables, that say more or other than is stored, with all that is known."""
+    merged, differs = [], pa.chunked_array([[False] * read.num_rows], pa.bool_())
+    for name in table.columns:
+        new = _united(stored[name], read[name]) if name == EXTRA else read[name]
+        both = pc.coalesce(new, stored[name])
+        differs = pc.or_(differs, pc.fill_null(pc.not_equal(both, stored[name]), pc.is_valid(both)))
+        merged.append(both)
+    return pa.Table.from_arrays(merged, schema=table.schema).filter(differs)
+
+
+def _united(stored: pa.ChunkedArray, read: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Unite the objects of the keys nobody knows."""
+    united = [
+        new if old is None or new is None or old == new else _both(old, new)
+        for old, new in zip(stored.to_pylist(), read.to_pylist(), strict=True)
+    ]
+    return pa.chunked_array([pa.array(united, read.type)])
+
+
+def _both(old: str, new: str) -> str:
+    before, after = _decode(old), _decode(new)
+    united = {**before, **after}
+    # Of the same keys and values, in whatever order, it is not another one.
+    return old if united == before else _encode(united).decode()
+
+
+def _not_there(stored: pa.Table, read: pa.Table) -> pa.Table:
+    """Leave out rows without a key that are stored, value for value, as often as they are."""
+    if not stored.num_rows or not read.num_rows:
+        return read
+    there = Counter(_values(stored))
+    fresh = []
+    for place, values in enumerate(_values(read)):
+        if there[values] > 0:
+            there[values] -= 1
+        else:
+            fresh.append(place)
+    return read.take(pa.array(fresh, pa.int64()))
+
+
+def _values(rows: pa.Table) -> list[tuple[Any, ...]]:
+    return list(zip(*(column.to_pylist() for column in rows.columns), strict=True))

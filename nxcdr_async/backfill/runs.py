@@ -1,0 +1,167 @@
+"""What a backfill, a sync and a verification do, from hold of the sink to the report."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import date
+from functools import partial
+
+import anyio
+from anyio import to_thread
+from attrs import define, field
+
+from nxcdr_async.backfill.columns import OnBadRow
+from nxcdr_async.backfill.engine import Clocks, Run, clocks_of
+from nxcdr_async.backfill.feeds import FEEDS, Feed
+from nxcdr_async.backfill.ledger import Entry, Reading, readings_of
+from nxcdr_async.backfill.pulse import OnProgress, Pulse
+from nxcdr_async.backfill.report import BackfillReport, Gap, SourceName
+from nxcdr_async.backfill.sinks.protocol import Origin, Sink
+from nxcdr_async.backfill.store import Store
+from nxcdr_async.backfill.tables import TABLES
+from nxcdr_async.backfill.times import moment_of
+from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.session import CdrSession
+from nxcdr_async.stats import SessionStats
+from nxcdr_async.windows import Window
+
+
+@define(frozen=True)
+class Settings:
+    """How to run.
+
+    Attributes:
+        settle: seconds a window stays open after its end.
+        new_key: whether the account of the sink goes by another key now.
+        on_progress: gets the news.
+        on_bad_row: gets the error of each bad row, which is then left out; None to stop at the first.
+    """
+
+    settle: int
+    new_key: bool = False
+    on_progress: OnProgress | None = None
+    on_bad_row: OnBadRow | None = None
+
+
+@define(eq=False)
+class Job:
+    """A source, the sink that is filled from it, and what time it is.
+
+    Attributes:
+        session: asks.
+        sink: where records go.
+        feed: the source.
+        store: its table in the sink.
+        settings: how to run.
+        clocks: what time it is.
+    """
+
+    session: CdrSession
+    sink: Sink
+    feed: Feed
+    store: Store
+    settings: Settings
+    clocks: Clocks = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.clocks = clocks_of(self.session)
+
+    @classmethod
+    def of(cls, session: CdrSession, source: SourceName, sink: Sink, settings: Settings) -> "Job":
+        """Return the job of reading a source into a sink."""
+        return cls(session, sink, FEEDS[source](session), Store(sink, TABLES[source], settings.settle), settings)
+
+    async def backfill(self, start: date, end: date) -> BackfillReport:
+        """Read what the sink lacks of a range, and what of it can be sealed by now."""
+        asked = self.feed.whole(start, end)
+        origin = self._origin()
+        async with self._holding():
+            await to_thread.run_sync(partial(self.store.begin, origin, new_key=self.settings.new_key))
+            now = await self._now(asked)
+            if asked.start >= now:
+                raise ConfigurationError(f"the range begins at {moment_of(asked.start)}, which has yet to come")
+            whole = Window(asked.start, min(asked.end, self.feed.ceiling(now)))
+            ledger = self.store.ledger
+            again = [entry for entry in ledger.within(whole) if self._can_be_sealed(entry, now)]
+            return await self._run(whole, readings_of(ledger.missing(whole), again))
+
+    async def sync(self) -> BackfillReport:
+        """Read again all that is not sealed, and go on to the present."""
+        origin = self._origin()
+        async with self._holding():
+            await to_thread.run_sync(partial(self.store.begin, origin, new_key=self.settings.new_key))
+            ledger = self.store.ledger
+            if ledger.start is None:
+                raise ConfigurationError(
+                    f"{self.sink.name} holds no {self.store.table.name} yet: say by a backfill from when on to read"
+                )
+            now = await self._now(Window(ledger.start, ledger.start + 1))
+            whole = Window(ledger.start, max(self.feed.ceiling(now), ledger.entries[-1].window.end))
+            again = [entry for entry in ledger.entries if not entry.is_sealed(self.settings.settle)]
+            return await self._run(whole, readings_of(ledger.missing(whole), again))
+
+    def _origin(self) -> Origin:
+        return Origin(self.session.account_of(self.feed.endpoint), str(self.session.naive_zone))
+
+    @asynccontextmanager
+    async def _holding(self) -> AsyncIterator[None]:
+        try:
+            await to_thread.run_sync(self.sink.open)
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(self.sink.close)
+
+    async def _now(self, window: Window) -> int:
+        """Return the time by the gateway's clock, which any answer tells."""
+        if self.session.stats.clock_skew is None:
+            await self.session.ask_page(self.feed.endpoint, self.feed.smallest(window))
+        return int(self.clocks.gateway())
+
+    def _can_be_sealed(self, entry: Entry, now: int) -> bool:
+        settle = self.settings.settle
+        return not entry.is_sealed(settle) and now >= entry.window.end + settle
+
+    async def _run(self, whole: Window, readings: Sequence[Reading]) -> BackfillReport:
+        ledger, stats = self.store.ledger, self.session.stats
+        windows_before = len(ledger.within(whole)) - sum(len(reading.rigid) for reading in readings)
+        pulse = Pulse(
+            source=self.store.table.source,
+            seconds_of_range=sum(reading.window.seconds for reading in readings),
+            stats=lambda: self.session.stats,
+            steady=self.clocks.steady,
+            on_progress=self.settings.on_progress,
+            complete_until=ledger.complete_until(self.settings.settle),
+        )
+        await Run(self.feed, self.store, self.clocks, pulse, self.settings.on_bad_row).read(readings)
+        return self._report(whole, windows_before, pulse, stats)
+
+    def _report(self, whole: Window, windows_before: int, pulse: Pulse, before: SessionStats) -> BackfillReport:
+        entries, after, taken = self.store.ledger.within(whole), self.session.stats, pulse.taken
+        requests, retries = after.requests - before.requests, after.retries - before.retries
+        full_pages = -(-(taken.new + taken.changed + taken.unchanged) // self.feed.endpoint.page_size)
+        return BackfillReport(
+            source=self.store.table.source,
+            sink=self.sink.name,
+            start=moment_of(whole.start),
+            end=moment_of(whole.end),
+            rows_new=taken.new,
+            rows_changed=taken.changed,
+            rows_unchanged=taken.unchanged,
+            windows=pulse.windows,
+            windows_before=windows_before,
+            windows_open=sum(not entry.is_sealed(self.settings.settle) for entry in entries),
+            requests=requests,
+            waste=max(0, requests - retries - full_pages),
+            retries=retries,
+            throttled=after.throttled - before.throttled,
+            gaps=tuple(gap for entry in entries for gap in _gaps(entry)),
+            complete_until=None if pulse.complete_until is None else moment_of(pulse.complete_until),
+            seconds=pulse.seconds,
+        )
+
+
+def _gaps(entry: Entry) -> list[Gap]:
+    gaps = [Gap("saturated second", moment_of(second), moment_of(second + 1), None) for second in entry.saturated]
+    if entry.bad_rows:
+        gaps.append(Gap("bad rows", moment_of(entry.window.start), moment_of(entry.window.end), entry.bad_rows))
+    return gaps

@@ -1,0 +1,56 @@
+"""Where records can be stored, chosen by how the place is called."""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nxcdr_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from nxcdr_async.backfill.sinks.protocol import Sink
+
+_FILES = {
+    ".duckdb": ("duckdb", "DuckDbSink", "duckdb"),
+    ".sqlite": ("sqlite", "SqliteSink", "files"),
+    ".parquet": ("parquet", "ParquetSink", "files"),
+    ".jsonl": ("jsonl", "JsonLinesSink", "files"),
+    ".csv": ("csv", "CsvSink", "files"),
+}
+_POSTGRESQL = ("postgresql", "PostgresqlSink", "postgres")
+_POSTGRESQL_SCHEMES = ("postgresql://", "postgres://")
+_KNOWN = "postgresql://…, a file .duckdb or .sqlite, or a folder .parquet, .jsonl or .csv"
+
+
+def sink_for(to: "str | Path | Sink") -> "Sink":
+    """Return the sink that is meant by a place.
+
+    Args:
+        to: `postgresql://…`, a file `….duckdb` or `….sqlite`, a folder `….parquet`, `….jsonl` or `….csv`; or a sink.
+
+    Raises:
+        ConfigurationError: no sink goes by such a name, or a package for it is missing.
+    """
+    if not isinstance(to, str | Path):
+        return to
+    if isinstance(to, str) and to.startswith(_POSTGRESQL_SCHEMES):
+        return _made(*_POSTGRESQL)(to)
+    if isinstance(to, str) and "://" in to:
+        raise ConfigurationError(f"no sink is known for {to.split('://', 1)[0]}://: give {_KNOWN}")
+    path = Path(to)
+    if path.suffix not in _FILES:
+        raise ConfigurationError(f"no sink is known for {path.name!r}: give {_KNOWN}")
+    return _made(*_FILES[path.suffix])(path)
+
+
+def _made(room: str, name: str, extra: str) -> "Callable[[str | Path], Sink]":
+    try:
+        found = getattr(import_module(f"{__name__}.{room}"), name)
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.startswith("nxcdr_async"):
+            raise
+        raise ConfigurationError(
+            f"this sink needs the package {missing.name}: install nxcdr-async with its extra {extra}"
+        ) from None
+    sink: Callable[[str | Path], Sink] = found
+    return sink

@@ -1,0 +1,48 @@
+"""Places for files and folders of call data: checked before anything is read, and private."""
+
+import os
+from pathlib import Path
+
+from nxcdr_async.errors import ConfigurationError, SinkError
+
+_OWNER_ONLY = 0o600
+_OWNER_ONLY_FOLDER = 0o700
+
+
+def claimed_file(path: Path) -> None:
+    """Make sure that a file is there, readable to its owner only if it was not, and that it can be written.
+
+    Raises:
+        ConfigurationError: its folder is not there, or it is a folder itself.
+        SinkError: it cannot be written.
+    """
+    _check_folder(path.parent)
+    if path.is_dir():
+        raise ConfigurationError(f"{path} is a folder: give a file with --to")
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, _OWNER_ONLY))
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror}") from None
+
+
+def claimed_folder(path: Path) -> None:
+    """Make sure that a folder is there, open to its owner only if it was not, and that it can be written.
+
+    Raises:
+        ConfigurationError: the folder it is in is not there, or it is a file itself.
+        SinkError: it cannot be written.
+    """
+    _check_folder(path.parent)
+    if path.exists() and not path.is_dir():
+        raise ConfigurationError(f"{path} is a file: give a folder with --to")
+    try:
+        path.mkdir(_OWNER_ONLY_FOLDER, exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"cannot make the folder {path}: {error.strerror}") from None
+    if not os.access(path, os.W_OK):
+        raise SinkError(f"cannot write into {path}: it is read-only to us; change its rights, or give another --to")
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise ConfigurationError(f"there is no folder {folder}: make it first, or give another --to")

@@ -1,0 +1,44 @@
+"""One run at a time on a file or folder, whatever becomes of the one before."""
+
+from pathlib import Path
+
+from attrs import define, field
+from filelock import FileLock, Timeout
+
+from nxcdr_async.errors import ConfigurationError, SinkError
+
+
+@define(eq=False)
+class SinkLock:
+    """A lock beside a sink. The system lets go of it when its process ends, killed or not.
+
+    Attributes:
+        target: the file or folder.
+    """
+
+    target: Path
+    _lock: FileLock = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        path = self.target.with_name(f".{self.target.name}.lock")
+        self._lock = FileLock(path, timeout=0, is_singleton=False, thread_local=False)
+
+    def take(self) -> None:
+        """Take it.
+
+        Raises:
+            ConfigurationError: another run has it.
+            SinkError: no file can be made there.
+        """
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise ConfigurationError(
+                f"{self.target} is being written by another run: wait for its end, or give another --to"
+            ) from None
+        except OSError as error:
+            raise SinkError(f"cannot write beside {self.target}: {error.strerror or error}") from None
+
+    def release(self) -> None:
+        """Let go of it, if it is ours."""
+        self._lock.release()

@@ -1,0 +1,75 @@
+"""What a sink does for a backfill: all a sink of your own needs."""
+
+from typing import Protocol
+
+import pyarrow as pa
+from attrs import define
+
+from nxcdr_async.backfill.ledger import Entry, LedgerChange
+from nxcdr_async.backfill.tables import Table
+from nxcdr_async.windows import Window
+
+
+@define(frozen=True)
+class Origin:
+    """Where the rows of a table come from: a table holds those of one origin only.
+
+    Attributes:
+        account: tells the vendor's accounts apart, without a secret.
+        zone: the zone of the vendor's local times, as `datetime.tzinfo` writes itself.
+    """
+
+    account: str
+    zone: str
+
+
+@define(frozen=True)
+class Held:
+    """What a sink says of a table that it holds."""
+
+    origin: Origin
+    entries: list[Entry]
+
+
+class Sink(Protocol):
+    """Where records are stored, with a ledger of the windows that were read.
+
+    Its methods are called one at a time, `open` first and `close` last, in worker threads, never in the event loop's.
+    They raise `SinkError` for what went wrong outside, and `ConfigurationError` for what the user has to mend.
+    """
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages: its path or address, without a secret."""
+
+    def open(self) -> None:
+        """Take hold of it, so that no other run can until `close`; what a killed run left half-done is cleared away.
+
+        Raises:
+            ConfigurationError: another run has hold of it, or it cannot be a sink.
+        """
+
+    def look(self, table: Table) -> Held | None:
+        """Return what is known of a table; None if it is not there.
+
+        Raises:
+            ConfigurationError: it is there with other columns, or was not made by a backfill.
+        """
+
+    def create(self, table: Table, origin: Origin) -> None:
+        """Make a table, or give the one that is there another origin."""
+
+    def find(self, table: Table, rows: pa.Table) -> pa.Table:
+        """Return the rows stored under the keys of these rows; those without a key, at their times."""
+
+    def write(self, table: Table, rows: pa.Table, change: LedgerChange) -> None:
+        """Put rows in place of those with the same key and take in a change of the ledger: both, or nothing at all.
+
+        Whenever this returns, both outlast a crash of the machine. Rows without a key are added.
+        """
+
+    def scan(self, table: Table, window: Window) -> pa.Table:
+        """Return the rows whose time lies in a window."""
+
+    def close(self) -> None:
+        """Let go of it. Closing twice does no harm."""

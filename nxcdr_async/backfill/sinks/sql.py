@@ -1,0 +1,76 @@
+"""What the sinks that speak SQL have in common: the ledger as tables, and the check of a table that is there. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from nxcdr_async.backfill.ledger import Entry
+from nxcdr_async.backfill.tables import Table
+from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.windows import Window
+
+WINDOWS = "nxcdr_windows"
+"""The ledger: a row for each window that was read, times as epoch seconds."""
+
+SOURCES = "nxcdr_sources"
+"""A row for each source: the account it is read from, the zone of its local times, and how far it is complete."""
+
+
+class LedgerRow(NamedTuple):
+    """A row of the table of windows."""
+
+    source: str
+    start_second: int
+    end_second: int
+    read_at: int
+    row_count: int
+    bad_rows: int
+    saturated: str
+
+    @classmethod
+    def of(cls, table: Table, entry: Entry) -> "LedgerRow":
+        """Return the row of an entry."""
+        window, saturated = entry.window, msgspec.json.encode(entry.saturated).decode()
+        return cls(table.source, window.start, window.end, entry.read_at, entry.rows, entry.bad_rows, saturated)
+
+    @property
+    def entry(self) -> Entry:
+        """The entry of the row."""
+        return Entry(
+            window=Window(self.start_second, self.end_second),
+            read_at=self.read_at,
+            rows=self.row_count,
+            bad_rows=self.bad_rows,
+            saturated=tuple(msgspec.json.decode(self.saturated, type=list[int])),
+        )
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Return names of columns as SQL writes them in a list."""
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def check_columns(sink: str, table: Table, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Check that a table that is there is one of ours.
+
+    Args:
+        sink: what to call the sink.
+        table: the table.
+        found: the types of its columns.
+        wanted: what they should be.
+
+    Raises:
+        ConfigurationError: it has other columns, or some of other types.
+    """
+    if dict(found) == dict(wanted):
+        return
+    differences = [
+        f"{name} is {found.get(name, 'missing')} there and {wanted.get(name, 'not known')} here"
+        for name in sorted(found.keys() | wanted.keys())
+        if found.get(name) != wanted.get(name)
+    ]
+    raise ConfigurationError(
+        f"the table {table.name} in {sink} was not made by this version of a backfill ({'; '.join(differences[:3])}): "
+        "give another --to, or move that table away"
+    )

@@ -1,0 +1,115 @@
+"""A table in a sink with its ledger: takes windows in, one by one. Lives in worker threads."""
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, evolve, field
+
+from nxcdr_async.backfill.columns import OnBadRow, rows_of
+from nxcdr_async.backfill.cutter import Cut
+from nxcdr_async.backfill.ledger import Entry, Ledger
+from nxcdr_async.backfill.merge import merge
+from nxcdr_async.backfill.sinks.protocol import Origin, Sink
+from nxcdr_async.backfill.tables import Table
+from nxcdr_async.errors import ConfigurationError
+
+
+@define(frozen=True)
+class Taken:
+    """What became of the records of a window."""
+
+    new: int
+    changed: int
+    unchanged: int
+
+
+@define(frozen=True)
+class Finding:
+    """What is known of the reading of a window besides its records.
+
+    Attributes:
+        read_at: when it began at the earliest, epoch seconds by the gateway's clock.
+        bad_rows: rows near it that could not be records.
+        saturated: seconds of it that the flash list cannot tell all calls of.
+    """
+
+    read_at: int
+    bad_rows: int = 0
+    saturated: tuple[int, ...] = ()
+
+
+@define(eq=False)
+class Store:
+    """A table of a sink that a run has hold of.
+
+    Attributes:
+        sink: where it is.
+        table: the table.
+        settle: seconds a window stays open after its end.
+        ledger: what was read into it.
+    """
+
+    sink: Sink
+    table: Table
+    settle: int
+    ledger: Ledger = field(factory=lambda: Ledger([]))
+
+    def begin(self, origin: Origin, *, new_key: bool) -> None:
+        """Look what is there, and make the table if it is not.
+
+        Args:
+            origin: where the records come from.
+            new_key: whether the account goes by another key now.
+
+        Raises:
+            ConfigurationError: it holds the records of another account, or days of another zone.
+            SinkError: it cannot be read or written.
+        """
+        held = self.sink.look(self.table)
+        if held is not None and held.entries:
+            _check_origin(self, held.origin if not new_key else evolve(held.origin, account=origin.account), origin)
+            self.ledger = Ledger(held.entries)
+        if held is None or held.origin != origin:
+            self.sink.create(self.table, origin)
+
+    def put(self, cut: Cut, finding: Finding, on_bad_row: OnBadRow | None) -> Taken:
+        """Store the records of a window and note it in the ledger, in one transaction.
+
+        Raises:
+            RecordError: a record that no sink can hold, and nobody takes its error.
+            SinkError: it could not be stored; nothing of the window is then.
+        """
+        unstorable: list[Any] = []
+        rows = rows_of(self.table, cut.records, None if on_bad_row is None else _noting(on_bad_row, unstorable))
+        merged = merge(self.table, self.sink.find(self.table, rows), rows)
+        entry = Entry(
+            window=cut.window,
+            read_at=finding.read_at,
+            rows=rows.num_rows,
+            bad_rows=finding.bad_rows + len(unstorable),
+            saturated=finding.saturated,
+        )
+        self.sink.write(self.table, merged.rows, self.ledger.record(entry, self.settle))
+        return Taken(merged.new, merged.changed, merged.unchanged)
+
+
+def _noting(on_bad_row: OnBadRow, noted: list[Any]) -> Callable[[Any], None]:
+    def note(bad: Any) -> None:
+        noted.append(bad)
+        on_bad_row(bad)
+
+    return note
+
+
+def _check_origin(store: Store, held: Origin, origin: Origin) -> None:
+    table, sink = store.table, store.sink.name
+    if held.account != origin.account:
+        raise ConfigurationError(
+            f"{table.name} in {sink} was read with another access key: give another --to, or, if it is a new key of "
+            "the same account, allow it with --new-key (new_key=True)"
+        )
+    if table.source == "did" and held.zone != origin.zone:
+        raise ConfigurationError(
+            f"{table.name} in {sink} was read with naive_zone {held.zone}, not {origin.zone}, and its windows are days "
+            "there: use that zone, or another sink"
+        )

@@ -1,0 +1,78 @@
+"""The tables a sink keeps: a column for each value of a record, under its name. Pure."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, get_args
+
+import pyarrow as pa
+from attrs import define, fields
+
+from nxcdr_async.backfill.report import SourceName
+from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
+
+MONEY = (38, 12)
+"""Digits in all, and behind the point, that a sink keeps of an amount."""
+
+EXTRA = "extra"
+"""The column of the keys nobody knows: a JSON object as text, null without any."""
+
+_ARROW_TYPES: dict[Any, pa.DataType] = {
+    str: pa.string(),
+    Direction: pa.string(),
+    int: pa.int64(),
+    bool: pa.bool_(),
+    datetime: pa.timestamp("us", tz="UTC"),
+    Decimal: pa.decimal128(*MONEY),
+    dict: pa.string(),
+}
+
+
+@define(frozen=True, eq=False)
+class Table:
+    """A table of a sink.
+
+    Attributes:
+        source: what is read into it.
+        name: its name.
+        record_class: of which its rows are.
+        key: the column by which rows are told apart; rows without one are by all their values.
+        time: the column that says when a row is.
+        schema: its columns as Arrow types: text, 64-bit integers, booleans, times in UTC to the microsecond, decimals.
+    """
+
+    source: SourceName
+    name: str
+    record_class: type[Any]
+    key: str
+    time: str
+    schema: pa.Schema
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of its columns."""
+        return list(self.schema.names)
+
+    def kind(self, column: str) -> pa.DataType:
+        """Return the Arrow type of a column."""
+        return self.schema.field(column).type
+
+    def empty(self) -> pa.Table:
+        """Return no rows."""
+        return self.schema.empty_table()
+
+
+def _schema(record_class: type[Any]) -> pa.Schema:
+    kinds = {attribute.name: attribute.type for attribute in fields(record_class) if attribute.name != EXTRA}
+    plain = {name: next(iter(get_args(kind)), kind) for name, kind in kinds.items()}
+    return pa.schema([(name, _ARROW_TYPES[kind]) for name, kind in {**plain, EXTRA: dict}.items()])
+
+
+def _table(source: SourceName, name: str, record_class: type[Any], key: str, time: str) -> Table:
+    return Table(source, name, record_class, key, time, _schema(record_class))
+
+
+CALLS = _table("calls", "calls", CallRecord, "call_id", "start_time")
+DID_CALLS = _table("did", "did_calls", DidCallRecord, "id", "start_time")
+FLASH_CALLS = _table("flash", "flash_calls", FlashCallRecord, "id", "gmt_create")
+
+TABLES: dict[SourceName, Table] = {table.source: table for table in (CALLS, DID_CALLS, FLASH_CALLS)}
