@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -239,11 +239,26 @@ def postgresql() -> Iterator[PostgresqlServer]:
 
 
 @pytest.fixture
-def postgresql_database(postgresql: PostgresqlServer) -> Iterator[str]:
+def fresh_postgresql(postgresql: PostgresqlServer) -> Iterator[Callable[[], str]]:
+    """Make empty databases, and give their addresses, passwords included."""
+    names: list[str] = []
+
+    def make() -> str:
+        names.append(f"calls_{secrets.token_hex(4)}")
+        _as_keeper(postgresql, f"CREATE DATABASE {names[-1]}")
+        return postgresql.address(names[-1])
+
+    yield make
+    for name in names:
+        _as_keeper(postgresql, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def postgresql_database(fresh_postgresql: Callable[[], str]) -> str:
     """Give the address of an empty database, password included."""
-    name = f"calls_{secrets.token_hex(4)}"
-    with psycopg.connect(postgresql.address(), autocommit=True) as keeper:
-        keeper.execute(f"CREATE DATABASE {name}")
-    yield postgresql.address(name)
-    with psycopg.connect(postgresql.address(), autocommit=True) as keeper:
-        keeper.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    return fresh_postgresql()
+
+
+def _as_keeper(server: PostgresqlServer, statement: str) -> None:
+    with psycopg.connect(server.address(), autocommit=True) as keeper:
+        keeper.execute(statement)

@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 import sys
@@ -51,7 +52,11 @@ def test_a_server_goes_when_the_tests_are_killed(tmp_path: Path) -> None:
     script.write_text(RUN_AND_DIE, encoding="utf-8")
     command = [sys.executable, script, next(iter(FOUND.values()))]
     killed = subprocess.run(
-        command, check=False, capture_output=True, text=True, env={"PYTHONPATH": str(Path(__file__).parent)}
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
     )
     folder = killed.stdout.strip()
     deadline = time.monotonic() + SECONDS_TO_GO
