@@ -63,7 +63,8 @@ class Store:
         """
         held = self.sink.look(self.table)
         if held is not None and held.entries:
-            _check_origin(self, held.origin if not new_key else evolve(held.origin, account=origin.account), origin)
+            if held.origin is not None:
+                _check_origin(self, held.origin if not new_key else evolve(held.origin, account=origin.account), origin)
             self.ledger = Ledger(held.entries)
         if held is None or held.origin != origin:
             self.sink.create(self.table, origin)
