@@ -17,77 +17,21 @@ from importlib.util import find_spec
 from select import select
 from typing import Any
 
-import pyarrow as pa
-from attrs import define
+from told_sink import ToldSink
 
 from nxcdr_async import CdrSession, Credentials, backfill, connection, session as sessions, sync
 from nxcdr_async.backfill import engine, runs
-from nxcdr_async.backfill.ledger import LedgerChange
 from nxcdr_async.backfill.sinks import sink_for
-from nxcdr_async.backfill.sinks.protocol import Held, Origin, Sink
-from nxcdr_async.backfill.tables import Table
-from nxcdr_async.windows import Window
 
 ROWS_A_WINDOW = 60
 """So few that a few thousand calls make many windows."""
 
-OPENING, LOOKING, READING, FINDING, WRITING, CLOSING, CLOSED = "olrfwcd"
-"""What a run is doing with its sink; reading is all that is between the windows."""
-
 _READY_MADE = (connection, runs, *map(import_module, filter(find_spec, ("duckdb", "psycopg", "pyarrow.parquet"))))
-
-
-@define(eq=False)
-class ToldSink:
-    """A sink that tells, before it does something, what it is.
-
-    Attributes:
-        sink: the sink that does it.
-        teller: a pipe; a letter for each step.
-    """
-
-    sink: Sink
-    teller: int
-
-    @property
-    def name(self) -> str:
-        return self.sink.name
-
-    def open(self) -> None:
-        self._tell(OPENING)
-        self.sink.open()
-        self._tell(LOOKING)
-
-    def look(self, table: Table) -> Held | None:
-        return self.sink.look(table)
-
-    def create(self, table: Table, origin: Origin) -> None:
-        self.sink.create(table, origin)
-
-    def find(self, table: Table, rows: pa.Table) -> pa.Table:
-        self._tell(FINDING)
-        return self.sink.find(table, rows)
-
-    def write(self, table: Table, rows: pa.Table, change: LedgerChange) -> None:
-        self._tell(WRITING)
-        self.sink.write(table, rows, change)
-        self._tell(READING)
-
-    def scan(self, table: Table, window: Window) -> pa.Table:
-        return self.sink.scan(table, window)
-
-    def close(self) -> None:
-        self._tell(CLOSING)
-        self.sink.close()
-        self._tell(CLOSED)
-
-    def _tell(self, step: str) -> None:
-        os.write(self.teller, step.encode())
 
 
 async def run(order: dict[str, Any], teller: int) -> None:
     """Do one backfill or sync."""
-    sink = ToldSink(sink_for(order["to"]), teller)
+    sink = ToldSink(sink_for(order["to"]), lambda step: os.write(teller, step.encode()))
     settle = timedelta(seconds=order["settle"])
     credentials = Credentials(order["access_key"], order["access_secret"])
     async with CdrSession(gateway=order["gateway"], credentials=credentials) as session:

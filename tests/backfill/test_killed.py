@@ -15,8 +15,8 @@ from typing import Any
 import backfill_child
 import pytest
 from attrs import define
-from backfill_child import CLOSING, FINDING, LOOKING, OPENING, READING, WRITING
 from stored_calls import known_calls, stored_calls
+from told_sink import CLOSING, FINDING, LOOKING, OPENING, READING, WRITING
 
 from nxcdr_async import CdrSession, sync
 from nxcdr_async.backfill.ledger import Ledger
@@ -202,3 +202,5 @@ def test_whenever_a_run_is_killed_all_calls_of_the_windows_noted_are_there(
         assert len(entries) >= noted
         noted = len(entries)
     assert noted
+    runs.to_the_end()
+    assert stored_calls(kind, to) == known_calls(gateway)
