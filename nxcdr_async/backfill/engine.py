@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import anyio
-from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import define, field
 
@@ -17,6 +16,7 @@ from nxcdr_async.backfill.feeds import Feed, Mishaps
 from nxcdr_async.backfill.ledger import Reading
 from nxcdr_async.backfill.pulse import Pulse
 from nxcdr_async.backfill.store import Finding, Store
+from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.errors import NxcdrError
 from nxcdr_async.session import CdrSession
 
@@ -149,7 +149,8 @@ class Run:
         return Finding(read_at, bad_rows, tuple(saturated))
 
     async def _store_all(self, receive: MemoryObjectReceiveStream[tuple[Cut, Finding]]) -> None:
-        async with receive:
+        # At once, so that whoever waits to send sees it closed after the error that closed it is known.
+        with receive:
             async for cut, finding in receive:
-                taken = await to_thread.run_sync(partial(self.store.put, cut, finding))
+                taken = await in_thread(partial(self.store.put, cut, finding))
                 self.pulse.stored(cut.window, taken, self.store.ledger.complete_until(self.store.settle))

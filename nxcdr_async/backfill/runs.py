@@ -5,8 +5,6 @@ from contextlib import asynccontextmanager
 from datetime import date
 from functools import partial
 
-import anyio
-from anyio import to_thread
 from attrs import define, field
 
 from nxcdr_async.backfill.columns import OnBadRow
@@ -18,6 +16,7 @@ from nxcdr_async.backfill.report import BackfillReport, Gap, SourceName
 from nxcdr_async.backfill.sinks.protocol import Origin, Sink
 from nxcdr_async.backfill.store import Store
 from nxcdr_async.backfill.tables import TABLES
+from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.backfill.times import moment_of
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.session import CdrSession
@@ -75,7 +74,7 @@ class Job:
         asked = self.feed.whole(start, end)
         origin = self._origin()
         async with self._holding():
-            await to_thread.run_sync(partial(self.store.begin, origin, new_key=self.settings.new_key))
+            await in_thread(partial(self.store.begin, origin, new_key=self.settings.new_key))
             now = await self._now(asked)
             if asked.start >= now:
                 raise ConfigurationError(f"the range begins at {moment_of(asked.start)}, which has yet to come")
@@ -88,7 +87,7 @@ class Job:
         """Read again all that is not sealed, and go on to the present."""
         origin = self._origin()
         async with self._holding():
-            await to_thread.run_sync(partial(self.store.begin, origin, new_key=self.settings.new_key))
+            await in_thread(partial(self.store.begin, origin, new_key=self.settings.new_key))
             ledger = self.store.ledger
             if ledger.start is None:
                 raise ConfigurationError(
@@ -105,11 +104,10 @@ class Job:
     @asynccontextmanager
     async def _holding(self) -> AsyncIterator[None]:
         try:
-            await to_thread.run_sync(self.sink.open)
+            await in_thread(self.sink.open)
             yield
         finally:
-            with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(self.sink.close)
+            await in_thread(self.sink.close)
 
     async def _now(self, window: Window) -> int:
         """Return the time by the gateway's clock, which any answer tells."""
