@@ -11,19 +11,13 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from attrs import define, field
 
 from nxcdr_async.backfill.columns import OnBadRow
-from nxcdr_async.backfill.cutter import Cut, Cutter
+from nxcdr_async.backfill.cutter import ROWS_A_WINDOW, SECONDS_A_WINDOW, Cut, Cutter
 from nxcdr_async.backfill.feeds import Feed, Mishaps
 from nxcdr_async.backfill.ledger import Reading
 from nxcdr_async.backfill.pulse import Pulse
 from nxcdr_async.backfill.store import Finding, Store
 from nxcdr_async.errors import NxcdrError
 from nxcdr_async.session import CdrSession
-
-ROWS_A_WINDOW = 10_000
-"""Records worth storing at once: enough for files and transactions to be few, few enough for memory."""
-
-SECONDS_A_WINDOW = 3.0
-"""Seconds after which what is complete is stored, however few rows there are: a crash costs about as much."""
 
 WINDOWS_WAITING = 1
 """Windows that may wait for the one being stored."""
