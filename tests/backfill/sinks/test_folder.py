@@ -448,7 +448,7 @@ def told_by_child(path: Path, *, limit: int = 0, user: int = 0) -> str:
     return child.stdout
 
 
-SUFFIXES = [".parquet"]
+SUFFIXES = [".parquet", ".jsonl", ".csv"]
 
 
 @pytest.fixture
