@@ -15,7 +15,7 @@ from nxcdr_async.backfill.sinks.folder_files import Format
 from nxcdr_async.backfill.sinks.text import plain_amounts, plain_times
 from nxcdr_async.backfill.tables import EXTRA
 
-ROWS_A_PIECE = 1_000
+ROWS_A_PIECE = 2_500
 """Rows that are made lines at once: few enough for other threads to get their turn."""
 
 # What JSON has to escape.
@@ -55,10 +55,10 @@ def _quoted(texts: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _escaped(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    unsafe = pc.fill_null(pc.match_substring_regex(texts, _UNSAFE), False)  # noqa: FBT003 - what null is
-    escaped = [_encode_text(text).decode() for text in texts.filter(unsafe).to_pylist()]
-    if not escaped:
+    unsafe = pc.match_substring_regex(texts, _UNSAFE)
+    if not pc.any(unsafe).as_py():
         return _quoted(texts)
+    escaped = [_encode_text(text).decode() for text in texts.filter(unsafe).to_pylist()]
     return pc.replace_with_mask(
         _quoted(texts).combine_chunks(), unsafe.combine_chunks(), pa.array(escaped, pa.string())
     )

@@ -124,10 +124,19 @@ def test_a_file_of_another_name_is_not_ours(name: str) -> None:
 
 def test_files_that_are_not_ours_are_left_alone(folder: Path) -> None:
     fill(folder, cut(0, 10, call(1, "a")))
-    (folder / "notes.txt").write_text("mine")
-    (folder / "other.parquet").write_text("mine")
+    for name in ("notes.txt", "other.parquet", ".other.part"):
+        (folder / name).write_text("mine")
     fill(folder, cut(10, 20, call(11, "b")))
-    assert (folder / "notes.txt").read_text() == (folder / "other.parquet").read_text() == "mine"
+    assert {(folder / name).read_text() for name in ("notes.txt", "other.parquet", ".other.part")} == {"mine"}
+
+
+def test_what_a_killed_run_wrote_aside_is_removed(folder: Path) -> None:
+    fill(folder, cut(0, 10, call(1, "a")))
+    before = files_in(folder)
+    for name in before:
+        (folder / f".{name}.part").write_text("half")
+    assert stored(folder) == {"a": None}
+    assert files_in(folder) == before
 
 
 def test_files_and_folder_are_private(folder: Path) -> None:
