@@ -1,0 +1,12 @@
+"""What the tests of backfills share."""
+
+from pathlib import Path
+
+import pytest
+from all_sinks import Places
+
+
+@pytest.fixture
+def places(tmp_path: Path, request: pytest.FixtureRequest) -> Places:
+    """Make fresh places for sinks of every kind."""
+    return Places(tmp_path, request)
