@@ -62,7 +62,8 @@ class Cutter:
         """Take more records, after which none is missing before a moment."""
         self._records += records
         if complete_until is not None:
-            reached = min(self.reading.window.end, int(complete_until.timestamp()))
+            # The end of the reading is reached by its finish alone: up to then, more may come out of order.
+            reached = min(self.reading.window.end - 1, int(complete_until.timestamp()))
             self._until = max(self._until, self.reading.floor(self.floor(reached)))
 
     def finish(self) -> None:
