@@ -11,10 +11,11 @@ from attrs import define
 
 from nxcdr_async.backfill.sinks.text import plain_amount
 from nxcdr_async.backfill.tables import EXTRA, Table
+from nxcdr_async.convert import are_sensible
+from nxcdr_async.wire.replies import read_number
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
-_decode_whole = msgspec.json.Decoder(float_hook=lambda digits: Decimal(plain_amount(Decimal(digits)))).decode
 _encode_in_order = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
 
 
@@ -91,6 +92,15 @@ def _both(old: str, new: str) -> str:
     united = _encode({**_decode(old), **_decode(new)}).decode()
     # A sink may keep the keys in another order, and spell values otherwise.
     return old if _meaning(united) == _meaning(old) else united
+
+
+def _number(digits: str) -> Decimal | str:
+    number = read_number(digits)
+    # Written in full, but for what would take a gigabyte so.
+    return Decimal(plain_amount(number)) if isinstance(number, Decimal) and are_sensible([number]) else digits
+
+
+_decode_whole = msgspec.json.Decoder(float_hook=_number).decode
 
 
 def _meaning(extra: str) -> bytes:

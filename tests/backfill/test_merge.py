@@ -211,3 +211,9 @@ def test_nothing_read_is_nothing_to_write(table: Table) -> None:
 def test_a_time_that_moved_is_a_change() -> None:
     later = call(start_time=MOMENT + timedelta(microseconds=1))
     assert values_of(merge(CALLS, call(), later).rows) == values_of(later)
+
+
+@pytest.mark.parametrize("number", ["1e999999999", "1e-999999999", "1e99999999999999999999999"])
+def test_absurd_numbers_of_extra_take_no_memory(number: str) -> None:
+    read = call(extra=f'{{"a":{number},"b":1}}')
+    assert merge(CALLS, call(extra=f'{{"b":1,"a":{number}}}'), read).unchanged == 1
