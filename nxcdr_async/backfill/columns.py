@@ -1,6 +1,6 @@
 """Records to the rows of a table. Pure."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -56,26 +56,25 @@ def _raw_column(table: Table, name: str, rows: list[Any]) -> pa.Array:
         milliseconds = [value if value.__class__ is int and value else None for value in values]
         return pa.array(milliseconds, pa.int64()).cast(_MILLISECONDS).cast(table.kind(name))
     if kind in _DIRECTIONS:
-        return _array(table, name, _converted(list(values), convert, kind))
-    return _array(table, name, values if name == EXTRA else read_column(values, plain, convert, kind))
+        return pa.array(_names(list(values), convert, kind), table.kind(name))
+    plain_values = map(_json, values) if name == EXTRA else read_column(values, plain, convert, kind)
+    return pa.array(plain_values, table.kind(name))
 
 
-def _converted(values: list[Any], convert: Callable[[Any, Any], Any], kind: Any) -> list[Any]:
-    """Convert values of which there are but a few different ones."""
-    known = {value: None if value is None else convert(value, kind) for value in set(values)}
-    return [known[value] for value in values]
+def _names(directions: list[Any], convert: Callable[[Any, Any], Any], kind: Any) -> list[Any]:
+    """Return the names of directions, of which there are but a few different ones."""
+    names = {value: None if value is None else _plain(convert(value, kind)) for value in set(directions)}
+    return [names[value] for value in directions]
 
 
 def _column(table: Table, name: str, records: Sequence[Any]) -> pa.Array:
-    return _array(table, name, map(attrgetter(name), records))
+    values = map(attrgetter(name), records)
+    return pa.array(map(_json if name == EXTRA else _plain, values), table.kind(name))
 
 
-def _array(table: Table, name: str, values: Iterable[Any]) -> pa.Array:
-    if name == EXTRA:
-        return pa.array([_json(value) for value in values], table.kind(name))
+def _plain(value: Any) -> Any:
     # A direction is a number to Python, and a name to whoever reads a table.
-    plain = [value.name.lower() if isinstance(value, Direction) else value for value in values]
-    return pa.array(plain, table.kind(name))
+    return value.name.lower() if isinstance(value, Direction) else value
 
 
 def _json(extra: dict[str, Any]) -> str | None:
