@@ -1,7 +1,13 @@
 """What every sink promises to a backfill."""
 
 import os
+import random
+import resource
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,10 +15,11 @@ import pyarrow as pa
 import pytest
 from all_sinks import KINDS, ON_DISK, Places, opened
 from attrs import evolve
+from endless_writer import ROWS_A_WINDOW
 from hypothesis import HealthCheck, given, settings, strategies as st
 from table_rows import ALL_TIME, plain_rows, row_values, rows, table_of, values_of
 
-from nxcdr_async import ConfigurationError
+from nxcdr_async import ConfigurationError, SinkError
 from nxcdr_async.backfill.ledger import Entry, Ledger, LedgerChange
 from nxcdr_async.backfill.sinks import sink_for
 from nxcdr_async.backfill.sinks.protocol import Held, Origin, Sink
@@ -23,6 +30,8 @@ BEGIN = 1_767_225_600
 HOUR = 3600
 DAY = 24 * HOUR
 ORIGIN = Origin("account", "UTC+08:00")
+WRITER = Path(__file__).parent.parent / "endless_writer.py"
+PATHS = os.pathsep.join(path for path in sys.path if path)
 TABLES = [CALLS, DID_CALLS, FLASH_CALLS]
 
 of_every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -319,6 +328,66 @@ def test_closing_twice_and_unopened_does_no_harm(places: Places, kind: str) -> N
     sink.close()
     with opened(to):
         pass
+
+
+@of_every_kind
+@pytest.mark.parametrize("windows_before", [0, 1, 4])
+def test_a_window_is_stored_whole_or_not_at_all_however_a_run_ends(
+    places: Places, kind: str, windows_before: int
+) -> None:
+    to = places.fresh(kind)
+    child = subprocess.Popen(
+        [sys.executable, WRITER, to], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": PATHS}
+    )
+    try:
+        assert child.stdout is not None
+        stored = [child.stdout.readline() for _ in range(windows_before + 1)]
+        assert all(stored), "it ended before it was killed"
+        # Into the middle of what it writes next, wherever that is by now.
+        time.sleep(random.uniform(0, 0.05))
+    finally:
+        child.kill()
+        child.communicate()
+    with opened(to) as sink:
+        entries = entries_of(sink, CALLS)
+        assert len(entries) >= windows_before
+        for number, entry in enumerate(entries):
+            assert entry.window == hour(number)
+            assert sink.scan(CALLS, entry.window).num_rows == entry.rows == ROWS_A_WINDOW
+        assert sink.scan(CALLS, ALL_TIME).num_rows == len(entries) * ROWS_A_WINDOW
+
+
+@pytest.mark.parametrize("kind", ON_DISK)
+def test_a_window_that_the_disk_has_no_room_for_is_told_and_leaves_nothing(places: Places, kind: str) -> None:
+    to = places.fresh(kind)
+    with opened(to) as sink:
+        sink.create(CALLS, ORIGIN)
+        sink.write(CALLS, plain_rows(CALLS, BEGIN, 10), change())
+        with file_size_limit(200_000), pytest.raises(SinkError):
+            sink.write(CALLS, incompressible_rows(2_000), change(1))
+    with opened(to) as sink:
+        assert entries_of(sink, CALLS) == [change().entry]
+        assert sink.scan(CALLS, ALL_TIME).num_rows == 10
+        sink.write(CALLS, incompressible_rows(2_000), change(1))
+        assert sink.scan(CALLS, ALL_TIME).num_rows == 2_010
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """Have this process write no file beyond a size, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def incompressible_rows(number: int) -> pa.Table:
+    chance = random.Random(number)
+    found = plain_rows(CALLS, hour(1).start, number)
+    texts = pa.array([chance.randbytes(300).hex() for _ in range(number)])
+    return found.set_column(found.schema.get_field_index("other"), CALLS.schema.field("other"), texts)
 
 
 @pytest.mark.parametrize("kind", ON_DISK)
