@@ -22,6 +22,9 @@ KINDS = [kind for kind in KINDS if find_spec(f"nxcdr_async.backfill.sinks.{kind}
 
 ON_DISK = [kind for kind in KINDS if kind in SUFFIXES]
 
+WITH_TYPES = [kind for kind in KINDS if kind not in ("jsonl", "csv")]
+"""The sinks that keep the types of columns; lines of text keep their names only."""
+
 
 class Places:
     """Makes places that nothing was stored at yet.
