@@ -9,19 +9,24 @@ import pytest
 
 import nxcdr_async
 from nxcdr_async import (
+    BackfillProgress,
+    BackfillReport,
     CallRecord,
     CdrSession,
     Credentials,
     DidCallRecord,
     FlashApp,
     FlashCallRecord,
+    Gap,
     Paginator,
     PaginatorStats,
     Region,
     SessionStats,
+    backfill,
     explain_hangup,
     make_converter,
     sign,
+    sync,
 )
 
 NAMES = """
@@ -34,6 +39,11 @@ NAMES = """
 """
 BAD_ROWS = (
     "on_bad_row: Literal['raise', 'skip'] = 'raise', bad_row_callback: Callable[[RecordError], object] | None = None"
+)
+SOURCE = "Literal['calls', 'did', 'flash']"
+INTO_A_SINK = (
+    "to: 'str | Path | Sink', on_progress: Callable[[BackfillProgress], object] | None = None, *, "
+    f"settle: timedelta = timedelta(days=1), new_key: bool = False, {BAD_ROWS}"
 )
 UTC_PLUS_8 = "timezone(timedelta(seconds=28800))"
 
@@ -110,6 +120,11 @@ def test_every_public_name_is_there_and_sorted() -> None:
         (FlashApp, "(appkey: str, secretkey: str) -> None"),
         (make_converter, f"(naive_zone: tzinfo = {UTC_PLUS_8}) -> Converter"),
         (explain_hangup, "(code: int) -> Hangup"),
+        (
+            backfill,
+            (f"(session: CdrSession, source: {SOURCE}, start: date, end: date, {INTO_A_SINK}) -> BackfillReport"),
+        ),
+        (sync, f"(session: CdrSession, source: {SOURCE}, {INTO_A_SINK}) -> BackfillReport"),
     ],
     ids=lambda value: getattr(value, "__qualname__", ""),
 )
@@ -177,6 +192,21 @@ def test_exactly_these_regions_are_known() -> None:
             "requests retries throttled clock_refusals in_flight peak_in_flight limit pace clock_skew",
         ),
         (PaginatorStats, "pages windows splits rereads records duplicates bad_rows out_of_order"),
+        (
+            BackfillReport,
+            (
+                "source sink start end rows_new rows_changed rows_unchanged windows windows_before windows_open "
+                "requests waste retries throttled gaps complete_until seconds"
+            ),
+        ),
+        (
+            BackfillProgress,
+            (
+                "source windows windows_expected share rows rows_read seconds rows_per_second seconds_left requests "
+                "in_flight limit throttled retries reached complete_until"
+            ),
+        ),
+        (Gap, "kind start end rows"),
     ],
 )
 def test_a_record_has_exactly_these_fields(record_class: type[Any], names: str) -> None:

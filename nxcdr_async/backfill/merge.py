@@ -1,6 +1,7 @@
 """What a sink holds and what was read again, made one: nothing known is lost, and each key stands there once. Pure."""
 
 from collections import Counter
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -8,10 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import define
 
+from nxcdr_async.backfill.sinks.text import plain_amount
 from nxcdr_async.backfill.tables import EXTRA, Table
+from nxcdr_async.convert import are_sensible
+from nxcdr_async.wire.replies import read_number
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
+_encode_in_order = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
 
 
 @define(frozen=True)
@@ -88,10 +93,23 @@ def _united(stored: pa.ChunkedArray, read: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _both(old: str, new: str) -> str:
-    before, after = _decode(old), _decode(new)
-    united = {**before, **after}
-    # Of the same keys and values, in whatever order, it is not another one.
-    return old if united == before else _encode(united).decode()
+    united = _encode({**_decode(old), **_decode(new)}).decode()
+    # A sink may keep the keys in another order, and spell values otherwise.
+    return old if _meaning(united) == _meaning(old) else united
+
+
+def _number(digits: str) -> Decimal | str:
+    number = read_number(digits)
+    # Written in full, but for what would take a gigabyte so.
+    return Decimal(plain_amount(number)) if isinstance(number, Decimal) and are_sensible([number]) else digits
+
+
+_decode_whole = msgspec.json.Decoder(float_hook=_number).decode
+
+
+def _meaning(extra: str) -> bytes:
+    """Return an object as all its spellings have it in common."""
+    return _encode_in_order(_decode_whole(extra))
 
 
 def _not_there(stored: pa.Table, read: pa.Table) -> pa.Table:
@@ -109,4 +127,6 @@ def _not_there(stored: pa.Table, read: pa.Table) -> pa.Table:
 
 
 def _values(rows: pa.Table) -> list[tuple[Any, ...]]:
-    return list(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+    columns = {name: rows[name].to_pylist() for name in rows.column_names}
+    columns[EXTRA] = [text and _meaning(text) for text in columns[EXTRA]]
+    return list(zip(*columns.values(), strict=True))

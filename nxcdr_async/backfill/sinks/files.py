@@ -5,7 +5,9 @@ from pathlib import Path
 
 from nxcdr_async.errors import ConfigurationError, SinkError
 
-_OWNER_ONLY = 0o600
+OWNER_ONLY = 0o600
+"""The rights of a file that nobody else may read."""
+
 _OWNER_ONLY_FOLDER = 0o700
 
 
@@ -20,7 +22,7 @@ def claimed_file(path: Path) -> None:
     if path.is_dir():
         raise ConfigurationError(f"{path} is a folder: give a file with --to")
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, _OWNER_ONLY))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, OWNER_ONLY))
     except OSError as error:
         raise SinkError(f"cannot write {path}: {error.strerror}") from None
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from attrs import define, field
 from filelock import FileLock, Timeout
 
+from nxcdr_async.backfill.sinks.files import OWNER_ONLY
 from nxcdr_async.errors import ConfigurationError, SinkError
 
 
@@ -21,7 +22,7 @@ class SinkLock:
 
     def __attrs_post_init__(self) -> None:
         path = self.target.with_name(f".{self.target.name}.lock")
-        self._lock = FileLock(path, timeout=0, is_singleton=False, thread_local=False)
+        self._lock = FileLock(path, timeout=0, mode=OWNER_ONLY, is_singleton=False, thread_local=False)
 
     def take(self) -> None:
         """Take it.
