@@ -15,7 +15,7 @@ from psycopg import errors
 
 from nxcdr_async.backfill.ledger import LedgerChange
 from nxcdr_async.backfill.sinks.postgresql_connection import Server
-from nxcdr_async.backfill.sinks.postgresql_rows import as_read, from_csv, to_csv, without_nul
+from nxcdr_async.backfill.sinks.postgresql_rows import as_read, clean, from_csv, to_csv
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
 from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, quoted
 from nxcdr_async.backfill.tables import EXTRA, Table
@@ -77,6 +77,8 @@ class PostgresqlSink:
     _server: Server = field(init=False)
     _connection: "psycopg.Connection[Any] | None" = field(default=None, init=False, repr=False)
     _schema: str = field(default="", init=False)
+    # Keys of a table that are known not to be in it: as nobody else writes there, until we do.
+    _absent: dict[str, pa.Array] = field(factory=dict, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._server = Server.at(self.address)
@@ -137,12 +139,18 @@ class PostgresqlSink:
 
     def find(self, table: Table, rows: pa.Table) -> pa.Table:
         """Return the rows stored under these keys; those without a key, at their times."""
-        keys, times = rows[table.key].drop_null(), rows.filter(pc.is_null(rows[table.key]))[table.time]
+        cleaned = clean(rows.select([table.key, table.time]))
+        keys, keyless = cleaned[table.key].drop_null(), cleaned.filter(pc.is_null(cleaned[table.key]))
         kind = _columns(table)[table.key]
-        found = [self._select(table, f'"{table.key}" IN (SELECT json_array_elements_text(%s)::{kind})', [_json(keys)])]
-        if len(times):
-            among = f'"{table.time}" IN (SELECT json_array_elements_text(%s)::timestamptz)'
-            found.append(self._select(table, f'"{table.key}" IS NULL AND {among}', [_json(times)]))
+        # One row after the other, by the index of the key.
+        among = f'"{table.key}" IN (SELECT json_array_elements_text(%s)::{kind})'
+        found = [self._select(table, among, [_json(keys)])]
+        self._absent[table.name] = _without(keys, found[0][table.key])
+        if keyless.num_rows:
+            condition = (
+                f'"{table.key}" IS NULL AND "{table.time}" IN (SELECT json_array_elements_text(%s)::timestamptz)'
+            )
+            found.append(self._select(table, condition, [_json(keyless[table.time])]))
         return as_read(table, pa.concat_tables(found), rows)
 
     def write(self, table: Table, rows: pa.Table, change: LedgerChange) -> None:
@@ -151,8 +159,7 @@ class PostgresqlSink:
         replaced = [entry.window.start for entry in change.replaced]
         windows, sources = self._place(WINDOWS), self._place(SOURCES)
         with self._transaction():
-            if rows.num_rows:
-                self._put(table, rows)
+            self._put(table, clean(rows))
             self.connection.execute(
                 f"DELETE FROM {windows} WHERE source = %s AND start_second = ANY(%s)", [table.source, replaced]
             )
@@ -174,6 +181,7 @@ class PostgresqlSink:
 
     def close(self) -> None:
         """Disconnect; the server lets go of the lock."""
+        self._absent.clear()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -209,25 +217,29 @@ class PostgresqlSink:
         return True
 
     def _put(self, table: Table, rows: pa.Table) -> None:
-        """Store rows by way of a temporary table, which is filled much faster than one by one."""
-        place, aside = self._place(table.name), f"pg_temp.nxcdr_{table.name}"
+        """Store rows: new ones straight away, which is quickest, others by way of a temporary table."""
+        key, place, aside = table.key, self._place(table.name), f"pg_temp.nxcdr_{table.name}"
+        absent = self._absent.pop(table.name, rows[key].slice(0, 0).combine_chunks())
+        is_new = pc.or_(pc.is_null(rows[key]), pc.is_in(rows[key], value_set=absent))
+        self._copy_in(place, rows.filter(is_new))
+        others = rows.filter(pc.invert(is_new))
+        if not others.num_rows:
+            return
         columns = quoted(table.columns)
-        values = ", ".join(
-            f'trim_scale("{name}")' if kind == _MONEY else f'"{name}"' for name, kind in _columns(table).items()
-        )
-        changes = ", ".join(f'"{name}" = excluded."{name}"' for name in table.columns if name != table.key)
+        changes = ", ".join(f'"{name}" = excluded."{name}"' for name in table.columns if name != key)
+        self.connection.execute(f"CREATE TEMPORARY TABLE nxcdr_{table.name} (LIKE {place}) ON COMMIT DROP")
+        self._copy_in(aside, others)
         self.connection.execute(
-            f"CREATE TEMPORARY TABLE IF NOT EXISTS nxcdr_{table.name} (LIKE {place}) ON COMMIT DELETE ROWS"
+            f"INSERT INTO {place} ({columns}) SELECT {columns} FROM {aside} "
+            f'ON CONFLICT ("{key}") DO UPDATE SET {changes}'
         )
-        with (
-            self.connection.cursor() as cursor,
-            cursor.copy(f"COPY {aside} ({columns}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')") as copy,
-        ):
+
+    def _copy_in(self, place: str, rows: pa.Table) -> None:
+        if not rows.num_rows:
+            return
+        query = f"COPY {place} ({quoted(rows.column_names)}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')"
+        with self.connection.cursor() as cursor, cursor.copy(query) as copy:
             copy.write(to_csv(rows))
-        self.connection.execute(
-            f"INSERT INTO {place} ({columns}) SELECT {values} FROM {aside} "
-            f'ON CONFLICT ("{table.key}") DO UPDATE SET {changes}'
-        )
 
     def _place(self, name: str) -> str:
         schema = self._schema.replace('"', '""')
@@ -263,5 +275,9 @@ def _may_lack_key(table: Table) -> bool:
     return NoneType in get_args(fields_dict(table.record_class)[table.key].type)
 
 
+def _without(keys: pa.ChunkedArray, others: pa.ChunkedArray) -> pa.Array:
+    return keys.filter(pc.invert(pc.is_in(keys, value_set=others.combine_chunks()))).combine_chunks()
+
+
 def _json(column: pa.ChunkedArray) -> str:
-    return msgspec.json.encode([without_nul(value) for value in column.to_pylist()]).decode()
+    return msgspec.json.encode(column.to_pylist()).decode()

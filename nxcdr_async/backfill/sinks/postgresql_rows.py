@@ -25,11 +25,17 @@ _WITH_BREAKS = csv.ParseOptions(newlines_in_values=True)
 _SMALLEST_BLOCK = 1 << 16
 
 
+def clean(rows: pa.Table) -> pa.Table:
+    """Return rows with a replacement for each NUL."""
+    columns = [_clean_column(name, rows[name]) for name in rows.column_names]
+    return pa.Table.from_arrays(columns, schema=rows.schema)
+
+
 def to_csv(rows: pa.Table) -> memoryview:
-    """Return rows as CSV, with a replacement for each NUL."""
-    clean = [_clean_column(name, rows[name]) for name in rows.column_names]
+    """Return rows without a NUL as CSV, amounts with all their digits and no more."""
+    columns = [_plain_amounts(column) if pa.types.is_decimal(column.type) else column for column in rows.columns]
     written = pa.BufferOutputStream()
-    csv.write_csv(pa.Table.from_arrays(clean, schema=rows.schema), written, _UNQUOTED)
+    csv.write_csv(pa.Table.from_arrays(columns, names=rows.column_names), written, _UNQUOTED)
     return memoryview(written.getvalue())
 
 
@@ -37,7 +43,7 @@ def from_csv(table: Table, text: bytes) -> pa.Table:
     """Return CSV, written by COPY with times in UTC, as rows of a table.
 
     Raises:
-        pyarrow.ArrowInvalid: a value that the table cannot hold, such as a number that is none.
+        pyarrow.ArrowInvalid: a value that is not of its column's type, such as a number with too many digits.
     """
     if not text:
         return table.empty()
@@ -92,6 +98,14 @@ def _number(text: str) -> msgspec.Raw:
 
 
 _decode = msgspec.json.Decoder(float_hook=_number).decode
+
+
+def _plain_amounts(amounts: pa.ChunkedArray) -> pa.ChunkedArray:
+    # PostgreSQL keeps zeros at the end; and Python, other than Arrow, would keep the event loop from its work.
+    text = amounts.cast(pa.string())
+    short = pc.ascii_rtrim(pc.ascii_rtrim(text, "0"), ".")
+    plain = pc.if_else(pc.match_substring(text, "E"), text, short)
+    return pc.if_else(pc.equal(amounts, pa.scalar(0, amounts.type)), "0", plain)
 
 
 def _clean_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
