@@ -18,12 +18,16 @@ from nxcdr_async.backfill.store import Finding, Store
 from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.errors import NxcdrError
 from nxcdr_async.session import CdrSession
+from nxcdr_async.windows import HOUR
 
 ROWS_A_WINDOW = 10_000
 """Records worth storing at once: enough for files and transactions to be few, few enough for memory."""
 
 SECONDS_A_WINDOW = 3.0
 """Seconds after which what is complete is stored, however few rows there are: a crash costs about as much."""
+
+OPEN_WINDOWS = 24
+"""Windows, none under an hour, that what may still get late rows is cut into: so closely follows `complete_until`."""
 
 WINDOWS_WAITING = 1
 """Windows that may wait for the one being stored."""
@@ -117,9 +121,13 @@ class Run:
         await self._send(cutter, began, send)
 
     def _cutter(self, reading: Reading) -> Cutter:
-        """Have windows end where rows cease to turn up late, so that what lies before is sealed at once."""
-        horizon = int(self.clocks.gateway()) - self.store.settle
-        return Cutter(reading, attrgetter(self.store.table.time), self.feed.floor, must_end=(horizon,))
+        """Have windows end where rows cease to turn up late, so that what lies before is sealed at once.
+
+        And now and then after that: a window is sealed as a whole, so a long one would stay open for long.
+        """
+        now, settle = int(self.clocks.gateway()), self.store.settle
+        must_end = range(now - settle, now, max(HOUR, settle // OPEN_WINDOWS))
+        return Cutter(reading, attrgetter(self.store.table.time), self.feed.floor, must_end)
 
     async def _send(self, cutter: Cutter, began: float, send: MemoryObjectSendStream[tuple[Cut, Finding]]) -> None:
         # By the gateway's clock as it is known by now, and when the reading began: what came later may not be in it.
