@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
-from operator import attrgetter
+from typing import Any
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import define, field
 
-from nxcdr_async.backfill.columns import OnBadRow
+from nxcdr_async.backfill.columns import OnBadRow, rows_of
 from nxcdr_async.backfill.cutter import Cut, Cutter
 from nxcdr_async.backfill.feeds import Feed, Mishaps
 from nxcdr_async.backfill.ledger import Reading
@@ -20,7 +21,7 @@ from nxcdr_async.errors import NxcdrError
 from nxcdr_async.session import CdrSession
 from nxcdr_async.windows import HOUR
 
-ROWS_A_WINDOW = 10_000
+ROWS_A_WINDOW = 5_000
 """Records worth storing at once: enough for files and transactions to be few, few enough for memory."""
 
 SECONDS_A_WINDOW = 3.0
@@ -28,6 +29,12 @@ SECONDS_A_WINDOW = 3.0
 
 OPEN_WINDOWS = 24
 """Windows, none under an hour, that what may still get late rows is cut into: so closely follows `complete_until`."""
+
+RECORDS_AT_ONCE = 1_000
+"""Records worth making rows of at once, which takes the event loop some milliseconds.
+
+It takes no longer than in another thread, which would hold Python's lock as long, and the loop back much longer.
+"""
 
 WINDOWS_WAITING = 1
 """Windows that may wait for the one being stored."""
@@ -101,24 +108,38 @@ class Run:
             raise failures[0]
 
     async def _read_one(self, reading: Reading, send: MemoryObjectSendStream[tuple[Cut, Finding]]) -> None:
-        began = self.clocks.steady()
-        cutter = self._cutter(reading)
-        cut_at = began
+        began = cut_at = self.clocks.steady()
+        cutter, records = self._cutter(reading), list[Any]()
+        failure: NxcdrError | None = None
         async with self.feed.read(reading.window, self._mishaps) as paginator:
             try:
                 async for page in paginator.pages():
-                    cutter.take(page, paginator.complete_until)
+                    records += page
                     self.pulse.read(len(page))
                     is_overdue = self.clocks.steady() - cut_at >= SECONDS_A_WINDOW
+                    if len(records) < RECORDS_AT_ONCE and not is_overdue:
+                        continue
+                    self._take(cutter, records, paginator.complete_until)
                     if cutter.can_cut and (cutter.held >= ROWS_A_WINDOW or is_overdue):
                         await self._send(cutter, began, send)
                         cut_at = self.clocks.steady()
+                self._take(cutter, records, None)
             except NxcdrError as error:
-                cutter.take((), error.complete_until)
-                await self._send(cutter, began, send)
-                raise
-        cutter.finish()
+                self._take(cutter, records, error.complete_until)
+                failure = error
+        if failure is None:
+            cutter.finish()
         await self._send(cutter, began, send)
+        if failure is not None:
+            raise failure
+
+    def _take(self, cutter: Cutter, records: list[Any], complete_until: datetime | None) -> None:
+        """Hand records on as rows; the list is emptied, as they take more memory than the rows.
+
+        Also if one cannot be stored: what was taken before them can be, all the same.
+        """
+        taken, records[:] = records[:], []
+        cutter.take(rows_of(self.store.table, taken, self._mishaps.bad_row_taker), complete_until)
 
     def _cutter(self, reading: Reading) -> Cutter:
         """Have windows end where rows cease to turn up late, so that what lies before is sealed at once.
@@ -127,7 +148,7 @@ class Run:
         """
         now, settle = int(self.clocks.gateway()), self.store.settle
         must_end = range(now - settle, now, max(HOUR, settle // OPEN_WINDOWS))
-        return Cutter(reading, attrgetter(self.store.table.time), self.feed.floor, must_end)
+        return Cutter(self.store.table, reading, self.feed.floor, must_end)
 
     async def _send(self, cutter: Cutter, began: float, send: MemoryObjectSendStream[tuple[Cut, Finding]]) -> None:
         # By the gateway's clock as it is known by now, and when the reading began: what came later may not be in it.
@@ -145,5 +166,5 @@ class Run:
         # At once, so that whoever waits to send sees it closed after the error that closed it is known.
         with receive:
             async for cut, finding in receive:
-                taken = await in_thread(partial(self.store.put, cut, finding, self.on_bad_row))
+                taken = await in_thread(partial(self.store.put, cut, finding))
                 self.pulse.stored(cut.window, taken, self.store.ledger.complete_until(self.store.settle))

@@ -44,6 +44,8 @@ def merge(table: Table, stored: pa.Table, read: pa.Table) -> Merged:
     with_key = pc.is_valid(read[table.key])
     keyed, keyless = _first_of_each(table, read.filter(with_key)), read.filter(pc.invert(with_key))
     fresh_keyless = _not_there(stored.filter(pc.is_null(stored[table.key])), keyless)
+    if not stored.num_rows:
+        return Merged(pa.concat_tables([keyed, keyless]), keyed.num_rows + keyless.num_rows, 0, 0)
     place = pc.index_in(keyed[table.key], value_set=stored[table.key].combine_chunks())
     is_new = pc.is_null(place)
     known = keyed.filter(pc.invert(is_new))
@@ -58,9 +60,11 @@ def merge(table: Table, stored: pa.Table, read: pa.Table) -> Merged:
 
 
 def _first_of_each(table: Table, rows: pa.Table) -> pa.Table:
+    if pc.count_distinct(rows[table.key]).as_py() == rows.num_rows:
+        return rows
     keys = rows[table.key].to_pylist()
     places = {key: place for place, key in reversed(list(enumerate(keys)))}
-    return rows if len(places) == len(keys) else rows.take(sorted(places.values()))
+    return rows.take(sorted(places.values()))
 
 
 def _changed(table: Table, stored: pa.Table, read: pa.Table) -> pa.Table:

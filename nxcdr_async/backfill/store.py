@@ -1,11 +1,7 @@
 """A table in a sink with its ledger: takes windows in, one by one. Lives in worker threads."""
 
-from collections.abc import Callable
-from typing import Any
-
 from attrs import define, evolve, field
 
-from nxcdr_async.backfill.columns import OnBadRow, rows_of
 from nxcdr_async.backfill.cutter import Cut
 from nxcdr_async.backfill.ledger import Entry, Ledger
 from nxcdr_async.backfill.merge import merge
@@ -67,38 +63,28 @@ class Store:
         """
         held = self.sink.look(self.table)
         if held is not None and held.entries:
-            _check_origin(self, held.origin if not new_key else evolve(held.origin, account=origin.account), origin)
+            if held.origin is not None:
+                _check_origin(self, held.origin if not new_key else evolve(held.origin, account=origin.account), origin)
             self.ledger = Ledger(held.entries)
         if held is None or held.origin != origin:
             self.sink.create(self.table, origin)
 
-    def put(self, cut: Cut, finding: Finding, on_bad_row: OnBadRow | None) -> Taken:
-        """Store the records of a window and note it in the ledger, in one transaction.
+    def put(self, cut: Cut, finding: Finding) -> Taken:
+        """Store the rows of a window and note it in the ledger, in one transaction.
 
         Raises:
-            RecordError: a record that no sink can hold, and nobody takes its error.
             SinkError: it could not be stored; nothing of the window is then.
         """
-        unstorable: list[Any] = []
-        rows = rows_of(self.table, cut.records, None if on_bad_row is None else _noting(on_bad_row, unstorable))
-        merged = merge(self.table, self.sink.find(self.table, rows), rows)
+        merged = merge(self.table, self.sink.find(self.table, cut.rows), cut.rows)
         entry = Entry(
             window=cut.window,
             read_at=finding.read_at,
-            rows=rows.num_rows,
-            bad_rows=finding.bad_rows + len(unstorable),
+            rows=cut.rows.num_rows,
+            bad_rows=finding.bad_rows,
             saturated=finding.saturated,
         )
         self.sink.write(self.table, merged.rows, self.ledger.record(entry, self.settle))
         return Taken(merged.new, merged.changed, merged.unchanged)
-
-
-def _noting(on_bad_row: OnBadRow, noted: list[Any]) -> Callable[[Any], None]:
-    def note(bad: Any) -> None:
-        noted.append(bad)
-        on_bad_row(bad)
-
-    return note
 
 
 def _check_origin(store: Store, held: Origin, origin: Origin) -> None:

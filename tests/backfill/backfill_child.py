@@ -86,7 +86,7 @@ def do(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    engine.ROWS_A_WINDOW = ROWS_A_WINDOW
+    engine.ROWS_A_WINDOW = engine.RECORDS_AT_ONCE = ROWS_A_WINDOW
     sessions.ROWS_A_WINDOW = sessions.ROWS_AT_ONCE = ROWS_A_WINDOW
     for line in sys.stdin:
         # Of several threads one could hold a lock that is never let go of in what is forked. Arrow minds its own.
