@@ -13,19 +13,13 @@ from attrs import define, field
 from nxcdr_async.backfill.columns import OnBadRow, rows_of
 from nxcdr_async.backfill.cutter import Cut, Cutter
 from nxcdr_async.backfill.feeds import Feed, Mishaps
-from nxcdr_async.backfill.ledger import Reading
+from nxcdr_async.backfill.ledger import ROWS_A_WINDOW, SECONDS_A_WINDOW, Reading
 from nxcdr_async.backfill.pulse import Pulse
 from nxcdr_async.backfill.store import Finding, Store
 from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.errors import NxcdrError
 from nxcdr_async.session import CdrSession
 from nxcdr_async.windows import HOUR
-
-ROWS_A_WINDOW = 5_000
-"""Records worth storing at once: enough for files and transactions to be few, few enough for memory."""
-
-SECONDS_A_WINDOW = 3.0
-"""Seconds after which what is complete is stored, however few rows there are: a crash costs about as much."""
 
 OPEN_WINDOWS = 24
 """Windows, none under an hour, that what may still get late rows is cut into: so closely follows `complete_until`."""

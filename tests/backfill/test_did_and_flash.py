@@ -57,6 +57,7 @@ async def test_a_source_goes_on_where_it_was_stopped(
     source: SourceName, filling_of: FillingOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "ROWS_A_WINDOW", 20)
+    monkeypatch.setattr(engine, "RECORDS_AT_ONCE", 20)
     filling = filling_of(source)
 
     def stop(progress: Any) -> None:

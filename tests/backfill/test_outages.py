@@ -127,6 +127,7 @@ async def test_a_peculiar_gateway_interrupted_again_and_again_is_read_whole(
     name: str, filling: Filling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "ROWS_A_WINDOW", 200)
+    monkeypatch.setattr(engine, "RECORDS_AT_ONCE", 200)
     monkeypatch.setattr("nxcdr_async.session.ROWS_A_WINDOW", 200)
     monkeypatch.setattr("nxcdr_async.session.ROWS_AT_ONCE", 200)
     for switch, value in PECULIARITIES[name].items():
