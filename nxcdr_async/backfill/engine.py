@@ -19,6 +19,10 @@ from nxcdr_async.backfill.store import Finding, Store
 from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.errors import NxcdrError
 from nxcdr_async.session import CdrSession
+from nxcdr_async.windows import HOUR
+
+OPEN_WINDOWS = 24
+"""Windows, none under an hour, that what may still get late rows is cut into: so closely follows `complete_until`."""
 
 RECORDS_AT_ONCE = 1_000
 """Records worth making rows of at once, which takes the event loop some milliseconds.
@@ -100,6 +104,7 @@ class Run:
     async def _read_one(self, reading: Reading, send: MemoryObjectSendStream[tuple[Cut, Finding]]) -> None:
         began = cut_at = self.clocks.steady()
         cutter, records = self._cutter(reading), list[Any]()
+        failure: NxcdrError | None = None
         async with self.feed.read(reading.window, self._mishaps) as paginator:
             try:
                 async for page in paginator.pages():
@@ -112,23 +117,32 @@ class Run:
                     if cutter.can_cut and (cutter.held >= ROWS_A_WINDOW or is_overdue):
                         await self._send(cutter, began, send)
                         cut_at = self.clocks.steady()
+                self._take(cutter, records, None)
             except NxcdrError as error:
                 self._take(cutter, records, error.complete_until)
-                await self._send(cutter, began, send)
-                raise
-        self._take(cutter, records, None)
-        cutter.finish()
+                failure = error
+        if failure is None:
+            cutter.finish()
         await self._send(cutter, began, send)
+        if failure is not None:
+            raise failure
 
     def _take(self, cutter: Cutter, records: list[Any], complete_until: datetime | None) -> None:
-        """Hand records on as rows; the list is emptied, as they take more memory than the rows."""
-        cutter.take(rows_of(self.store.table, records, self._mishaps.bad_row_taker), complete_until)
-        records.clear()
+        """Hand records on as rows; the list is emptied, as they take more memory than the rows.
+
+        Also if one cannot be stored: what was taken before them can be, all the same.
+        """
+        taken, records[:] = records[:], []
+        cutter.take(rows_of(self.store.table, taken, self._mishaps.bad_row_taker), complete_until)
 
     def _cutter(self, reading: Reading) -> Cutter:
-        """Have windows end where rows cease to turn up late, so that what lies before is sealed at once."""
-        horizon = int(self.clocks.gateway()) - self.store.settle
-        return Cutter(self.store.table, reading, self.feed.floor, must_end=(horizon,))
+        """Have windows end where rows cease to turn up late, so that what lies before is sealed at once.
+
+        And now and then after that: a window is sealed as a whole, so a long one would stay open for long.
+        """
+        now, settle = int(self.clocks.gateway()), self.store.settle
+        must_end = range(now - settle, now, max(HOUR, settle // OPEN_WINDOWS))
+        return Cutter(self.store.table, reading, self.feed.floor, must_end)
 
     async def _send(self, cutter: Cutter, began: float, send: MemoryObjectSendStream[tuple[Cut, Finding]]) -> None:
         # By the gateway's clock as it is known by now, and when the reading began: what came later may not be in it.

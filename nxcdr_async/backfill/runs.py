@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import date
 from functools import partial
 
+import anyio
 from attrs import define, field
 
 from nxcdr_async.backfill.columns import OnBadRow
@@ -107,12 +108,12 @@ class Job:
             await in_thread(self.sink.open)
             yield
         finally:
-            await in_thread(self.sink.close)
+            with anyio.CancelScope(shield=True):
+                await in_thread(self.sink.close)
 
     async def _now(self, window: Window) -> int:
-        """Return the time by the gateway's clock, which any answer tells."""
-        if self.session.stats.clock_skew is None:
-            await self.session.ask_page(self.feed.endpoint, self.feed.smallest(window))
+        """Return the time by the gateway's clock, which any answer tells; what was known of it may be long ago."""
+        await self.session.ask_page(self.feed.endpoint, self.feed.smallest(window))
         return int(self.clocks.gateway())
 
     def _can_be_sealed(self, entry: Entry, now: int) -> bool:
@@ -152,14 +153,16 @@ class Job:
             waste=max(0, requests - retries - full_pages),
             retries=retries,
             throttled=after.throttled - before.throttled,
-            gaps=tuple(gap for entry in entries for gap in _gaps(entry)),
+            gaps=tuple(gap for entry in entries for gap in _gaps(entry, whole)),
             complete_until=None if pulse.complete_until is None else moment_of(pulse.complete_until),
             seconds=pulse.seconds,
         )
 
 
-def _gaps(entry: Entry) -> list[Gap]:
-    gaps = [Gap("saturated second", moment_of(second), moment_of(second + 1), None) for second in entry.saturated]
+def _gaps(entry: Entry, whole: Window) -> list[Gap]:
+    """Return what is known to be missing in a window, as far as it may be in the range."""
+    saturated = [second for second in entry.saturated if whole.start <= second < whole.end]
+    gaps = [Gap("saturated second", moment_of(second), moment_of(second + 1), None) for second in saturated]
     if entry.bad_rows:
         gaps.append(Gap("bad rows", moment_of(entry.window.start), moment_of(entry.window.end), entry.bad_rows))
     return gaps

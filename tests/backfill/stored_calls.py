@@ -109,7 +109,8 @@ def _jsonl(to: str) -> Iterable[Values]:
 def _csv(to: str) -> Iterable[Values]:
     for file in _files(to, "csv"):
         with file.open(encoding="utf-8-sig", newline="") as text:
-            yield from csv.DictReader(text)
+            # An apostrophe keeps spreadsheets from taking a text for a formula or a number.
+            yield from ({name: cell.removeprefix("'") for name, cell in row.items()} for row in csv.DictReader(text))
 
 
 def _files(to: str, suffix: str) -> list[Path]:

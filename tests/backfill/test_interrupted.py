@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -217,17 +217,27 @@ async def test_an_error_of_the_gateway_comes_bare_after_all_that_was_complete_is
     await check_goes_on(session, gateway, to)
 
 
-async def test_a_row_that_cannot_be_a_record_ends_the_run_after_all_before_it_is_stored(
-    gateway: Gateway, open_session: OpenSession, to: Path
+@pytest.mark.parametrize("fault", [{"callDuration": "very long"}, {"totalCustomerPrice": "9" * 40}])
+@pytest.mark.parametrize("hours", [24, 47])
+async def test_a_row_that_cannot_be_read_or_stored_ends_the_run_after_what_was_complete_before_it_is_stored(
+    fault: dict[str, Any],
+    hours: int,
+    gateway: Gateway,
+    open_session: OpenSession,
+    to: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    middle = gateway.first_call + timedelta(days=1)
-    gateway.add_call(startTime=int(middle.timestamp() * 1000), callDuration="very long")
-    with pytest.raises(RecordError, match="callDuration") as raised:
+    monkeypatch.setattr(engine, "ROWS_A_WINDOW", 10_000)
+    at_fault = gateway.first_call + timedelta(hours=hours)
+    gateway.add_call(startTime=int(at_fault.timestamp() * 1000), **fault)
+    with pytest.raises(RecordError, match=next(iter(fault))):
         await fill(open_session(), gateway, to)
-    ledger = entries_of(to)
-    assert raised.value.complete_until is not None
-    assert ledger.entries[-1].window.end == int(raised.value.complete_until.timestamp()) <= middle.timestamp()
-    assert stored_calls("sqlite", str(to)).keys() >= set(gateway.call_ids(None, raised.value.complete_until))
+    (*_, last) = entries_of(to).entries
+    complete_until = datetime.fromtimestamp(last.window.end, UTC)
+    assert complete_until <= at_fault
+    # Not more than three windows of a hundred before it.
+    assert len(gateway.call_ids(complete_until, at_fault)) <= 300
+    assert stored_calls("sqlite", str(to)).keys() >= set(gateway.call_ids(None, complete_until))
 
 
 class Broken:
