@@ -327,7 +327,7 @@ print(first, peak())
     assert done.returncode == 0, done.stderr
     first, last = map(int, done.stdout.split())
     assert ask(path, "SELECT count(*), count(DISTINCT call_id) FROM calls") == [(600_000, 600_000)]
-    assert last - first < 50
+    assert last - first < 80  # about what its cache may still grow by
     assert last < 250
 
 
