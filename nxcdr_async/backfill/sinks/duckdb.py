@@ -23,8 +23,11 @@ from nxcdr_async.backfill.times import moment_of
 from nxcdr_async.errors import ConfigurationError, NxcdrError, SinkError
 from nxcdr_async.windows import FARTHEST_OUTSIDE, Window
 
-MEMORY = "64MB"
-"""What DuckDB may use, its cache included."""
+MEMORY = 64_000_000
+"""Bytes that DuckDB may use, its cache included, unless a window is large."""
+
+MEMORY_A_BYTE = 4
+"""How many times the size of a window DuckDB may need to take it in."""
 
 ROWS_A_GROUP = 10_240
 """Rows DuckDB compresses at a time, about those of a window: its own 122,880 want all that memory and more."""
@@ -33,7 +36,6 @@ LOG_BYTES = 2_000_000
 """How long the log grows before its rows are moved into the file proper; until then they take up memory."""
 
 _CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
-    "memory_limit": MEMORY,
     "threads": 1,  # each has buffers of its own, and a run waits for the gateway, not for a processor
     "temp_directory": "",  # what DuckDB swaps out would lie open to others
     "checkpoint_threshold": "1TB",  # never as a part of a commit, where it takes more memory: we say when
@@ -78,6 +80,7 @@ class DuckDbSink:
     path: Path
     _lock: SinkLock = field(init=False)
     _database: duckdb.DuckDBPyConnection | None = field(default=None, init=False)
+    _memory: int = field(default=MEMORY, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._lock = SinkLock(self._place)
@@ -102,6 +105,7 @@ class DuckDbSink:
             if not self.path.exists():
                 _make(self._place)
             self._database = _connected(self._place)
+            self._memory = MEMORY
         with self._transaction():
             self.database.execute(_LEDGER)
 
@@ -183,6 +187,7 @@ class DuckDbSink:
         return self.path.resolve()
 
     def _put(self, table: Table, rows: pa.Table) -> None:
+        self._allow(MEMORY_A_BYTE * rows.nbytes)
         with self._batch(rows):
             self.database.execute(
                 f'DELETE FROM {table.name} WHERE "{table.time}" BETWEEN ? AND ? '
@@ -190,6 +195,12 @@ class DuckDbSink:
                 _times_near(table, rows),
             )
             self.database.execute(f"INSERT INTO {table.name} BY NAME SELECT * FROM {_BATCH}")
+
+    def _allow(self, memory: int) -> None:
+        """Let DuckDB use more; not less again, as it may still hold rows of a large window."""
+        if memory > self._memory:
+            _limit(self.database, memory)
+            self._memory = memory
 
     def _select(self, table: Table, condition: str, rows: pa.Table) -> pa.Table:
         """Return the rows stored near the times of a batch of rows that meet a condition, which may name the batch."""
@@ -220,7 +231,8 @@ class DuckDbSink:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         with self._telling():
-            self._shorten_log()
+            _shorten_log(self.database, self._place)
+            _make_private(_log_of(self._place))
             self.database.begin()
             try:
                 yield
@@ -230,12 +242,6 @@ class DuckDbSink:
                 with suppress(duckdb.Error):
                     self.database.rollback()
                 raise
-
-    def _shorten_log(self) -> None:
-        log = _log_of(self._place)
-        if log.exists() and log.stat().st_size > LOG_BYTES:
-            self.database.execute("CHECKPOINT")
-        _make_private(log)
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -264,10 +270,24 @@ def _connected(place: Path) -> duckdb.DuckDBPyConnection:
     try:
         database.execute(f"ATTACH '{path}' AS {_SINK} (ROW_GROUP_SIZE {ROWS_A_GROUP})")
         database.execute(f"USE {_SINK}")
+        # Only now, as a log that a killed run left is read back at once, however long it is.
+        _shorten_log(database, place)
+        _limit(database, MEMORY)
     except duckdb.Error:
         database.close()
         raise
     return database
+
+
+def _limit(database: duckdb.DuckDBPyConnection, memory: int) -> None:
+    database.execute(f"SET memory_limit = '{memory}B'")
+
+
+def _shorten_log(database: duckdb.DuckDBPyConnection, place: Path) -> None:
+    """Move the rows of a log that has grown long into the file."""
+    log = _log_of(place)
+    if log.exists() and log.stat().st_size > LOG_BYTES:
+        database.execute("CHECKPOINT")
 
 
 def _make(place: Path) -> None:
