@@ -11,6 +11,20 @@ OWNER_ONLY = 0o600
 _OWNER_ONLY_FOLDER = 0o700
 
 
+def check_place(path: Path) -> None:
+    """Check that a file can be at a path, without opening what is there.
+
+    Raises:
+        ConfigurationError: its folder is not there, or it is a folder itself.
+        SinkError: it is there and cannot be written.
+    """
+    _check_folder(path.parent)
+    if path.is_dir():
+        raise ConfigurationError(f"{path} is a folder: give a file with --to")
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        raise SinkError(f"cannot write {path}: it is read-only to us; change its rights, or give another --to")
+
+
 def claimed_file(path: Path) -> None:
     """Make sure that a file is there, readable to its owner only if it was not, and that it can be written.
 
@@ -18,9 +32,10 @@ def claimed_file(path: Path) -> None:
         ConfigurationError: its folder is not there, or it is a folder itself.
         SinkError: it cannot be written.
     """
-    _check_folder(path.parent)
-    if path.is_dir():
-        raise ConfigurationError(f"{path} is a folder: give a file with --to")
+    check_place(path)
+    # On closing any file the system drops all locks this process has on it, those of a run in another thread too.
+    if path.exists():
+        return
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, OWNER_ONLY))
     except OSError as error:
