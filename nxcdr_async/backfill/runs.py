@@ -1,4 +1,4 @@
-"""What a backfill, a sync and a verification do, from hold of the sink to the report."""
+"""What a backfill and a sync do, from hold of the sink to the report."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -73,8 +73,8 @@ class Job:
     async def backfill(self, start: date, end: date) -> BackfillReport:
         """Read what the sink lacks of a range, and what of it can be sealed by now."""
         asked = self.feed.whole(start, end)
-        origin = self._origin()
-        async with self._holding():
+        origin = self.origin()
+        async with holding(self.sink):
             await to_thread.run_sync(partial(self.store.begin, origin, new_key=self.settings.new_key))
             now = await self._now(asked)
             if asked.start >= now:
@@ -86,8 +86,8 @@ class Job:
 
     async def sync(self) -> BackfillReport:
         """Read again all that is not sealed, and go on to the present."""
-        origin = self._origin()
-        async with self._holding():
+        origin = self.origin()
+        async with holding(self.sink):
             await to_thread.run_sync(partial(self.store.begin, origin, new_key=self.settings.new_key))
             ledger = self.store.ledger
             if ledger.start is None:
@@ -99,17 +99,13 @@ class Job:
             again = [entry for entry in ledger.entries if not entry.is_sealed(self.settings.settle)]
             return await self._run(whole, readings_of(ledger.missing(whole), again))
 
-    def _origin(self) -> Origin:
-        return Origin(self.session.account_of(self.feed.endpoint), str(self.session.naive_zone))
+    def origin(self) -> Origin:
+        """Return where the records come from.
 
-    @asynccontextmanager
-    async def _holding(self) -> AsyncIterator[None]:
-        try:
-            await to_thread.run_sync(self.sink.open)
-            yield
-        finally:
-            with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(self.sink.close)
+        Raises:
+            ConfigurationError: the session has no keys to ask for them.
+        """
+        return Origin(self.session.account_of(self.feed.endpoint), str(self.session.naive_zone))
 
     async def _now(self, window: Window) -> int:
         """Return the time by the gateway's clock, which any answer tells."""
@@ -154,13 +150,25 @@ class Job:
             waste=max(0, requests - retries - full_pages),
             retries=retries,
             throttled=after.throttled - before.throttled,
-            gaps=tuple(gap for entry in entries for gap in _gaps(entry)),
+            gaps=tuple(gap for entry in entries for gap in gaps_of(entry)),
             complete_until=None if pulse.complete_until is None else moment_of(pulse.complete_until),
             seconds=pulse.seconds,
         )
 
 
-def _gaps(entry: Entry) -> list[Gap]:
+@asynccontextmanager
+async def holding(sink: Sink) -> AsyncIterator[None]:
+    """Have hold of a sink, so that no other run can."""
+    try:
+        await to_thread.run_sync(sink.open)
+        yield
+    finally:
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(sink.close)
+
+
+def gaps_of(entry: Entry) -> list[Gap]:
+    """Return what is known to be missing in a window."""
     gaps = [Gap("saturated second", moment_of(second), moment_of(second + 1), None) for second in entry.saturated]
     if entry.bad_rows:
         gaps.append(Gap("bad rows", moment_of(entry.window.start), moment_of(entry.window.end), entry.bad_rows))

@@ -3,15 +3,17 @@
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
 from attrs import define, evolve, field
 
 from nxcdr_async.backfill.columns import OnBadRow, rows_of
 from nxcdr_async.backfill.cutter import Cut
 from nxcdr_async.backfill.ledger import Entry, Ledger
 from nxcdr_async.backfill.merge import merge
-from nxcdr_async.backfill.sinks.protocol import Origin, Sink
+from nxcdr_async.backfill.sinks.protocol import Held, Origin, Sink
 from nxcdr_async.backfill.tables import Table
 from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.windows import Window
 
 
 @define(frozen=True)
@@ -65,12 +67,31 @@ class Store:
             ConfigurationError: it holds the records of another account, or days of another zone.
             SinkError: it cannot be read or written.
         """
-        held = self.sink.look(self.table)
+        held = self.look()
         if held is not None and held.entries:
-            _check_origin(self, held.origin if not new_key else evolve(held.origin, account=origin.account), origin)
-            self.ledger = Ledger(held.entries)
+            self.check_origin(held.origin, origin, new_key=new_key)
         if held is None or held.origin != origin:
             self.sink.create(self.table, origin)
+
+    def look(self) -> Held | None:
+        """Look what is there, and change nothing.
+
+        Raises:
+            ConfigurationError: it has other columns, or was not made by a backfill.
+            SinkError: it cannot be read.
+        """
+        held = self.sink.look(self.table)
+        if held is not None:
+            self.ledger = Ledger(held.entries)
+        return held
+
+    def check_origin(self, held: Origin, origin: Origin, *, new_key: bool) -> None:
+        """Check that what is there comes from where the records come from; the arguments are those of `begin`.
+
+        Raises:
+            ConfigurationError: it does not.
+        """
+        _check_origin(self, evolve(held, account=origin.account) if new_key else held, origin)
 
     def put(self, cut: Cut, finding: Finding, on_bad_row: OnBadRow | None) -> Taken:
         """Store the records of a window and note it in the ledger, in one transaction.
@@ -79,16 +100,26 @@ class Store:
             RecordError: a record that no sink can hold, and nobody takes its error.
             SinkError: it could not be stored; nothing of the window is then.
         """
+        return self.put_rows(cut.window, *self.rows_of(cut, finding, on_bad_row))
+
+    def rows_of(self, cut: Cut, finding: Finding, on_bad_row: OnBadRow | None) -> tuple[pa.Table, Finding]:
+        """Return the records of a window as rows, and what is known of it with those that no sink can hold.
+
+        Raises:
+            RecordError: a record that no sink can hold, and nobody takes its error.
+        """
         unstorable: list[Any] = []
         rows = rows_of(self.table, cut.records, None if on_bad_row is None else _noting(on_bad_row, unstorable))
+        return rows, evolve(finding, bad_rows=finding.bad_rows + len(unstorable))
+
+    def put_rows(self, window: Window, rows: pa.Table, finding: Finding) -> Taken:
+        """Store the rows of a window and note it in the ledger, in one transaction.
+
+        Raises:
+            SinkError: it could not be stored; nothing of the window is then.
+        """
         merged = merge(self.table, self.sink.find(self.table, rows), rows)
-        entry = Entry(
-            window=cut.window,
-            read_at=finding.read_at,
-            rows=rows.num_rows,
-            bad_rows=finding.bad_rows + len(unstorable),
-            saturated=finding.saturated,
-        )
+        entry = Entry(window, finding.read_at, rows.num_rows, finding.bad_rows, finding.saturated)
         self.sink.write(self.table, merged.rows, self.ledger.record(entry, self.settle))
         return Taken(merged.new, merged.changed, merged.unchanged)
 
