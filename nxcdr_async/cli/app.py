@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from nxcdr_async._version import __version__
+from nxcdr_async.cli.commands.backfill import backfill, sync
 from nxcdr_async.cli.commands.demo import demo
 from nxcdr_async.cli.commands.doctor import doctor
 from nxcdr_async.cli.commands.emulator import emulator
@@ -45,5 +46,5 @@ def nxcdr(
     """
 
 
-for command in (demo, calls, did, flash, order, plan, doctor, emulator):
+for command in (demo, calls, did, flash, order, plan, backfill, sync, doctor, emulator):
     app.command()(guarded(command))

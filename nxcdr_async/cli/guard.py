@@ -48,9 +48,9 @@ def guarded(command: Callable[Parameters, ExitCode]) -> Callable[Parameters, Non
         except ReaderGoneError:
             point_to_nowhere(sys.stdout)
             code = ExitCode.DONE
-        except (KeyboardInterrupt, typer.Abort):
+        except (KeyboardInterrupt, typer.Abort) as stop:
             point_to_nowhere(sys.stdout)  # whoever should read it may never do so
-            say_in_passing("stopped")
+            say_in_passing(": ".join(["stopped", *getattr(stop, "__notes__", ())]))
             code = ExitCode.STOPPED
         except Exception as error:  # noqa: BLE001 - the user gets a line, and the rest when asked for
             if _log_level() == logging.DEBUG:

@@ -1,15 +1,41 @@
 """The options commands have in common, and what their values mean."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from enum import Enum
 from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import unquote
 
 import typer
 
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError
+
+
+class Source(Enum):
+    """What can be read."""
+
+    CALLS = "calls"
+    DID = "did"
+    FLASH = "flash"
+
+
+SourceArgument = Annotated[Source, typer.Argument(metavar="SOURCE", help="calls, did or flash.")]
+TargetOption = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        metavar="PLACE",
+        help="A file .duckdb or .sqlite, a folder .parquet, .jsonl or .csv, or postgresql://…",
+    ),
+]
+SettleOption = Annotated[
+    str,
+    typer.Option("--settle", metavar="DURATION", help="How long rows may still turn up: 24h, 90m, 2d; hours if bare."),
+]
 
 RegionOption = Annotated[
     str | None,
@@ -59,6 +85,11 @@ _PAIRS: dict[Secrets, tuple[str, Callable[[str, str], Credentials | FlashApp]]] 
     "credentials": ("credentials", Credentials),
     "flash app": ("flash_app", FlashApp),
 }
+
+
+_DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]+)?)\s*([smhd]?)")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "": "hours", "d": "days"}
+_PASSWORD = re.compile(r"://[^@]*:.*@|password\s*=", re.IGNORECASE | re.DOTALL)
 
 
 class CommonOptions(NamedTuple):
@@ -136,3 +167,30 @@ def parse_zone(text: str) -> tzinfo:
         raise ConfigurationError(
             f"--tz {text!r} is no time zone: give a name such as Asia/Hong_Kong, or an offset such as +08:00"
         ) from None
+
+
+def parse_duration(option: str, text: str) -> timedelta:
+    """Read a duration such as 24h, 90m or 2d; a bare number is hours.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        raise ConfigurationError(f"{option} {text!r} is no duration: write hours, or 24h, 90m, 2d")
+    number, unit = found.groups()
+    return timedelta(**{_UNITS[unit]: float(number)})
+
+
+def parse_target(text: str) -> str:
+    """Return the place to store in, as it was given.
+
+    Raises:
+        ConfigurationError: it holds a password, which the list of processes shows to everybody.
+    """
+    if _PASSWORD.search(unquote(text)):
+        raise ConfigurationError(
+            "--to holds a password, which everybody on this machine can see in the list of processes: leave it out, "
+            "and set PGPASSWORD in the environment, or put it into ~/.pgpass or the file that PGPASSFILE names"
+        )
+    return text

@@ -1,18 +1,43 @@
-"""How far a long reading is: a bar on a terminal, a line every second elsewhere, or nothing."""
+"""How far a long work is: a bar on a terminal, now and then a line elsewhere, or nothing."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field
 
 from nxcdr_async.cli.output import duration, say
 from nxcdr_async.stats import SessionStats
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
 SECONDS_BETWEEN_LINES = 1.0
-_STEPS = 1000
+
+
+class News(Protocol):
+    """How far a work is, in the words of whoever does it."""
+
+    @property
+    def share(self) -> float:
+        """How much of the work is done, 0 to 1."""
+
+    @property
+    def count(self) -> str:
+        """What was done."""
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """How it goes, line by line."""
+
+
+class ProgressDisplay(Protocol):
+    """Shows progress in some way."""
+
+    def show(self, news: News) -> None:
+        """Show how far it is."""
 
 
 @define(frozen=True)
@@ -39,25 +64,17 @@ class Progress:
         return f"{self.done:,}" if self.total is None else f"{self.done:,} of about {self.total:,}"
 
     @property
-    def details(self) -> str:
+    def details(self) -> tuple[str, ...]:
         """How it goes, in words."""
         pace = self.done / self.seconds if self.seconds else 0.0
-        return (
-            f"{pace:,.0f}/s, {self.stats.in_flight} in flight, {self.stats.throttled} throttled, {self._time_left} left"
-        )
+        in_flight, throttled = f"{self.stats.in_flight} in flight", f"{self.stats.throttled} throttled"
+        return (f"{pace:,.0f}/s, {in_flight}, {throttled}, {self._time_left} left",)
 
     @property
     def _time_left(self) -> str:
         if not self.share:
             return "?"
         return duration(self.seconds * (1 - self.share) / self.share)
-
-
-class ProgressDisplay(Protocol):
-    """Shows progress in some way."""
-
-    def show(self, progress: Progress) -> None:
-        """Show how far a reading is."""
 
 
 @define
@@ -87,62 +104,71 @@ class ProgressTracker:
         self.display.show(Progress(self._done, min(1.0, max(0.0, reached)), seconds, self.stats(), self.total))
 
 
-@define
-class _Lines:
-    """A line on stderr every second: for logs, and for whoever pipes stderr somewhere."""
-
-    unit: str
-    _next: float = field(factory=lambda: time.monotonic() + SECONDS_BETWEEN_LINES, init=False)
-
-    def show(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + SECONDS_BETWEEN_LINES
-            say(f"{progress.count} {self.unit}, {progress.details}")
-
-
-class _Nothing:
-    def show(self, progress: Progress) -> None:
-        """Keep quiet."""
-
-
 @contextmanager
-def bar_or_lines(unit: str) -> Iterator[ProgressDisplay]:
-    """Show a bar where stderr is a terminal, else a line every second."""
+def bar_or_lines(unit: str, seconds: float = SECONDS_BETWEEN_LINES) -> Iterator[ProgressDisplay]:
+    """Show a bar where stderr is a terminal, else a line every so many seconds."""
     if not sys.stderr.isatty():
-        yield _Lines(unit)
+        yield _Lines(unit, seconds)
         return
-    with _bar() as bar:
+    with _bar(unit) as bar:
         yield bar
 
 
 @contextmanager
-def bar_or_nothing() -> Iterator[ProgressDisplay]:
+def bar_or_nothing(unit: str) -> Iterator[ProgressDisplay]:
     """Show a bar where stderr is a terminal that does not show the records as well."""
     if not sys.stderr.isatty() or sys.stdout.isatty():
         yield _Nothing()
         return
-    with _bar() as bar:
+    with _bar(unit) as bar:
         yield bar
 
 
-@contextmanager
-def _bar() -> Iterator[ProgressDisplay]:
-    from rich.console import Console  # noqa: PLC0415 - rich takes a while, and is of no use without a terminal
-    from rich.progress import BarColumn, Progress as RichProgress, TextColumn  # noqa: PLC0415 - likewise
+@define
+class _Lines:
+    """A line on stderr now and then: for logs, and for whoever pipes stderr somewhere."""
 
-    columns = (
-        BarColumn(bar_width=None),
-        TextColumn("{task.fields[count]}", markup=False),
-        TextColumn("{task.fields[details]}", markup=False, style="dim"),
-    )
-    console = Console(stderr=True)
-    with RichProgress(*columns, console=console, transient=True, expand=True, refresh_per_second=8) as bar:
-        task = bar.add_task("", total=_STEPS, count="", details="")
+    unit: str
+    seconds: float
+    _next: float = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._next = time.monotonic() + self.seconds
+
+    def show(self, news: News) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + self.seconds
+            say(", ".join([f"{news.count} {self.unit}", *news.details]))
+
+
+class _Nothing:
+    def show(self, news: News) -> None:
+        """Keep quiet."""
+
+
+@contextmanager
+def _bar(unit: str) -> Iterator[ProgressDisplay]:
+    from rich.console import Console  # noqa: PLC0415 - rich takes a while, and is of no use without a terminal
+    from rich.live import Live  # noqa: PLC0415 - likewise
+
+    with Live(console=Console(stderr=True), transient=True, refresh_per_second=8) as live:
 
         class Bar:
-            def show(self, progress: Progress) -> None:
-                steps = progress.share * _STEPS
-                bar.update(task, completed=steps, count=progress.count, details=progress.details)
+            def show(self, news: News) -> None:
+                live.update(_drawn(news, unit))
 
         yield Bar()
+
+
+def _drawn(news: News, unit: str) -> "RenderableType":
+    from rich.console import Group  # noqa: PLC0415 - as above
+    from rich.progress_bar import ProgressBar  # noqa: PLC0415 - as above
+    from rich.table import Table  # noqa: PLC0415 - as above
+    from rich.text import Text  # noqa: PLC0415 - as above
+
+    first = Table.grid(padding=(0, 1), expand=True)
+    first.add_column(ratio=1)
+    first.add_column(no_wrap=True)
+    first.add_row(ProgressBar(total=1.0, completed=news.share), Text(f"{news.share:4.0%}  {news.count} {unit}"))
+    return Group(first, *(Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in news.details))

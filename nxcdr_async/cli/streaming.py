@@ -101,7 +101,7 @@ async def _write(
 ) -> ExitCode:
     began = monotonic()
     async with CdrSession.from_env(**arguments) as session, read(session) as paginator:
-        with bar_or_nothing() as display:
+        with bar_or_nothing("records") as display:
             tracker = ProgressTracker(display, lambda: session.stats)
             try:
                 async for page in paginator.pages():

@@ -1,6 +1,5 @@
 """The command that estimates a reading before it is started."""
 
-from enum import Enum
 from typing import Annotated
 
 import typer
@@ -12,6 +11,8 @@ from nxcdr_async.cli.options import (
     GatewayOption,
     RateOption,
     RegionOption,
+    Source,
+    SourceArgument,
     TimeoutOption,
     ZoneOption,
     parse_day,
@@ -19,17 +20,9 @@ from nxcdr_async.cli.options import (
 )
 
 
-class Source(Enum):
-    """What can be read."""
-
-    CALLS = "calls"
-    DID = "did"
-    FLASH = "flash"
-
-
 def plan(
     *,
-    source: Annotated[Source, typer.Argument(metavar="SOURCE", help="calls, did or flash.")],
+    source: SourceArgument,
     start: Annotated[str, typer.Option("--start", metavar="TIME", help="As for that command; a day for did.")],
     end: Annotated[str, typer.Option("--end", metavar="TIME", help="As for that command; did reads this day too.")],
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON instead of a table.")] = False,

@@ -1,0 +1,133 @@
+"""Backfills and syncs: the run, what is shown of it, and how it ends."""
+
+from collections.abc import Awaitable, Callable
+from datetime import date, timedelta
+from typing import Any
+
+import anyio
+from attrs import define
+
+from nxcdr_async.backfill import BackfillProgress, BackfillReport, backfill, sync
+from nxcdr_async.backfill.report import SourceName
+from nxcdr_async.cli.exit_codes import ExitCode
+from nxcdr_async.cli.monitor import Monitor
+from nxcdr_async.cli.options import CommonOptions
+from nxcdr_async.cli.progress import bar_or_lines
+from nxcdr_async.cli.report import Outcome, ReportPlace, as_json, failure_as_json, show_report
+from nxcdr_async.cli.streaming import BadRows
+from nxcdr_async.errors import NxcdrError, RecordError
+from nxcdr_async.session import CdrSession
+
+SECONDS_BETWEEN_LINES = 5.0
+
+Work = Callable[[CdrSession, "Target", dict[str, Any]], Awaitable[BackfillReport]]
+
+
+@define(frozen=True)
+class Target:
+    """What is read, and where it goes.
+
+    Attributes:
+        source: "calls", "did" or "flash".
+        to: the sink.
+        settle: how long a window stays open.
+        skips_bad_rows: whether rows that cannot be read are left out.
+        new_key: whether the account goes by another key now.
+        report: a file for the report as JSON, - for stdout, None for neither.
+    """
+
+    source: SourceName
+    to: str
+    settle: timedelta
+    skips_bad_rows: bool
+    new_key: bool
+    report: str | None
+
+
+def backfilling(start: date, end: date) -> Work:
+    """Return the work of filling a sink with a range."""
+    return lambda session, target, options: backfill(session, target.source, start, end, target.to, **options)
+
+
+def syncing(session: CdrSession, target: Target, options: dict[str, Any]) -> Awaitable[BackfillReport]:
+    """Bring a sink up to the present."""
+    return sync(session, target.source, target.to, **options)
+
+
+def run(target: Target, work: Work, options: CommonOptions) -> ExitCode:
+    """Do it, show it, and report; returns the exit code.
+
+    Raises:
+        NxcdrError: it could not be done to the end; notes on it say what is stored, and how to go on.
+        KeyboardInterrupt: it was stopped; likewise.
+    """
+    place = None if target.report is None else ReportPlace.checked(target.report, target.to)
+    arguments = options.arguments_with("flash app" if target.source == "flash" else "credentials")
+    running = _Running(target, work)
+    try:
+        report = anyio.run(running.run, arguments)
+    except (NxcdrError, KeyboardInterrupt) as ended:
+        outcome: Outcome = "failed" if isinstance(ended, NxcdrError) else "stopped"
+        if place is not None:
+            place.write(failure_as_json(outcome, str(ended) or None, target.source, running.latest))
+        _note_how_to_go_on(ended, running.latest)
+        raise
+    show_report(report)
+    if place is not None:
+        place.write(as_json("gaps" if report.gaps else "done", report))
+    return ExitCode.KNOWN_GAPS if report.gaps else ExitCode.DONE
+
+
+@define
+class _Running:
+    target: Target
+    work: Work
+    latest: BackfillProgress | None = None
+
+    async def run(self, arguments: dict[str, Any]) -> BackfillReport:
+        """Read and show it.
+
+        Raises:
+            NxcdrError: it could not be done to the end.
+        """
+        bad_rows = BadRows.skipping() if self.target.skips_bad_rows else BadRows()
+        async with CdrSession.from_env(**arguments) as session:
+            monitor = Monitor(lambda: session.stats)
+            wanted = {
+                "on_progress": monitor.take,
+                "settle": self.target.settle,
+                "new_key": self.target.new_key,
+                **bad_rows.options,
+            }
+            try:
+                return await self._shown(monitor, lambda: self.work(session, self.target, wanted))
+            finally:
+                self.latest = monitor.latest
+
+    async def _shown(self, monitor: Monitor, work: Callable[[], Awaitable[BackfillReport]]) -> BackfillReport:
+        failures: list[Exception] = []
+        reports: list[BackfillReport] = []
+        with bar_or_lines("windows", SECONDS_BETWEEN_LINES) as display:
+            async with anyio.create_task_group() as group:
+                group.start_soon(monitor.show, display)
+                try:
+                    reports.append(await work())
+                except Exception as error:  # noqa: BLE001 - raised below, bare, not in a group
+                    failures.append(error)
+                group.cancel_scope.cancel()
+        if failures:
+            raise failures[0]
+        return reports[0]
+
+
+def _note_how_to_go_on(ended: BaseException, latest: BackfillProgress | None) -> None:
+    if isinstance(ended, RecordError):
+        ended.add_note("with --skip-bad-rows such rows are left out, told and counted as gaps")
+    if latest is None or latest.reached is None:
+        if isinstance(ended, KeyboardInterrupt):
+            ended.add_note("nothing was stored by this run: the same command begins where it did")
+        return
+    stored = f"{latest.rows:,} rows up to {latest.reached.isoformat()} are stored"
+    if latest.complete_until is not None:
+        stored += f", and it is complete before {latest.complete_until.isoformat()}"
+    ended.add_note(f"{stored}: run the same command to go on")
