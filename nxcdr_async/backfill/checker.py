@@ -4,7 +4,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import define, evolve, field
 
-from nxcdr_async.backfill.columns import OnBadRow
 from nxcdr_async.backfill.comparison import Comparison, absent, compare, inside, seconds_of, told
 from nxcdr_async.backfill.cutter import Cut
 from nxcdr_async.backfill.ledger import Entry, Ledger
@@ -60,24 +59,22 @@ class Checker:
         """What was read into the store."""
         return self.store.ledger
 
-    def put(self, cut: Cut, finding: Finding, on_bad_row: OnBadRow | None) -> Taken:
-        """Compare the records of a window, and mend what is stored if that is wanted.
+    def put(self, cut: Cut, finding: Finding) -> Taken:
+        """Compare the rows of a window, and mend what is stored if that is wanted.
 
         Raises:
-            RecordError: a record that no sink can hold, and nobody takes its error.
             SinkError: it could not be compared or stored.
         """
-        rows, finding = self.store.rows_of(cut, finding, on_bad_row)
-        settled = rows.filter(self._is_settled(rows, cut.window))
+        settled = cut.rows.filter(self._is_settled(cut.rows, cut.window))
         comparison = compare(self.table, self.store.sink.find(self.table, settled), settled, self._examples_left)
         stored_there = self.store.sink.scan(self.table, cut.window)
-        self._note(comparison, absent(self.table, stored_there, rows))
+        self._note(comparison, absent(self.table, stored_there, cut.rows))
         (entry,) = self.ledger.within(cut.window)
         # Whose neighbourhood a bad row is in is not known exactly, so that it may well be met in a window not read now.
         finding = evolve(finding, bad_rows=max(entry.bad_rows, finding.bad_rows))
         has_other_gaps = (finding.bad_rows, finding.saturated) != (entry.bad_rows, entry.saturated)
         if self.mends and (has_other_gaps or not comparison.is_equal):
-            self.store.put_rows(cut.window, rows, finding)
+            self.store.put(cut, finding)
             self.fixed += comparison.missing + comparison.different
             self.checked += self.ledger.within(cut.window)
         else:

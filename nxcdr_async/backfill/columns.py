@@ -1,6 +1,6 @@
 """Records to the rows of a table. Pure."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -51,13 +51,17 @@ def _rows(table: Table, records: Sequence[Any]) -> pa.Table:
 def _raw_column(table: Table, name: str, rows: list[Any]) -> pa.Array:
     """Return a column of rows whose values were never converted, past the objects that nobody would look at."""
     key, plain, convert, kind = rows[0].readers[name]
-    values = map(attrgetter(key), rows)
+    values = list(map(attrgetter(key), rows))
     if kind in _TIMES:
         milliseconds = [value if value.__class__ is int and value else None for value in values]
         return pa.array(milliseconds, pa.int64()).cast(_MILLISECONDS).cast(table.kind(name))
     if kind in _DIRECTIONS:
-        return _array(table, name, _converted(list(values), convert, kind))
-    return _array(table, name, values if name == EXTRA else read_column(values, plain, convert, kind))
+        return _array(table, name, _converted(values, convert, kind))
+    kinds = set(map(type, values))
+    if kinds == {type(None)}:
+        return pa.nulls(len(values), table.kind(name))
+    are_plain = kinds <= {plain, type(None)} and not (plain is str and "" in values)
+    return _array(table, name, values if are_plain else read_column(values, plain, convert, kind))
 
 
 def _converted(values: list[Any], convert: Callable[[Any, Any], Any], kind: Any) -> list[Any]:
@@ -67,15 +71,16 @@ def _converted(values: list[Any], convert: Callable[[Any, Any], Any], kind: Any)
 
 
 def _column(table: Table, name: str, records: Sequence[Any]) -> pa.Array:
-    return _array(table, name, map(attrgetter(name), records))
+    return _array(table, name, list(map(attrgetter(name), records)))
 
 
-def _array(table: Table, name: str, values: Iterable[Any]) -> pa.Array:
+def _array(table: Table, name: str, values: list[Any]) -> pa.Array:
     if name == EXTRA:
-        return pa.array([_json(value) for value in values], table.kind(name))
-    # A direction is a number to Python, and a name to whoever reads a table.
-    plain = [value.name.lower() if isinstance(value, Direction) else value for value in values]
-    return pa.array(plain, table.kind(name))
+        values = [_json(value) for value in values]
+    elif Direction in set(map(type, values)):
+        # A direction is a number to Python, and a name to whoever reads a table.
+        values = [None if value is None else value.name.lower() for value in values]
+    return pa.array(values, table.kind(name))
 
 
 def _json(extra: dict[str, Any]) -> str | None:

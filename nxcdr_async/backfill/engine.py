@@ -2,16 +2,16 @@
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
-from operator import attrgetter
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import define, field
 
-from nxcdr_async.backfill.columns import OnBadRow
+from nxcdr_async.backfill.columns import OnBadRow, rows_of
 from nxcdr_async.backfill.cutter import Cut, Cutter
 from nxcdr_async.backfill.feeds import Feed, Mishaps
 from nxcdr_async.backfill.ledger import Ledger, Reading
@@ -21,11 +21,17 @@ from nxcdr_async.backfill.tables import Table
 from nxcdr_async.errors import NxcdrError
 from nxcdr_async.session import CdrSession
 
-ROWS_A_WINDOW = 10_000
+ROWS_A_WINDOW = 5_000
 """Records worth storing at once: enough for files and transactions to be few, few enough for memory."""
 
 SECONDS_A_WINDOW = 3.0
 """Seconds after which what is complete is stored, however few rows there are: a crash costs about as much."""
+
+RECORDS_AT_ONCE = 1_000
+"""Records worth making rows of at once, which takes the event loop some milliseconds.
+
+It takes no longer than in another thread, which would hold Python's lock as long, and the loop back much longer.
+"""
 
 WINDOWS_WAITING = 1
 """Windows that may wait for the one being stored."""
@@ -64,7 +70,7 @@ class Taker(Protocol):
     def ledger(self) -> Ledger:
         """What was read so far."""
 
-    def put(self, cut: Cut, finding: Finding, on_bad_row: OnBadRow | None) -> Taken:
+    def put(self, cut: Cut, finding: Finding) -> Taken:
         """Take in a window."""
 
 
@@ -118,29 +124,37 @@ class Run:
             raise failures[0]
 
     async def _read_one(self, reading: Reading, send: MemoryObjectSendStream[tuple[Cut, Finding]]) -> None:
-        began = self.clocks.steady()
-        cutter = self._cutter(reading)
-        cut_at = began
+        began = cut_at = self.clocks.steady()
+        cutter, records = self._cutter(reading), list[Any]()
         async with self.feed.read(reading.window, self._mishaps) as paginator:
             try:
                 async for page in paginator.pages():
-                    cutter.take(page, paginator.complete_until)
+                    records += page
                     self.pulse.read(len(page))
                     is_overdue = self.clocks.steady() - cut_at >= SECONDS_A_WINDOW
+                    if len(records) < RECORDS_AT_ONCE and not is_overdue:
+                        continue
+                    self._take(cutter, records, paginator.complete_until)
                     if cutter.can_cut and (cutter.held >= ROWS_A_WINDOW or is_overdue):
                         await self._send(cutter, began, send)
                         cut_at = self.clocks.steady()
             except NxcdrError as error:
-                cutter.take((), error.complete_until)
+                self._take(cutter, records, error.complete_until)
                 await self._send(cutter, began, send)
                 raise
+        self._take(cutter, records, None)
         cutter.finish()
         await self._send(cutter, began, send)
+
+    def _take(self, cutter: Cutter, records: list[Any], complete_until: datetime | None) -> None:
+        """Hand records on as rows; the list is emptied, as they take more memory than the rows."""
+        cutter.take(rows_of(self.store.table, records, self._mishaps.bad_row_taker), complete_until)
+        records.clear()
 
     def _cutter(self, reading: Reading) -> Cutter:
         """Have windows end where rows cease to turn up late, so that what lies before is sealed at once."""
         horizon = int(self.clocks.gateway()) - self.store.settle
-        return Cutter(reading, attrgetter(self.store.table.time), self.feed.floor, must_end=(horizon,))
+        return Cutter(self.store.table, reading, self.feed.floor, must_end=(horizon,))
 
     async def _send(self, cutter: Cutter, began: float, send: MemoryObjectSendStream[tuple[Cut, Finding]]) -> None:
         # By the gateway's clock as it is known by now, and when the reading began: what came later may not be in it.
@@ -157,5 +171,5 @@ class Run:
     async def _store_all(self, receive: MemoryObjectReceiveStream[tuple[Cut, Finding]]) -> None:
         async with receive:
             async for cut, finding in receive:
-                taken = await to_thread.run_sync(partial(self.store.put, cut, finding, self.on_bad_row))
+                taken = await to_thread.run_sync(partial(self.store.put, cut, finding))
                 self.pulse.stored(cut.window, taken, self.store.ledger.complete_until(self.store.settle))

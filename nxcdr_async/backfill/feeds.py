@@ -29,11 +29,14 @@ class Mishaps:
     saturated: set[int] = field(factory=set)
 
     @property
+    def bad_row_taker(self) -> Callable[[RecordError], object] | None:
+        """What takes the error of a bad row; None if it is to be raised."""
+        return None if self.on_bad_row is None else self.take_bad_row
+
+    @property
     def options(self) -> dict[str, Any]:
         """Keyword arguments for a paginator of the session."""
-        if self.on_bad_row is None:
-            return {}
-        return {"on_bad_row": "skip", "bad_row_callback": self.take_bad_row}
+        return {} if self.on_bad_row is None else {"on_bad_row": "skip", "bad_row_callback": self.take_bad_row}
 
     def take_bad_row(self, bad: RecordError) -> None:
         """Count a bad row and hand it on."""

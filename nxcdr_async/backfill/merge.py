@@ -61,10 +61,13 @@ def match(table: Table, stored: pa.Table, read: pa.Table) -> Matched:
     with_key = pc.is_valid(read[table.key])
     keyed, keyless = _first_of_each(table, read.filter(with_key)), read.filter(pc.invert(with_key))
     fresh_keyless = _not_there(stored.filter(pc.is_null(stored[table.key])), keyless)
+    rows = keyed.num_rows + keyless.num_rows
+    if not stored.num_rows:
+        return Matched(rows, new=pa.concat_tables([keyed, keyless]), known=table.empty(), stored=stored)
     place = pc.index_in(keyed[table.key], value_set=stored[table.key].combine_chunks())
     is_new = pc.is_null(place)
     return Matched(
-        rows=keyed.num_rows + keyless.num_rows,
+        rows=rows,
         new=pa.concat_tables([keyed.filter(is_new), fresh_keyless]),
         known=keyed.filter(pc.invert(is_new)),
         stored=stored.take(place.drop_null()),
@@ -110,13 +113,17 @@ def merged_columns(table: Table, matched: Matched) -> Iterator[MergedColumn]:
 
 
 def _first_of_each(table: Table, rows: pa.Table) -> pa.Table:
+    if pc.count_distinct(rows[table.key]).as_py() == rows.num_rows:
+        return rows
     keys = rows[table.key].to_pylist()
     places = {key: place for place, key in reversed(list(enumerate(keys)))}
-    return rows if len(places) == len(keys) else rows.take(sorted(places.values()))
+    return rows.take(sorted(places.values()))
 
 
 def _changed(table: Table, matched: Matched) -> pa.Table:
     """Return the rows that say more or other than is stored, with all that is known."""
+    if not matched.known.num_rows:
+        return matched.known
     columns = list(merged_columns(table, matched))
     differs = reduce(pc.or_, [column.differs for column in columns])
     return pa.Table.from_arrays([column.values for column in columns], schema=table.schema).filter(differs)

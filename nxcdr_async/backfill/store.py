@@ -1,19 +1,13 @@
 """A table in a sink with its ledger: takes windows in, one by one. Lives in worker threads."""
 
-from collections.abc import Callable
-from typing import Any
-
-import pyarrow as pa
 from attrs import define, evolve, field
 
-from nxcdr_async.backfill.columns import OnBadRow, rows_of
 from nxcdr_async.backfill.cutter import Cut
 from nxcdr_async.backfill.ledger import Entry, Ledger
 from nxcdr_async.backfill.merge import merge
 from nxcdr_async.backfill.sinks.protocol import Held, Origin, Sink
 from nxcdr_async.backfill.tables import Table
 from nxcdr_async.errors import ConfigurationError
-from nxcdr_async.windows import Window
 
 
 @define(frozen=True)
@@ -93,43 +87,22 @@ class Store:
         """
         _check_origin(self, evolve(held, account=origin.account) if new_key else held, origin)
 
-    def put(self, cut: Cut, finding: Finding, on_bad_row: OnBadRow | None) -> Taken:
-        """Store the records of a window and note it in the ledger, in one transaction.
-
-        Raises:
-            RecordError: a record that no sink can hold, and nobody takes its error.
-            SinkError: it could not be stored; nothing of the window is then.
-        """
-        return self.put_rows(cut.window, *self.rows_of(cut, finding, on_bad_row))
-
-    def rows_of(self, cut: Cut, finding: Finding, on_bad_row: OnBadRow | None) -> tuple[pa.Table, Finding]:
-        """Return the records of a window as rows, and what is known of it with those that no sink can hold.
-
-        Raises:
-            RecordError: a record that no sink can hold, and nobody takes its error.
-        """
-        unstorable: list[Any] = []
-        rows = rows_of(self.table, cut.records, None if on_bad_row is None else _noting(on_bad_row, unstorable))
-        return rows, evolve(finding, bad_rows=finding.bad_rows + len(unstorable))
-
-    def put_rows(self, window: Window, rows: pa.Table, finding: Finding) -> Taken:
+    def put(self, cut: Cut, finding: Finding) -> Taken:
         """Store the rows of a window and note it in the ledger, in one transaction.
 
         Raises:
             SinkError: it could not be stored; nothing of the window is then.
         """
-        merged = merge(self.table, self.sink.find(self.table, rows), rows)
-        entry = Entry(window, finding.read_at, rows.num_rows, finding.bad_rows, finding.saturated)
+        merged = merge(self.table, self.sink.find(self.table, cut.rows), cut.rows)
+        entry = Entry(
+            window=cut.window,
+            read_at=finding.read_at,
+            rows=cut.rows.num_rows,
+            bad_rows=finding.bad_rows,
+            saturated=finding.saturated,
+        )
         self.sink.write(self.table, merged.rows, self.ledger.record(entry, self.settle))
         return Taken(merged.new, merged.changed, merged.unchanged)
-
-
-def _noting(on_bad_row: OnBadRow, noted: list[Any]) -> Callable[[Any], None]:
-    def note(bad: Any) -> None:
-        noted.append(bad)
-        on_bad_row(bad)
-
-    return note
 
 
 def _check_origin(store: Store, held: Origin, origin: Origin) -> None:

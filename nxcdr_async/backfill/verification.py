@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from functools import partial
 from random import Random, randrange
 
 import pyarrow as pa
@@ -148,12 +147,12 @@ class _SourceVerification:
 
     async def _nowhere(self, rows: pa.Table) -> pa.Table:
         """Return those of the stored rows that the gateway does not tell any more, as far as that is certain."""
-        table, skips = self.job.store.table, self.job.settings.on_bad_row is not None
-        mishaps = Mishaps(_leave_out if skips else None)
+        table = self.job.store.table
+        mishaps = Mishaps(None if self.job.settings.on_bad_row is None else _leave_out)
         window = around(table, rows, self.job.settings.settle)
         async with self.job.feed.read(window, mishaps) as paginator:
             async for page in paginator.pages():
-                read = await to_thread.run_sync(partial(rows_of, table, page, mishaps.take_bad_row if skips else None))
+                read = rows_of(table, page, mishaps.bad_row_taker)
                 rows = await to_thread.run_sync(absent, table, rows, read)
                 if not rows.num_rows:
                     return rows

@@ -65,6 +65,7 @@ def gateway() -> Iterator[Gateway]:
 @pytest.fixture
 async def filled(monkeypatch: pytest.MonkeyPatch, open_session: OpenSession, tmp_path: Path) -> Filled:
     monkeypatch.setattr(engine, "ROWS_A_WINDOW", 100)
+    monkeypatch.setattr(engine, "RECORDS_AT_ONCE", 50)
     path = tmp_path / "calls.sqlite"
     await backfill(open_session(), "calls", START, END, to=path)
     return Filled(path)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _FILES = {
     ".duckdb": ("duckdb", "DuckDbSink", "duckdb"),
-    ".sqlite": ("sqlite", "SqliteSink", "files"),
+    ".sqlite": ("sqlite", "SqliteSink", "sqlite"),
     ".parquet": ("parquet", "ParquetSink", "files"),
     ".jsonl": ("jsonl", "JsonLinesSink", "files"),
     ".csv": ("csv", "CsvSink", "files"),
