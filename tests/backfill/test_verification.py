@@ -176,6 +176,26 @@ async def test_a_row_that_came_or_changed_after_its_window_was_sealed_is_found_a
     assert {key, late} <= set(filled.ids())
 
 
+async def test_values_that_changed_at_the_gateway_are_found_and_mended(
+    gateway: Gateway, filled: Filled, open_session: OpenSession
+) -> None:
+    gateway.switches.extra_keys = {"callStatus": "looked at again"}
+    source = only(await verify(open_session(), filled.path, sample=None, fix=True))
+    assert differences(source) == (0, 1_200, 0, 1_200)
+    assert {(one.column, one.found) for one in source.examples} == {("call_status", "looked at again")}
+    assert filled.run("SELECT DISTINCT call_status FROM calls") == [("looked at again",)]
+
+
+async def test_a_row_at_the_edge_that_belongs_to_what_was_never_read_is_not_missing(
+    gateway: Gateway, filled: Filled, open_session: OpenSession
+) -> None:
+    gateway.add_call(startTime=int(END.timestamp() * 1000))
+    gateway.add_call(startTime=int(START.timestamp() * 1000) - 1)
+    assert END in {call.start_time for call in await open_session().calls(START, END).collect()}
+    source = only(await verify(open_session(), filled.path, sample=None))
+    assert (differences(source), source.rows_compared) == ((0, 0, 0, 0), 1_200)
+
+
 async def test_mended_windows_stay_sealed_and_keep_their_edges(filled: Filled, open_session: OpenSession) -> None:
     windows = filled.run("SELECT start_second, end_second, read_at FROM nxcdr_windows ORDER BY 1")
     filled.run("DELETE FROM calls WHERE call_id = ?", filled.ids()[500])
@@ -289,6 +309,16 @@ async def test_bad_rows_stop_a_verification_or_are_known_gaps_that_hide_what_is_
     assert differences(only(report)) == (0, 0, 0, 0)
     assert [(gap.kind, gap.rows) for gap in only(report).gaps] == [("bad rows", 1)]
     assert len(bad) == 1
+
+
+async def test_mending_forgets_no_gap_of_a_row_that_may_be_in_another_window(
+    filled: Filled, open_session: OpenSession
+) -> None:
+    filled.run("UPDATE nxcdr_windows SET bad_rows = 3 WHERE start_second = ?", int(START.timestamp()))
+    filled.run("DELETE FROM calls WHERE call_id = ?", filled.ids()[0])
+    source = only(await verify(open_session(), filled.path, sample=None, fix=True))
+    assert (source.fixed, [gap.rows for gap in source.gaps]) == (1, [3])
+    assert filled.run("SELECT sum(bad_rows) FROM nxcdr_windows") == [(3,)]
 
 
 async def test_rows_without_an_id_are_compared_by_all_their_values(
