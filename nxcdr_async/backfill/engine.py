@@ -7,25 +7,19 @@ from functools import partial
 from typing import Any, Protocol
 
 import anyio
-from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import define, field
 
 from nxcdr_async.backfill.columns import OnBadRow, rows_of
 from nxcdr_async.backfill.cutter import Cut, Cutter
 from nxcdr_async.backfill.feeds import Feed, Mishaps
-from nxcdr_async.backfill.ledger import Ledger, Reading
+from nxcdr_async.backfill.ledger import ROWS_A_WINDOW, SECONDS_A_WINDOW, Ledger, Reading
 from nxcdr_async.backfill.pulse import Pulse
 from nxcdr_async.backfill.store import Finding, Taken
 from nxcdr_async.backfill.tables import Table
+from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.errors import NxcdrError
 from nxcdr_async.session import CdrSession
-
-ROWS_A_WINDOW = 5_000
-"""Records worth storing at once: enough for files and transactions to be few, few enough for memory."""
-
-SECONDS_A_WINDOW = 3.0
-"""Seconds after which what is complete is stored, however few rows there are: a crash costs about as much."""
 
 RECORDS_AT_ONCE = 1_000
 """Records worth making rows of at once, which takes the event loop some milliseconds.
@@ -169,7 +163,8 @@ class Run:
         return Finding(read_at, bad_rows, tuple(saturated))
 
     async def _store_all(self, receive: MemoryObjectReceiveStream[tuple[Cut, Finding]]) -> None:
-        async with receive:
+        # At once, so that whoever waits to send sees it closed after the error that closed it is known.
+        with receive:
             async for cut, finding in receive:
-                taken = await to_thread.run_sync(partial(self.store.put, cut, finding))
+                taken = await in_thread(partial(self.store.put, cut, finding))
                 self.pulse.stored(cut.window, taken, self.store.ledger.complete_until(self.store.settle))

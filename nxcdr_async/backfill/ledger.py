@@ -7,6 +7,12 @@ from attrs import define, field
 
 from nxcdr_async.windows import Window
 
+ROWS_A_WINDOW = 5_000
+"""Records worth storing at once: enough for files and transactions to be few, few enough for memory."""
+
+SECONDS_A_WINDOW = 3.0
+"""Seconds after which what is complete is stored, however few rows there are: a crash costs about as much."""
+
 
 @define(frozen=True)
 class Entry:

@@ -5,8 +5,6 @@ from contextlib import asynccontextmanager
 from datetime import date
 from functools import partial
 
-import anyio
-from anyio import to_thread
 from attrs import define, field
 
 from nxcdr_async.backfill.columns import OnBadRow
@@ -18,6 +16,7 @@ from nxcdr_async.backfill.report import BackfillReport, Gap, SourceName
 from nxcdr_async.backfill.sinks.protocol import Origin, Sink
 from nxcdr_async.backfill.store import Store
 from nxcdr_async.backfill.tables import TABLES
+from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.backfill.times import moment_of
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.session import CdrSession
@@ -75,7 +74,7 @@ class Job:
         asked = self.feed.whole(start, end)
         origin = self.origin()
         async with holding(self.sink):
-            await to_thread.run_sync(partial(self.store.begin, origin, new_key=self.settings.new_key))
+            await in_thread(partial(self.store.begin, origin, new_key=self.settings.new_key))
             now = await self._now(asked)
             if asked.start >= now:
                 raise ConfigurationError(f"the range begins at {moment_of(asked.start)}, which has yet to come")
@@ -88,7 +87,7 @@ class Job:
         """Read again all that is not sealed, and go on to the present."""
         origin = self.origin()
         async with holding(self.sink):
-            await to_thread.run_sync(partial(self.store.begin, origin, new_key=self.settings.new_key))
+            await in_thread(partial(self.store.begin, origin, new_key=self.settings.new_key))
             ledger = self.store.ledger
             if ledger.start is None:
                 raise ConfigurationError(
@@ -160,11 +159,10 @@ class Job:
 async def holding(sink: Sink) -> AsyncIterator[None]:
     """Have hold of a sink, so that no other run can."""
     try:
-        await to_thread.run_sync(sink.open)
+        await in_thread(sink.open)
         yield
     finally:
-        with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(sink.close)
+        await in_thread(sink.close)
 
 
 def gaps_of(entry: Entry) -> list[Gap]:

@@ -79,13 +79,14 @@ class Store:
             self.ledger = Ledger(held.entries)
         return held
 
-    def check_origin(self, held: Origin, origin: Origin, *, new_key: bool) -> None:
+    def check_origin(self, held: Origin | None, origin: Origin, *, new_key: bool) -> None:
         """Check that what is there comes from where the records come from; the arguments are those of `begin`.
 
         Raises:
             ConfigurationError: it does not.
         """
-        _check_origin(self, evolve(held, account=origin.account) if new_key else held, origin)
+        if held is not None:
+            _check_origin(self, evolve(held, account=origin.account) if new_key else held, origin)
 
     def put(self, cut: Cut, finding: Finding) -> Taken:
         """Store the rows of a window and note it in the ledger, in one transaction.

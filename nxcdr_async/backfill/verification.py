@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from random import Random, randrange
 
 import pyarrow as pa
-from anyio import to_thread
 from attrs import define, field
 
 from nxcdr_async.backfill.checker import Checker
@@ -20,6 +20,7 @@ from nxcdr_async.backfill.runs import Job, Settings, gaps_of, holding
 from nxcdr_async.backfill.sampling import readings_again, sample
 from nxcdr_async.backfill.sinks.protocol import Sink
 from nxcdr_async.backfill.tables import TABLES, Table
+from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.backfill.times import moment_of
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.session import CdrSession
@@ -76,7 +77,7 @@ class Verification:
     async def _held(self, sources: Sequence[SourceName]) -> list[Job]:
         """Return what there is to verify, before anything of it is asked."""
         jobs = [Job.of(self.session, source, self.sink, self.settings) for source in sources]
-        held = [job for job in jobs if await to_thread.run_sync(self._is_held, job)]
+        held = [job for job in jobs if await in_thread(partial(self._is_held, job))]
         if not held:
             names = " or ".join(TABLES[source].name for source in sources)
             raise ConfigurationError(f"{self.sink.name} holds no {names}: fill it by a backfill first")
@@ -153,7 +154,7 @@ class _SourceVerification:
         async with self.job.feed.read(window, mishaps) as paginator:
             async for page in paginator.pages():
                 read = rows_of(table, page, mishaps.bad_row_taker)
-                rows = await to_thread.run_sync(absent, table, rows, read)
+                rows = await in_thread(partial(absent, table, rows, read))
                 if not rows.num_rows:
                     return rows
         if mishaps.bad_rows:

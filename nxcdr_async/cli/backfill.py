@@ -64,10 +64,9 @@ def run(target: Target, work: Work, options: CommonOptions) -> ExitCode:
     try:
         report = anyio.run(running.run, arguments)
     except (NxcdrError, KeyboardInterrupt) as ended:
-        outcome: Outcome = "failed" if isinstance(ended, NxcdrError) else "stopped"
-        if place is not None:
-            place.write(failure_as_json(outcome, str(ended) or None, target.source, running.latest))
         _note_how_to_go_on(ended, running.latest)
+        if place is not None:
+            _report_failure(place, ended, running)
         raise
     show_report(report)
     if place is not None:
@@ -100,6 +99,14 @@ class _Running:
                 return await shown(monitor, lambda: self.work(session, self.target, wanted))
             finally:
                 self.latest = monitor.latest
+
+
+def _report_failure(place: ReportPlace, ended: BaseException, running: _Running) -> None:
+    outcome: Outcome = "failed" if isinstance(ended, NxcdrError) else "stopped"
+    try:
+        place.write(failure_as_json(outcome, str(ended) or None, running.target.source, running.latest))
+    except NxcdrError as failure:  # what ended the run is what has to be told
+        ended.add_note(str(failure))
 
 
 def _note_how_to_go_on(ended: BaseException, latest: BackfillProgress | None) -> None:

@@ -39,6 +39,23 @@ async def write_lines(lines: bytes) -> None:
     await asyncio.wrap_future(written)
 
 
+def write_at_once(lines: bytes) -> None:
+    """Write JSON lines to stdout, past its buffer, however long the reader takes.
+
+    Raises:
+        ReaderGoneError: nobody reads any more.
+        NxcdrError: it cannot be written.
+    """
+    left = memoryview(lines)
+    try:
+        while left:
+            left = left[os.write(sys.stdout.fileno(), left) :]
+    except BrokenPipeError:
+        raise ReaderGoneError from None
+    except OSError as error:
+        raise _not_written(error) from None
+
+
 def flush_stdout() -> None:
     """Send what was printed on its way.
 
@@ -60,22 +77,11 @@ def escaped(lines: bytes) -> bytes:
 
 def _settle(written: Future[None], lines: bytes) -> None:
     try:
-        _write_all(lines)
+        write_at_once(lines)
     except Exception as error:  # noqa: BLE001 - raised again where it is awaited
         written.set_exception(error)
     else:
         written.set_result(None)
-
-
-def _write_all(lines: bytes) -> None:
-    left = memoryview(lines)
-    try:
-        while left:
-            left = left[os.write(sys.stdout.fileno(), left) :]
-    except BrokenPipeError:
-        raise ReaderGoneError from None
-    except OSError as error:
-        raise _not_written(error) from None
 
 
 def _not_written(error: OSError) -> NxcdrError:

@@ -11,13 +11,15 @@ from typing import Any
 
 import anyio
 import msgspec
-from attrs import asdict, define
+from attrs import asdict, define, evolve
 from rich.table import Table
 from rich.text import Text
 
 from nxcdr_async.allowance import FIRST_LIMIT
+from nxcdr_async.backfill.ledger import ROWS_A_WINDOW, SECONDS_A_WINDOW
 from nxcdr_async.cli.console import PlainConsole
-from nxcdr_async.cli.output import duration, megabytes
+from nxcdr_async.cli.disk import PART_OF_JSON_LINES, free_bytes, part_of_json_lines
+from nxcdr_async.cli.output import duration, megabytes, say
 from nxcdr_async.cli.rows import json_lines
 from nxcdr_async.convert import UTC_PLUS_8, structure_row
 from nxcdr_async.errors import RecordError
@@ -63,7 +65,10 @@ class Estimate:
         requests: requests.
         minutes: how long it takes.
         at_once: requests in flight, taken for that.
-        disk_bytes: size as JSON lines.
+        windows: windows a backfill stores.
+        disk_bytes: size in the store given, else as JSON lines; None in a server.
+        to: the store, None if none was given.
+        free_bytes: room left there, None if none was given, or in a server.
     """
 
     source: str
@@ -74,7 +79,15 @@ class Estimate:
     requests: int
     minutes: float
     at_once: int
-    disk_bytes: int
+    windows: int
+    disk_bytes: int | None
+    to: str | None = None
+    free_bytes: int | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is room for it, as far as anybody knows."""
+        return self.free_bytes is None or self.disk_bytes is None or self.disk_bytes <= self.free_bytes
 
 
 def estimate_calls(arguments: dict[str, Any], start: datetime, end: datetime) -> Estimate:
@@ -115,6 +128,23 @@ def estimate_did(arguments: dict[str, Any], first_day: date, last_day: date) -> 
     )
 
 
+def stored(estimate: Estimate, to: str) -> Estimate:
+    """Return an estimate of what a backfill into a store takes."""
+    part, lines = part_of_json_lines(to), estimate.disk_bytes
+    if part is None or lines is None:
+        return evolve(estimate, to=to, disk_bytes=None)
+    return evolve(estimate, to=to, disk_bytes=round(part * lines), free_bytes=free_bytes(to))
+
+
+def warn_of_disk(estimate: Estimate) -> None:
+    """Say it if there is too little room."""
+    if not estimate.fits:
+        say(
+            f"warning: {estimate.to} needs about {megabytes(estimate.disk_bytes or 0)}, and only "
+            f"{megabytes(estimate.free_bytes or 0)} are free there"
+        )
+
+
 def show_json(estimate: Estimate) -> None:
     """Print an estimate as a line of JSON."""
     sys.stdout.write(f"{msgspec.json.encode(asdict(estimate)).decode()}\n")
@@ -126,8 +156,9 @@ def show_table(estimate: Estimate) -> None:
     at_once = f"with {estimate.at_once} requests at once"
     table.add_row("rows", _about(estimate.rows))
     table.add_row("requests", _about(estimate.requests))
+    table.add_row("windows", f"{_about(estimate.windows)} of a backfill")
     table.add_row("time", f"about {duration(math.ceil(estimate.minutes * _MINUTE))} {at_once}")
-    table.add_row("disk", f"about {megabytes(estimate.disk_bytes)} as JSON lines")
+    table.add_row("disk", _disk(estimate))
     console = PlainConsole()
     console.print(Text(f"nxcdr {estimate.source}, {estimate.start} to {estimate.end}", style="bold"))
     console.print(table)
@@ -220,8 +251,19 @@ def _estimate(
         requests=round(requests),
         minutes=round(seconds / _MINUTE, 3),
         at_once=at_once,
+        windows=max(1, math.ceil(rows / ROWS_A_WINDOW), math.ceil(seconds / SECONDS_A_WINDOW)),
         disk_bytes=round(rows * fmean(sizes)) if sizes else 0,
     )
+
+
+def _disk(estimate: Estimate) -> str:
+    if estimate.disk_bytes is None:
+        return "that of the server"
+    if estimate.to is not None:
+        return f"about {megabytes(estimate.disk_bytes)} of {megabytes(estimate.free_bytes or 0)} that are free"
+    others = {".parquet", ".duckdb", ".sqlite"}
+    told = [f"{megabytes(PART_OF_JSON_LINES[one] * estimate.disk_bytes)} as {one}" for one in sorted(others)]
+    return f"about {megabytes(estimate.disk_bytes)} as JSON lines, {', '.join(told)}"
 
 
 def _span(start: datetime, end: datetime) -> tuple[str, str]:

@@ -12,8 +12,9 @@ import msgspec
 from attrs import asdict, define
 
 from nxcdr_async.backfill import BackfillProgress, BackfillReport, Gap
-from nxcdr_async.cli.lines import escaped, flush_stdout
+from nxcdr_async.cli.lines import ReaderGoneError, escaped, write_at_once
 from nxcdr_async.cli.output import duration, say
+from nxcdr_async.cli.streams import point_to_nowhere
 from nxcdr_async.errors import ConfigurationError, SinkError
 
 STDOUT = "-"
@@ -65,8 +66,7 @@ class ReportPlace:
             SinkError: it cannot be written.
         """
         if self.path is None:
-            sys.stdout.write(report.decode())
-            flush_stdout()
+            _print(report)
             return
         try:
             _replace(self.path, report)
@@ -136,6 +136,13 @@ def moment_text(moment: datetime) -> str:
 def json_line(report: dict[str, Any]) -> bytes:
     """Return a report as a line of JSON that any terminal can show."""
     return escaped(msgspec.json.encode(report)) + b"\n"
+
+
+def _print(report: bytes) -> None:
+    try:
+        write_at_once(report)
+    except ReaderGoneError:  # how the run ended still has its exit code
+        point_to_nowhere(sys.stdout)
 
 
 def _replace(path: Path, content: bytes) -> None:

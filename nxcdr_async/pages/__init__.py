@@ -2,7 +2,7 @@
 
 from nxcdr_async.pages.capped import CappedList
 from nxcdr_async.pages.counted import CountedPages
-from nxcdr_async.pages.paginator import Paginator, cancel_and_wait
+from nxcdr_async.pages.paginator import Paginator, cancel_and_wait, wait_for_end
 from nxcdr_async.pages.pump import Pump
 from nxcdr_async.pages.sequencer import Sequencer
 from nxcdr_async.pages.source import (
@@ -31,4 +31,5 @@ __all__ = [
     "WindowedPages",
     "bad_row_taker",
     "cancel_and_wait",
+    "wait_for_end",
 ]

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import anyio
 
@@ -26,15 +26,20 @@ async def cancel_and_wait(tasks: Collection["asyncio.Task[None]"]) -> None:
     under_way = [task for task in tasks if not task.done() and not task.get_loop().is_closed()]
     for task in under_way:
         task.get_loop().call_soon_threadsafe(task.cancel)
-    own = {task for task in under_way if task.get_loop() is here}
+    await wait_for_end([task for task in under_way if task.get_loop() is here])
+
+
+async def wait_for_end(futures: Collection["asyncio.Future[Any]"]) -> None:
+    """Wait until all are done, whatever their results, however often this is cancelled meanwhile."""
+    left = set(futures)
     cancelled: asyncio.CancelledError | None = None
-    while own:
+    while left:
         try:
             with anyio.CancelScope(shield=True):
-                _, own = await asyncio.wait(own)
+                _, left = await asyncio.wait(left)
         except asyncio.CancelledError as again:  # noqa: ASYNC103 - raised once nothing is under way any more
             cancelled = again
-            own = {task for task in own if not task.done()}
+            left = {future for future in left if not future.done()}
     if cancelled is not None:
         raise cancelled
 

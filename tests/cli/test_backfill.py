@@ -105,27 +105,25 @@ def test_the_report_is_json_for_its_owner_only(nxcdr: Any) -> None:
     assert {found.name for found in nxcdr.folder.iterdir()} == {"report.json", "c.sqlite", ".c.sqlite.lock"}
 
 
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (("--to", "c.xlsx"), "no sink is known for 'c.xlsx'"),
-        (("--to", "mysql://host/db"), "no sink is known for mysql://"),
-        (("--to", "nowhere/c.sqlite"), "there is no folder nowhere"),
-        (("--to", "c.sqlite", "--settle", "soon"), "--settle 'soon' is no duration"),
-        (("--to", "c.sqlite", "--settle", "-1h"), "--settle '-1h' is no duration"),
-        (("--to", "c.sqlite", "--report", "nowhere/report.json"), "there is no folder"),
-        (("--to", "c.sqlite", "--report", "/dev/null"), "--report /dev/null is no file"),
-        (("--to", "c.sqlite", "--report", "c.sqlite"), "--report c.sqlite lies where the rows go"),
-        (("--to", "c.jsonl", "--report", "c.jsonl/r.json"), "--report c.jsonl/r.json lies where the rows go"),
-    ],
-)
-def test_what_cannot_work_is_refused_before_anything_is_asked(
-    nxcdr: Any, gateway: Gateway, words: tuple[str, ...], told: str
-) -> None:
+REFUSED = [
+    (("--to", "c.xlsx"), "no sink is known for 'c.xlsx'"),
+    (("--to", "mysql://host/db"), "no sink is known for mysql://"),
+    (("--to", "nowhere/c.sqlite"), "there is no folder nowhere"),
+    (("--to", "c.sqlite", "--settle", "soon"), "--settle 'soon' is no duration"),
+    (("--to", "c.sqlite", "--settle", "-1h"), "--settle '-1h' is no duration"),
+    (("--to", "c.sqlite", "--report", "nowhere/report.json"), "there is no folder"),
+    (("--to", "c.sqlite", "--report", "/dev/null"), "--report /dev/null is no file"),
+    (("--to", "c.sqlite", "--report", "c.sqlite"), "--report c.sqlite lies where the rows go"),
+    (("--to", "c.jsonl", "--report", "c.jsonl/r.json"), "--report c.jsonl/r.json lies where the rows go"),
+]
+
+
+def test_what_cannot_work_is_refused_before_anything_is_asked(nxcdr: Any, gateway: Gateway) -> None:
     asked = gateway.log.requests
-    ended = nxcdr("backfill", "calls", *DAYS, *words)
-    assert ended.code == 2
-    assert ended.err.startswith(f"error: {told}")
+    runs = nxcdr.each([("backfill", "calls", *DAYS, *words) for words, _ in REFUSED])
+    for ended, (_, told) in zip(runs, REFUSED, strict=True):
+        assert ended.code == 2
+        assert ended.err.startswith(f"error: {told}")
     assert gateway.log.requests == asked
     assert not list(nxcdr.folder.iterdir())
 
@@ -133,27 +131,26 @@ def test_what_cannot_work_is_refused_before_anything_is_asked(
 PASSWORD = "a-wrong-secret"  # one of those the runner looks for in every output
 
 
-@pytest.mark.parametrize(
-    "to",
-    [
-        f"postgresql://user:{PASSWORD}@host/db",
-        f"postgres://user:{PASSWORD}/with?all@host/db",
-        f"postgresql://user:{PASSWORD}@one:5432,two:5432/db",
-        f"postgresql://host/db?password={PASSWORD}",
-        f"postgresql://host/db?pass%77ord={PASSWORD}",
-        f"postgresql://host/db?user=me&sslpassword={PASSWORD}",
-        f"host=host user=me password={PASSWORD}",
-        f"mysql://user:{PASSWORD}@host/db",
-    ],
-)
-@pytest.mark.parametrize("command", [("backfill", "calls", *DAYS), ("sync", "calls")])
-def test_a_password_in_the_place_is_refused_and_not_repeated(nxcdr: Any, command: tuple[str, ...], to: str) -> None:
-    (ended,) = nxcdr.each([(*command, "--to", to)])
-    assert ended.code == 2
-    assert ended.err.startswith("error: --to holds a password, which everybody on this machine can see")
-    assert "PGPASSWORD" in ended.err
-    assert "PGPASSFILE" in ended.err
-    assert PASSWORD not in ended.err
+PLACES = [
+    f"postgresql://user:{PASSWORD}@host/db",
+    f"postgres://user:{PASSWORD}/with?all@host/db",
+    f"postgresql://user:{PASSWORD}@one:5432,two:5432/db",
+    f"postgresql://host/db?password={PASSWORD}",
+    f"postgresql://host/db?pass%77ord={PASSWORD}",
+    f"postgresql://host/db?user=me&sslpassword={PASSWORD}",
+    f"host=host user=me password={PASSWORD}",
+    f"mysql://user:{PASSWORD}@host/db",
+]
+
+
+def test_a_password_in_the_place_is_refused_and_not_repeated(nxcdr: Any) -> None:
+    commands = [("backfill", "calls", *DAYS), ("sync", "calls"), ("plan", "calls", *DAYS)]
+    for ended in nxcdr.each([(*command, "--to", to) for command in commands for to in PLACES]):
+        assert ended.code == 2
+        assert ended.err.startswith("error: --to holds a password, which everybody on this machine can see")
+        assert "PGPASSWORD" in ended.err
+        assert "PGPASSFILE" in ended.err
+        assert PASSWORD not in ended.out + ended.err
 
 
 @on_posix
@@ -279,3 +276,17 @@ def test_a_read_only_folder_is_told(nxcdr: Any, tmp_path: Path, words: tuple[str
     assert ended.returncode == 1
     assert re.match(rb"error: cannot write .*closed/[cr]\.\w+: Permission denied\n", ended.stderr), ended.stderr
     assert not list(closed.iterdir())
+
+
+def test_a_report_that_nobody_reads_hides_no_error(nxcdr: Any) -> None:
+    with subprocess.Popen(
+        nxcdr.command("sync", "calls", "--to", "c.sqlite", "--report", "-"),
+        env=nxcdr.environment,
+        cwd=nxcdr.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.close()
+        told = process.stderr.read().decode()
+    assert process.returncode == 2
+    assert re.fullmatch(r"error: c\.sqlite holds no calls yet: .*\n", told)

@@ -2,8 +2,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from attrs import evolve
 
-from nxcdr_async.cli.plan import spread
+from nxcdr_async.cli.plan import Estimate, spread, stored, warn_of_disk
 from nxcdr_async.testing import Gateway
 from nxcdr_async.windows import HOUR, Window
 
@@ -43,3 +44,34 @@ def test_nothing_there_is_about_nothing(nxcdr: Any) -> None:
     ended = nxcdr("plan", "calls", "--start", "2020-01-01", "--end", "2020-01-01T02:00", "--json")
     estimate = msgspec.json.decode(ended.out)
     assert (estimate["rows"], estimate["requests"], estimate["samples"]) == (0, 1, 2)
+
+
+def test_a_store_is_told_its_windows_and_its_disk(nxcdr: Any) -> None:
+    with Gateway(calls=12_000, days=4, did_calls=0, flash_calls=0) as gateway:
+        span = ("calls", "--start", "2026-01-01", "--end", "2026-01-05", "--to", "c.sqlite")
+        planned = nxcdr("plan", *span, "--json", NXCDR_GATEWAY=gateway.url)
+        done = nxcdr("backfill", *span, "--report", "-", NXCDR_GATEWAY=gateway.url)
+    estimate, report = (msgspec.json.decode(ended.out) for ended in (planned, done))
+    assert planned.err == ""
+    size = (nxcdr.folder / "c.sqlite").stat().st_size
+    assert size * 0.6 < estimate["disk_bytes"] < size * 1.7
+    assert estimate["free_bytes"] > size
+    assert 1 <= report["windows"] <= estimate["windows"] + 1 <= report["windows"] + 3
+
+
+def test_too_little_room_is_told_before_anything_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    estimate = Estimate(
+        source="calls", start="", end="", samples=1, rows=1, requests=1, minutes=1.0, at_once=1, windows=1,
+        disk_bytes=10**18,
+    )  # fmt: skip
+    warn_of_disk(estimate)
+    warn_of_disk(evolve(stored(estimate, "c.sqlite"), free_bytes=10**18))
+    assert capsys.readouterr().err == ""
+    warn_of_disk(stored(estimate, "c.sqlite"))
+    assert capsys.readouterr().err.startswith("warning: c.sqlite needs about 550,000,000,000.0 MB, and only ")
+
+
+def test_a_store_that_there_is_not_is_refused(nxcdr: Any) -> None:
+    ended = nxcdr("plan", "calls", "--start", "2026-01-01", "--end", "2026-01-05", "--to", "c.xlsx")
+    assert ended.code == 2
+    assert ended.err.startswith("error: no sink is known for 'c.xlsx'")

@@ -25,9 +25,14 @@ class Origin:
 
 @define(frozen=True)
 class Held:
-    """What a sink says of a table that it holds."""
+    """What a sink says of a table that it holds.
 
-    origin: Origin
+    Attributes:
+        origin: where its rows come from; None if nobody can tell any more, which is no hindrance.
+        entries: the windows that were read.
+    """
+
+    origin: Origin | None
     entries: list[Entry]
 
 
@@ -60,7 +65,10 @@ class Sink(Protocol):
         """Make a table, or give the one that is there another origin."""
 
     def find(self, table: Table, rows: pa.Table) -> pa.Table:
-        """Return the rows stored under the keys of these rows; those without a key, at their times."""
+        """Return the rows stored under the keys of these rows; those without a key, at their times.
+
+        A sink that cannot look up keys may look for them only among rows of about these times.
+        """
 
     def write(self, table: Table, rows: pa.Table, change: LedgerChange) -> None:
         """Put rows in place of those with the same key and take in a change of the ledger: both, or nothing at all.

@@ -49,9 +49,9 @@ def verify(
     rate: RateOption = None,
     timeout: TimeoutOption = None,
 ) -> ExitCode:
-    """Read windows of a store again, and compare them with what is stored.
+    """Compare a store with what the gateway tells now.
 
-    Only sealed windows are read: those in which no late rows are to be expected. Ends with code 1 if differences are
+    It reads sealed windows again: those in which no late rows are to be expected. Ends with code 1 if differences are
     left, or nothing could be compared, and with code 3 if something is known to be missing.
     """
     if read_all and sample is not None:

@@ -1,0 +1,210 @@
+"""A folder with a file for each window, and a ledger of the windows that count."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from attrs import define, field
+
+from nxcdr_async.backfill.ledger import LedgerChange
+from nxcdr_async.backfill.sinks.files import claimed_folder
+from nxcdr_async.backfill.sinks.folder_files import Format, WindowFiles
+from nxcdr_async.backfill.sinks.folder_ledger import (
+    LEDGER_NAME,
+    FolderLedger,
+    Known,
+    Line,
+    OriginLine,
+    Span,
+    change_line,
+)
+from nxcdr_async.backfill.sinks.folder_places import MICROSECONDS, are_in, by_window, over, span_of
+from nxcdr_async.backfill.sinks.folder_recovery import recover
+from nxcdr_async.backfill.sinks.lock import SinkLock
+from nxcdr_async.backfill.sinks.protocol import Held, Origin
+from nxcdr_async.backfill.tables import Table
+from nxcdr_async.errors import ConfigurationError, SinkError
+from nxcdr_async.windows import Window
+
+
+@define(eq=False)
+class FolderSink:
+    """A folder, open to its owner only if it is new.
+
+    A file is put in its place at once, then the ledger notes its window: a window that is not noted is read again. A
+    row stays in the file where it is; a new one goes to the file of the window that its time lies in. Keys are looked
+    up only in files with rows near the times of those asked for: a row whose time moves far away is another row here.
+
+    Attributes:
+        path: the folder.
+        format: of its files.
+    """
+
+    path: Path
+    format: Format
+    _files: WindowFiles = field(init=False)
+    _lock: SinkLock = field(init=False)
+    _open_ledger: FolderLedger | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._files = WindowFiles(self.path, self.format)
+        self._lock = SinkLock(self.path)
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @property
+    def _ledger(self) -> FolderLedger:
+        if self._open_ledger is None:
+            raise SinkError(f"{self.path} is not open")
+        return self._open_ledger
+
+    def open(self) -> None:
+        """Take hold of the folder, made if it is not there, and clear away what a killed run left."""
+        claimed_folder(self.path)
+        self._lock.take()
+        ledger = FolderLedger(self.path / LEDGER_NAME)
+        with self._telling():
+            recover(self._files, ledger)
+        self._open_ledger = ledger
+
+    def look(self, table: Table) -> Held | None:
+        """Return what is known of a table."""
+        book = self._ledger.book(table.name)
+        with self._telling():
+            self._check_files(table)
+        return Held(book.origin, book.entries) if table.name in self._ledger.books else None
+
+    def create(self, table: Table, origin: Origin) -> None:
+        """Note where the rows of a table come from."""
+        with self._telling():
+            self._ledger.append(Line(table.name, OriginLine(origin.account, origin.zone)))
+
+    def find(self, table: Table, rows: pa.Table) -> pa.Table:
+        """Return the rows stored under these keys near their times; those without a key, at their times."""
+        times = rows.filter(pc.is_null(rows[table.key]))[table.time].combine_chunks()
+        found = [table.empty()]
+        with self._telling():
+            for known in self._near(table, span_of(table, rows)):
+                stored = self._files.read(table, known.entry.window)
+                is_keyless_there = pc.and_(pc.is_null(stored[table.key]), pc.is_in(stored[table.time], value_set=times))
+                found.append(stored.filter(pc.or_(are_in(table, stored, rows), is_keyless_there)))
+        return pa.concat_tables(found)
+
+    def write(self, table: Table, rows: pa.Table, change: LedgerChange) -> None:
+        """Write the files that these rows go into, that of the window last, and note the change of the ledger."""
+        with self._telling():
+            window, with_file = change.entry.window, self._with_file(table)
+            moved = [old.window for old in change.replaced if old.window in with_file and old.window != window]
+            placed = self._placed(table, rows, change)
+            if placed or moved:
+                self._announce(table, placed, window)
+            own_rows = placed.pop(window, table.empty())
+            for home, its_rows in placed.items():
+                self._files.write(table, home, self._with_stored(table, [home] if home in with_file else [], its_rows))
+            sources = [*moved, window] if window in with_file else moved
+            try:
+                self._write_own(table, change, own_rows, sources)
+            except BaseException:
+                self._remove_uncounted(table, window)
+                raise
+            for old in moved:
+                self._files.remove(table, old)
+
+    def scan(self, table: Table, window: Window) -> pa.Table:
+        """Return the rows whose time lies in a window."""
+        start, end = (
+            pa.scalar(edge * MICROSECONDS, pa.int64()).cast(table.kind(table.time))
+            for edge in (window.start, window.end)
+        )
+        found = [table.empty()]
+        with self._telling():
+            for known in self._near(table, Span(window.start, window.end - 1)):
+                stored = self._files.read(table, known.entry.window)
+                times = stored[table.time]
+                found.append(stored.filter(pc.and_(pc.greater_equal(times, start), pc.less(times, end))))
+        return pa.concat_tables(found)
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._open_ledger = None
+        self._lock.release()
+
+    def _check_files(self, table: Table) -> None:
+        with_file = self._with_file(table)
+        strange = self._files.windows(table) - with_file
+        if strange:
+            raise ConfigurationError(
+                f"{self._files.path(table, min(strange))} is not in the ledger of its folder: move it away, or remove "
+                f"{LEDGER_NAME} there, which is then made anew from all files, and all windows are read again"
+            )
+        if with_file:
+            self._files.read(table, max(with_file))
+
+    def _with_file(self, table: Table) -> set[Window]:
+        known = self._ledger.book(table.name).known
+        return {window for window, state in known.items() if state.span is not None}
+
+    def _near(self, table: Table, span: Span | None) -> list[Known]:
+        """Return the windows that have files which may have rows in a span."""
+        near = [] if span is None else self._ledger.book(table.name).near(span)
+        return [known for known in near if known.span is not None]
+
+    def _placed(self, table: Table, rows: pa.Table, change: LedgerChange) -> dict[Window, pa.Table]:
+        """Return which rows go into the file of which window."""
+        going = {change.entry.window, *(entry.window for entry in change.replaced)}
+        placed = {}
+        for known in self._near(table, span_of(table, rows)):
+            home = known.entry.window
+            if home in going:
+                continue
+            is_there = are_in(table, rows, self._files.read(table, home))
+            if pc.any(is_there).as_py():
+                placed[home] = rows.filter(is_there)
+                rows = rows.filter(pc.invert(is_there))
+        staying = self._ledger.book(table.name).known.keys() - going
+        for home, its_rows in by_window(table, rows, change.entry.window, staying).items():
+            placed[home] = pa.concat_tables([placed.get(home, table.empty()), its_rows])
+        return placed
+
+    def _announce(self, table: Table, placed: dict[Window, pa.Table], window: Window) -> None:
+        """Note what is about to be written, so that whatever comes of it is known for what it is."""
+        known = self._ledger.book(table.name).known
+        spans = []
+        for home, its_rows in placed.items():
+            span = span_of(table, its_rows)
+            if home in known and span is not None:
+                spans.append((home.start, home.end, span.joined(known[home].span)))
+        writing = () if window in known else ((window.start, window.end),)
+        self._ledger.append(Line(table.name, writing=writing, spans=tuple(spans)))
+
+    def _with_stored(self, table: Table, windows: list[Window], rows: pa.Table) -> pa.Table:
+        """Return rows over all those in the files of some windows."""
+        stored = [self._files.read(table, window) for window in windows]
+        return over(table, pa.concat_tables([table.empty(), *stored]), rows)
+
+    def _write_own(self, table: Table, change: LedgerChange, rows: pa.Table, sources: list[Window]) -> None:
+        """Write the file of a window, if there is anything to change in it, and note the window."""
+        window = change.entry.window
+        if not rows.num_rows and sources in ([], [window]):
+            known = self._ledger.book(table.name).known.get(window, Known(change.entry))
+            self._ledger.append(change_line(table.name, change, known.span))
+            return
+        whole = self._with_stored(table, sources, rows)
+        self._files.write(table, window, whole)
+        self._ledger.append(change_line(table.name, change, span_of(table, whole)))
+
+    def _remove_uncounted(self, table: Table, window: Window) -> None:
+        if window not in self._ledger.book(table.name).known:
+            self._files.remove(table, window)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SinkError(f"cannot store in {self.path}: {error.strerror or error}") from None

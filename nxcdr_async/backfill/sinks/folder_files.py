@@ -1,0 +1,79 @@
+"""The files of a folder: one for each window that has rows, in one format."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+from attrs import define
+
+from nxcdr_async.backfill.sinks.durable import Piece, remove_file, replace_file
+from nxcdr_async.backfill.sinks.folder_names import file_name, table_and_window
+from nxcdr_async.backfill.tables import Table
+from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.windows import Window
+
+_NOT_DECODABLE = (pa.ArrowException, OSError, ValueError, ArithmeticError, msgspec.MsgspecError)
+
+
+@define(frozen=True)
+class Format:
+    """How rows are written as a file.
+
+    Attributes:
+        suffix: the end of a file's name.
+        encode: gives a file piece by piece.
+        decode: gives the rows of a file; raises ValueError, or an error of Arrow or msgspec, if it has other columns or
+            is damaged.
+    """
+
+    suffix: str
+    encode: Callable[[pa.Table], Iterable[Piece]]
+    decode: Callable[[bytes, pa.Schema], pa.Table]
+
+
+@define(frozen=True)
+class WindowFiles:
+    """The files of a folder. Its methods raise OSError for what goes wrong outside.
+
+    Attributes:
+        folder: where they are.
+        format: of each of them.
+    """
+
+    folder: Path
+    format: Format
+
+    def path(self, table: Table, window: Window) -> Path:
+        """Return where the rows of a window are."""
+        return self.folder / file_name(table, window, self.format.suffix)
+
+    def windows(self, table: Table) -> set[Window]:
+        """Return the windows of a table that have files."""
+        found = (table_and_window(path.name, self.format.suffix) for path in self.folder.iterdir())
+        return {window for owner, window in filter(None, found) if owner is table}
+
+    def read(self, table: Table, window: Window) -> pa.Table:
+        """Return all rows of a file.
+
+        Raises:
+            ConfigurationError: it is damaged, or has other columns.
+        """
+        path = self.path(table, window)
+        written = path.read_bytes()
+        try:
+            return self.format.decode(written, table.schema)
+        except _NOT_DECODABLE as fault:
+            raise ConfigurationError(
+                f"{path} is damaged or was not made by this version of a backfill ({fault}): move it away, and its "
+                "window is read again, or give another --to"
+            ) from None
+
+    def write(self, table: Table, window: Window, rows: pa.Table) -> None:
+        """Put a file with these rows, in order of time, in the place of the one that may be there."""
+        in_order = rows.sort_by([(table.time, "ascending"), (table.key, "ascending")]).combine_chunks()
+        replace_file(self.path(table, window), self.format.encode(in_order))
+
+    def remove(self, table: Table, window: Window) -> None:
+        """Remove a file, if it is there."""
+        remove_file(self.path(table, window))

@@ -1,0 +1,58 @@
+"""Which rows go into the file of which window. Pure."""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Collection
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nxcdr_async.backfill.sinks.folder_ledger import Span
+from nxcdr_async.backfill.tables import Table
+from nxcdr_async.windows import Window
+
+MICROSECONDS = 1_000_000
+
+
+def span_of(table: Table, rows: pa.Table) -> Span | None:
+    """Return the seconds of the first and the last of some rows; None without any."""
+    if not rows.num_rows:
+        return None
+    edges = pc.min_max(rows[table.time].cast(pa.int64())).as_py()
+    return Span(edges["min"] // MICROSECONDS, edges["max"] // MICROSECONDS)
+
+
+def are_in(table: Table, rows: pa.Table, others: pa.Table) -> pa.ChunkedArray:
+    """Tell of each row whether its key is among those of others."""
+    return pc.is_in(rows[table.key], value_set=others[table.key].drop_null().combine_chunks())
+
+
+def over(table: Table, stored: pa.Table, rows: pa.Table) -> pa.Table:
+    """Put rows in place of those with their keys."""
+    return pa.concat_tables([stored.filter(pc.invert(are_in(table, stored, rows))), rows])
+
+
+def by_window(table: Table, rows: pa.Table, window: Window, others: Collection[Window]) -> dict[Window, pa.Table]:
+    """Part new rows by the windows their times lie in.
+
+    Args:
+        table: whose rows they are.
+        rows: some rows.
+        window: the one that was read; it gets those, too, whose times lie in none.
+        others: further windows; none overlaps another.
+    """
+    span = span_of(table, rows)
+    if span is None:
+        return {}
+    if window.start <= span.first and span.last < window.end:
+        return {window: rows}
+    in_order = sorted([window, *others])
+    places: defaultdict[Window, list[int]] = defaultdict(list)
+    for place, microsecond in enumerate(rows[table.time].cast(pa.int64()).to_pylist()):
+        places[_around(microsecond // MICROSECONDS, in_order) or window].append(place)
+    return {home: rows.take(its_places) for home, its_places in places.items()}
+
+
+def _around(second: int, in_order: list[Window]) -> Window | None:
+    place = bisect_right(in_order, second, key=lambda window: window.start) - 1
+    return in_order[place] if place >= 0 and second < in_order[place].end else None

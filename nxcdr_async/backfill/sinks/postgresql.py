@@ -1,0 +1,283 @@
+"""Tables in a PostgreSQL database, from version 13 on, in the schema that comes first in the user's search path."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import NoneType
+from typing import Any, get_args
+
+import msgspec
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+from attrs import define, field, fields_dict
+from psycopg import errors
+
+from nxcdr_async.backfill.ledger import LedgerChange
+from nxcdr_async.backfill.sinks.postgresql_connection import Server
+from nxcdr_async.backfill.sinks.postgresql_rows import as_read, clean, from_csv, to_csv
+from nxcdr_async.backfill.sinks.protocol import Held, Origin
+from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, quoted
+from nxcdr_async.backfill.tables import EXTRA, Table
+from nxcdr_async.backfill.times import moment_of
+from nxcdr_async.errors import ConfigurationError, SinkError
+from nxcdr_async.windows import Window
+
+SECONDS_TO_WAIT = 3
+"""How long to wait for another run to let go: a server takes a moment to notice that a client was killed."""
+
+# As the server itself writes them.
+_TYPES = {
+    pa.string(): "text",
+    pa.int64(): "bigint",
+    pa.bool_(): "boolean",
+    pa.timestamp("us", tz="UTC"): "timestamp with time zone",
+}
+_MONEY = "numeric"
+_JSON = "jsonb"
+_UNIQUE = " unique"
+
+_LEDGER = {
+    WINDOWS: (
+        "source text, start_second bigint, end_second bigint NOT NULL, read_at bigint NOT NULL, "
+        "row_count bigint NOT NULL, bad_rows bigint NOT NULL, saturated text NOT NULL, "
+        "PRIMARY KEY (source, start_second)"
+    ),
+    SOURCES: "source text PRIMARY KEY, account text NOT NULL, zone text NOT NULL, complete_until timestamptz",
+}
+
+_COLUMNS = f"""
+SELECT attname, format_type(atttypid, atttypmod) || CASE WHEN attname = %(key)s AND EXISTS (
+    SELECT FROM pg_index WHERE indrelid = attrelid AND indisunique AND indisvalid AND indimmediate AND indpred IS NULL
+    AND indnkeyatts = 1 AND indkey[0] = attnum
+) THEN '{_UNIQUE}' ELSE '' END
+FROM pg_attribute WHERE attrelid = to_regclass(%(table)s) AND attnum > 0 AND NOT attisdropped
+"""
+
+
+@define(eq=False)
+class PostgresqlSink:
+    """A schema of a PostgreSQL database: the current one of the user who connects.
+
+    Whatever libpq knows works: several hosts, sockets (`?host=/run/postgresql`), `?sslmode=…`,
+    `?options=-csearch_path%3Dcalls`, and the password in `PGPASSWORD` or `~/.pgpass`, where no list of processes shows
+    it. A pooler has to keep a session on one connection, as the lock that keeps other runs out belongs to it.
+
+    Times are `timestamptz`, amounts `numeric`, keys nobody knows `jsonb`. PostgreSQL cannot hold a NUL character: the
+    replacement character U+FFFD stands for it.
+
+    Attributes:
+        address: `postgresql://user@host:port/database`.
+
+    Raises:
+        ConfigurationError: the address cannot be read.
+    """
+
+    address: str = field(repr=False)
+    _server: Server = field(init=False)
+    _connection: "psycopg.Connection[Any] | None" = field(default=None, init=False, repr=False)
+    _schema: str = field(default="", init=False)
+    # Keys of a table that are known not to be in it: as nobody else writes there, until we do.
+    _absent: dict[str, pa.Array] = field(factory=dict, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._server = Server.at(self.address)
+
+    @property
+    def name(self) -> str:
+        """The address, without a password and options."""
+        return self._server.name
+
+    @property
+    def connection(self) -> "psycopg.Connection[Any]":
+        """The connection, while it is open."""
+        if self._connection is None:
+            raise SinkError(f"{self.name} is not open")
+        return self._connection
+
+    def open(self) -> None:
+        """Connect, take hold of the schema, and make the ledger if it is not there."""
+        self._connection = self._server.connect()
+        try:
+            with self._server.telling():
+                self._schema = self._current_schema()
+                self._take_lock()
+                for name, columns in _LEDGER.items():
+                    self._make_table(name, columns)
+        except BaseException:
+            self.close()
+            raise
+
+    def look(self, table: Table) -> Held | None:
+        """Return what is known of a table."""
+        with self._server.telling():
+            found = dict(self._rows(_COLUMNS, {"table": self._place(table.name), "key": table.key}))
+            origin = self._rows(f"SELECT account, zone FROM {self._place(SOURCES)} WHERE source = %s", [table.source])
+            rows = self._rows(
+                f"SELECT {quoted(LedgerRow._fields)} FROM {self._place(WINDOWS)} WHERE source = %s", [table.source]
+            )
+        if not found:
+            return None
+        wanted = {name: f"{kind}{_UNIQUE if name == table.key else ''}" for name, kind in _columns(table).items()}
+        check_columns(self.name, table, found, wanted)
+        return Held(Origin(*origin[0] if origin else ("", "")), [LedgerRow(*row).entry for row in rows])
+
+    def create(self, table: Table, origin: Origin) -> None:
+        """Make a table, and note where its rows come from."""
+        unique = "UNIQUE" if _may_lack_key(table) else "PRIMARY KEY"
+        columns = ", ".join(
+            f'"{name}" {kind}{f" {unique}" if name == table.key else ""}' for name, kind in _columns(table).items()
+        )
+        with self._transaction():
+            if self._make_table(table.name, columns):
+                self.connection.execute(f'CREATE INDEX ON {self._place(table.name)} ("{table.time}")')
+            self.connection.execute(
+                f"INSERT INTO {self._place(SOURCES)} (source, account, zone) VALUES (%s, %s, %s) "
+                "ON CONFLICT (source) DO UPDATE SET account = excluded.account, zone = excluded.zone",
+                [table.source, origin.account, origin.zone],
+            )
+
+    def find(self, table: Table, rows: pa.Table) -> pa.Table:
+        """Return the rows stored under these keys; those without a key, at their times."""
+        cleaned = clean(rows.select([table.key, table.time]))
+        keys, keyless = cleaned[table.key].drop_null(), cleaned.filter(pc.is_null(cleaned[table.key]))
+        kind = _columns(table)[table.key]
+        # One row after the other, by the index of the key.
+        among = f'"{table.key}" IN (SELECT json_array_elements_text(%s)::{kind})'
+        found = [self._select(table, among, [_json(keys)])]
+        self._absent[table.name] = _without(keys, found[0][table.key])
+        if keyless.num_rows:
+            condition = (
+                f'"{table.key}" IS NULL AND "{table.time}" IN (SELECT json_array_elements_text(%s)::timestamptz)'
+            )
+            found.append(self._select(table, condition, [_json(keyless[table.time])]))
+        return as_read(table, pa.concat_tables(found), rows)
+
+    def write(self, table: Table, rows: pa.Table, change: LedgerChange) -> None:
+        """Store rows and the change of the ledger in one transaction."""
+        until = None if change.complete_until is None else moment_of(change.complete_until)
+        replaced = [entry.window.start for entry in change.replaced]
+        windows, sources = self._place(WINDOWS), self._place(SOURCES)
+        with self._transaction():
+            self._put(table, clean(rows))
+            self.connection.execute(
+                f"DELETE FROM {windows} WHERE source = %s AND start_second = ANY(%s)", [table.source, replaced]
+            )
+            self.connection.execute(
+                f"INSERT INTO {windows} ({quoted(LedgerRow._fields)}) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                LedgerRow.of(table, change.entry),
+            )
+            self.connection.execute(
+                f"UPDATE {sources} SET complete_until = %s WHERE source = %s", [until, table.source]
+            )
+
+    def scan(self, table: Table, window: Window) -> pa.Table:
+        """Return the rows whose time lies in a window."""
+        return self._select(
+            table,
+            f'"{table.time}" >= %s AND "{table.time}" < %s',
+            [moment_of(window.start), moment_of(window.end)],
+        )
+
+    def close(self) -> None:
+        """Disconnect; the server lets go of the lock."""
+        self._absent.clear()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _current_schema(self) -> str:
+        ((schema,),) = self._rows("SELECT current_schema()")
+        if schema is None:
+            raise ConfigurationError(
+                f"no schema that is there is in the search path of the user of {self.name}: create one, or name one by "
+                "…?options=-csearch_path%3DSCHEMA"
+            )
+        return str(schema)
+
+    def _take_lock(self) -> None:
+        """Take the lock of the schema, which goes with the connection, however that ends."""
+        number = int.from_bytes(hashlib.sha256(f"nxcdr_async\0{self._schema}".encode()).digest()[:8], signed=True)
+        try:
+            with self.connection.transaction():
+                self.connection.execute(f"SET LOCAL lock_timeout = '{SECONDS_TO_WAIT}s'")
+                self.connection.execute("SELECT pg_advisory_lock(%s::bigint)", [number])
+        except errors.LockNotAvailable:
+            raise ConfigurationError(
+                f"{self.name} is being written by another run: wait for its end, or give another --to"
+            ) from None
+
+    def _make_table(self, name: str, columns: str) -> bool:
+        """Make a table if it is not there, which a user who may make none can have had made before."""
+        place = self._place(name)
+        ((is_there,),) = self._rows("SELECT to_regclass(%s) IS NOT NULL", [place])
+        if is_there:
+            return False
+        self.connection.execute(f"CREATE TABLE {place} ({columns})")
+        return True
+
+    def _put(self, table: Table, rows: pa.Table) -> None:
+        """Store rows: new ones straight away, which is quickest, others by way of a temporary table."""
+        key, place, aside = table.key, self._place(table.name), f"pg_temp.nxcdr_{table.name}"
+        absent = self._absent.pop(table.name, rows[key].slice(0, 0).combine_chunks())
+        is_new = pc.or_(pc.is_null(rows[key]), pc.is_in(rows[key], value_set=absent))
+        self._copy_in(place, rows.filter(is_new))
+        others = rows.filter(pc.invert(is_new))
+        if not others.num_rows:
+            return
+        columns = quoted(table.columns)
+        changes = ", ".join(f'"{name}" = excluded."{name}"' for name in table.columns if name != key)
+        self.connection.execute(f"CREATE TEMPORARY TABLE nxcdr_{table.name} (LIKE {place}) ON COMMIT DROP")
+        self._copy_in(aside, others)
+        self.connection.execute(
+            f"INSERT INTO {place} ({columns}) SELECT {columns} FROM {aside} "
+            f'ON CONFLICT ("{key}") DO UPDATE SET {changes}'
+        )
+
+    def _copy_in(self, place: str, rows: pa.Table) -> None:
+        if not rows.num_rows:
+            return
+        query = f"COPY {place} ({quoted(rows.column_names)}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')"
+        with self.connection.cursor() as cursor, cursor.copy(query) as copy:
+            copy.write(to_csv(rows))
+
+    def _place(self, name: str) -> str:
+        schema = self._schema.replace('"', '""')
+        return f'"{schema}"."{name}"'
+
+    def _rows(self, query: str, values: Any = None) -> list[Any]:
+        return self.connection.execute(query, values).fetchall()
+
+    def _select(self, table: Table, condition: str, values: list[Any]) -> pa.Table:
+        query = f"SELECT {quoted(table.columns)} FROM {self._place(table.name)} WHERE {condition}"
+        with (
+            self._server.telling(),
+            self.connection.cursor() as cursor,
+            cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT csv, ENCODING 'UTF8')", values) as copy,
+        ):
+            text = b"".join(copy)
+        try:
+            return from_csv(table, text)
+        except pa.ArrowInvalid as error:
+            raise SinkError(f"the table {table.name} in {self.name} holds what no backfill stored: {error}") from None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._server.telling(), self.connection.transaction():
+            yield
+
+
+def _columns(table: Table) -> dict[str, str]:
+    return {name: _JSON if name == EXTRA else _TYPES.get(table.kind(name), _MONEY) for name in table.columns}
+
+
+def _may_lack_key(table: Table) -> bool:
+    return NoneType in get_args(fields_dict(table.record_class)[table.key].type)
+
+
+def _without(keys: pa.ChunkedArray, others: pa.ChunkedArray) -> pa.Array:
+    return keys.filter(pc.invert(pc.is_in(keys, value_set=others.combine_chunks()))).combine_chunks()
+
+
+def _json(column: pa.ChunkedArray) -> str:
+    return msgspec.json.encode(column.to_pylist()).decode()

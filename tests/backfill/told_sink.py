@@ -1,0 +1,59 @@
+"""A sink that tells what it is about to do, so that a test can kill, block or break it right there."""
+
+from collections.abc import Callable
+
+import pyarrow as pa
+from attrs import define
+
+from nxcdr_async.backfill.ledger import LedgerChange
+from nxcdr_async.backfill.sinks.protocol import Held, Origin, Sink
+from nxcdr_async.backfill.tables import Table
+from nxcdr_async.windows import Window
+
+OPENING, LOOKING, READING, FINDING, WRITING, CLOSING, CLOSED = "olrfwcd"
+"""What a run is doing with its sink; reading is all that is between the windows."""
+
+
+@define(eq=False)
+class ToldSink:
+    """Does as another sink, and tells each step before it.
+
+    Attributes:
+        sink: the other one.
+        tell: gets the step, in the thread of the step.
+    """
+
+    sink: Sink
+    tell: Callable[[str], object]
+
+    @property
+    def name(self) -> str:
+        return self.sink.name
+
+    def open(self) -> None:
+        self.tell(OPENING)
+        self.sink.open()
+
+    def look(self, table: Table) -> Held | None:
+        self.tell(LOOKING)
+        return self.sink.look(table)
+
+    def create(self, table: Table, origin: Origin) -> None:
+        self.sink.create(table, origin)
+
+    def find(self, table: Table, rows: pa.Table) -> pa.Table:
+        self.tell(FINDING)
+        return self.sink.find(table, rows)
+
+    def write(self, table: Table, rows: pa.Table, change: LedgerChange) -> None:
+        self.tell(WRITING)
+        self.sink.write(table, rows, change)
+        self.tell(READING)
+
+    def scan(self, table: Table, window: Window) -> pa.Table:
+        return self.sink.scan(table, window)
+
+    def close(self) -> None:
+        self.tell(CLOSING)
+        self.sink.close()
+        self.tell(CLOSED)
