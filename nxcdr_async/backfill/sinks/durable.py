@@ -1,7 +1,7 @@
 """Files that are there whole or not at all, and outlast a crash of the machine once they are. Raises OSError."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 Piece = bytes | memoryview
@@ -45,10 +45,16 @@ def remove_file(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def remove_asides(folder: Path) -> None:
-    """Remove what was written aside when a run was killed."""
+def remove_asides(folder: Path, is_ours: Callable[[str], bool]) -> None:
+    """Remove what was being written aside when a run was killed.
+
+    Args:
+        folder: where.
+        is_ours: tells by its name whether a file would have been ours.
+    """
     for aside in folder.glob(f".*{_ASIDE}"):
-        remove_file(aside)
+        if is_ours(aside.name.removeprefix(".").removesuffix(_ASIDE)):
+            remove_file(aside)
 
 
 def _write_new(path: Path, pieces: Iterable[Piece]) -> None:

@@ -48,6 +48,10 @@ class WindowFiles:
         """Return where the rows of a window are."""
         return self.folder / file_name(table, window, self.format.suffix)
 
+    def are_called(self, name: str) -> bool:
+        """Tell whether one of them goes by a name."""
+        return table_and_window(name, self.format.suffix) is not None
+
     def windows(self, table: Table) -> set[Window]:
         """Return the windows of a table that have files."""
         found = (table_and_window(path.name, self.format.suffix) for path in self.folder.iterdir())

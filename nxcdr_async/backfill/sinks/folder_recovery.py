@@ -6,7 +6,7 @@ from nxcdr_async.backfill.ledger import Entry
 from nxcdr_async.backfill.merge import merge
 from nxcdr_async.backfill.sinks.durable import remove_asides
 from nxcdr_async.backfill.sinks.folder_files import WindowFiles
-from nxcdr_async.backfill.sinks.folder_ledger import Book, FolderLedger, Known, Line
+from nxcdr_async.backfill.sinks.folder_ledger import LEDGER_NAME, Book, FolderLedger, Known, Line
 from nxcdr_async.backfill.sinks.folder_places import over, span_of
 from nxcdr_async.backfill.tables import TABLES, Table
 from nxcdr_async.windows import Window
@@ -19,7 +19,7 @@ def recover(files: WindowFiles, ledger: FolderLedger) -> None:
         ConfigurationError: a ledger has to be made from files that cannot be read.
         OSError: it could not be done; it can be tried again.
     """
-    remove_asides(files.folder)
+    remove_asides(files.folder, lambda name: name == LEDGER_NAME or files.are_called(name))
     if not ledger.read():
         _rebuild(files, ledger)
     for table in TABLES.values():

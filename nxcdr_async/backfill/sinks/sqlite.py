@@ -16,7 +16,7 @@ from nxcdr_async.backfill.sinks.files import claimed_file
 from nxcdr_async.backfill.sinks.lock import SinkLock
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
 from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, quoted
-from nxcdr_async.backfill.sinks.text import amounts_as_text, times_as_text
+from nxcdr_async.backfill.sinks.text import plain_amounts, plain_times
 from nxcdr_async.backfill.tables import Table
 from nxcdr_async.errors import ConfigurationError, SinkError
 from nxcdr_async.windows import Window
@@ -111,7 +111,7 @@ class SqliteSink:
     def find(self, table: Table, rows: pa.Table) -> pa.Table:
         """Return the rows stored under these keys; those without a key, at their times."""
         keyless = rows.filter(pc.is_null(rows[table.key]))
-        keys, times = rows[table.key].drop_null(), times_as_text(keyless[table.time])
+        keys, times = rows[table.key].drop_null(), plain_times(keyless[table.time])
         return self._select(
             table,
             f'"{table.key}" IN (SELECT value FROM json_each(?)) '
@@ -204,9 +204,9 @@ def _written(rows: pa.Table) -> pa.Table:
 
 def _written_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_timestamp(column.type):
-        return times_as_text(column)
+        return plain_times(column)
     if pa.types.is_decimal(column.type):
-        return amounts_as_text(column)
+        return plain_amounts(column)
     return column.cast(pa.int64()) if pa.types.is_boolean(column.type) else column
 
 
@@ -222,4 +222,4 @@ def _json(values: pa.ChunkedArray) -> str:
 
 
 def _second(moment: int) -> str:
-    return str(times_as_text(pa.array([moment * 1_000_000], pa.timestamp("us", tz="UTC")))[0])
+    return str(plain_times(pa.array([moment * 1_000_000], pa.timestamp("us", tz="UTC")))[0])

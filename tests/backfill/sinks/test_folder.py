@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from nxcdr_async import ConfigurationError, SinkError
+from nxcdr_async.backfill.columns import rows_of
 from nxcdr_async.backfill.cutter import Cut
 from nxcdr_async.backfill.sinks import folder_ledger
 from nxcdr_async.backfill.sinks.folder import FolderSink
@@ -43,7 +44,7 @@ def call(second: int, name: str, **values: Any) -> CallRecord:
 
 
 def cut(start: int, end: int, *calls: CallRecord) -> Cut:
-    return Cut(Window(BEGIN + start, BEGIN + end), list(calls))
+    return Cut(Window(BEGIN + start, BEGIN + end), rows_of(CALLS, calls))
 
 
 @contextmanager
@@ -61,7 +62,7 @@ def opened(path: Path, origin: Origin = ORIGIN) -> Iterator[Store]:
 
 def put(store: Store, *cuts: Cut) -> None:
     for one in cuts:
-        store.put(one, Finding(LATE), None)
+        store.put(one, Finding(LATE))
 
 
 def fill(path: Path, *cuts: Cut) -> None:
@@ -124,10 +125,19 @@ def test_a_file_of_another_name_is_not_ours(name: str) -> None:
 
 def test_files_that_are_not_ours_are_left_alone(folder: Path) -> None:
     fill(folder, cut(0, 10, call(1, "a")))
-    (folder / "notes.txt").write_text("mine")
-    (folder / "other.parquet").write_text("mine")
+    for name in ("notes.txt", "other.parquet", ".other.part"):
+        (folder / name).write_text("mine")
     fill(folder, cut(10, 20, call(11, "b")))
-    assert (folder / "notes.txt").read_text() == (folder / "other.parquet").read_text() == "mine"
+    assert {(folder / name).read_text() for name in ("notes.txt", "other.parquet", ".other.part")} == {"mine"}
+
+
+def test_what_a_killed_run_wrote_aside_is_removed(folder: Path) -> None:
+    fill(folder, cut(0, 10, call(1, "a")))
+    before = files_in(folder)
+    for name in before:
+        (folder / f".{name}.part").write_text("half")
+    assert stored(folder) == {"a": None}
+    assert files_in(folder) == before
 
 
 def test_files_and_folder_are_private(folder: Path) -> None:
@@ -341,8 +351,9 @@ def is_killed(work: Callable[[], object], calls: int) -> bool:
 
 # Begun: two windows with rows, one without. Then a part that has late rows for them, and a known one with a new value.
 BEGUN = (cut(0, 5, call(1, "a"), call(4, "b")), cut(5, 7), cut(7, 10, call(8, "c")))
-GOES_ON = cut(10, 20, call(4, "b", caller="1"), call(3, "late"), call(6, "later"), call(-3, "stray"), call(11, "d"))
-GOES_ON_SHORTER = cut(10, 12, *GOES_ON.records)
+GOING_ON = (call(4, "b", caller="1"), call(3, "late"), call(6, "later"), call(-3, "stray"), call(11, "d"))
+GOES_ON = cut(10, 20, *GOING_ON)
+GOES_ON_SHORTER = cut(10, 12, *GOING_ON)
 AFTER_SHORTER = cut(12, 25, call(14, "e"))
 WIDER = cut(0, 12, call(4, "b", caller="1"), call(3, "late"), call(6, "later"), call(-3, "stray"), call(11, "d"))
 IN_THE_END = {"a": None, "b": "1", "c": None, "d": None, "late": None, "later": None, "stray": None}
@@ -412,6 +423,7 @@ import os, resource, signal, sys
 from datetime import datetime, UTC
 from pathlib import Path
 from nxcdr_async import NxcdrError
+from nxcdr_async.backfill.columns import rows_of
 from nxcdr_async.backfill.cutter import Cut
 from nxcdr_async.backfill.sinks import sink_for
 from nxcdr_async.backfill.sinks.protocol import Origin
@@ -432,7 +444,7 @@ try:
     sink.open()
     store = Store(sink, CALLS, 0)
     store.begin(Origin("account", "UTC+08:00"), new_key=False)
-    store.put(Cut(Window(1767225610, 1767225620), calls), Finding(1767235600), None)
+    store.put(Cut(Window(1767225610, 1767225620), rows_of(CALLS, calls)), Finding(1767235600))
 except NxcdrError as error:
     print(type(error).__name__, error)
 finally:
@@ -448,7 +460,7 @@ def told_by_child(path: Path, *, limit: int = 0, user: int = 0) -> str:
     return child.stdout
 
 
-SUFFIXES = [".parquet"]
+SUFFIXES = [".parquet", ".jsonl", ".csv"]
 
 
 @pytest.fixture
