@@ -422,3 +422,22 @@ async def test_an_error_of_the_sink_is_told(filled: Filled, open_session: OpenSe
     with pytest.raises(SinkError, match="disk is full"):
         await verify(open_session(), filled.path, sample=None, fix=True)
     assert differences(only(await verify(open_session(), filled.path, sample=None))) == (1, 0, 0, 0)
+
+
+@pytest.mark.parametrize("place", ["c.sqlite", "c.parquet", "c.jsonl", "c.csv"])
+async def test_each_sink_gives_back_what_it_was_given_and_can_be_mended(
+    place: str, gateway: Gateway, open_session: OpenSession, tmp_path: Path
+) -> None:
+    session, to = open_session(), tmp_path / place
+    with Gateway(calls=1_200, days=2, did_calls=60, flash_calls=60) as before:
+        taken_back = before.add_call(callId="taken back")
+        earlier = open_session(gateway=before.url)
+        await backfill(earlier, "calls", START, END, to=to)
+        await backfill(earlier, "did", *DAYS, to=to)
+        await backfill(earlier, "flash", START, END, to=to)
+        assert (await verify(earlier, to, sample=None)).unmended == 0
+    late = gateway.add_call(startTime=int(START.timestamp() * 1000) + 5)
+    calls, did, flash = (await verify(session, to, sample=None, fix=True)).sources
+    assert {(one.kind, one.key) for one in calls.examples} == {("missing", late), ("extra", taken_back)}
+    assert (differences(calls), differences(did), differences(flash)) == ((1, 0, 1, 1), (0, 0, 0, 0), (0, 0, 0, 0))
+    assert differences(only(await verify(session, to, "calls", sample=None))) == (0, 0, 1, 0)
