@@ -14,6 +14,7 @@ from nxcdr_async import (
     ClockSkewError,
     Credentials,
     DidCallRecord,
+    Difference,
     Direction,
     FlashApp,
     FlashCallRecord,
@@ -31,11 +32,14 @@ from nxcdr_async import (
     SessionStats,
     SinkError,
     ThrottledError,
+    VerifiedSource,
+    VerifyReport,
     backfill,
     explain_hangup,
     make_converter,
     sign,
     sync,
+    verify,
 )
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -106,6 +110,16 @@ async def sessions() -> None:
     async with CdrSession.from_env(region="idn") as cdr:
         assert_type(cdr, CdrSession)
         await cdr.aclose()
+
+
+async def verification(cdr: CdrSession) -> None:
+    report = await verify(cdr, "calls.sqlite", "calls", sample=None, fix=True, settle=timedelta(hours=1))
+    assert_type(report, VerifyReport)
+    for source in report.sources:
+        assert_type(source, VerifiedSource)
+        assert_type(source.complete_until, datetime | None)
+        assert_type(source.examples, tuple[Difference, ...])
+    await verify(cdr, "calls.sqlite", "sms")  # type: ignore[arg-type]
 
 
 async def errors(cdr: CdrSession) -> datetime | None:

@@ -18,7 +18,7 @@ def check_place(path: Path) -> None:
         ConfigurationError: its folder is not there, or it is a folder itself.
         SinkError: it is there and cannot be written.
     """
-    _check_folder(path.parent)
+    check_folder(path.parent)
     if path.is_dir():
         raise ConfigurationError(f"{path} is a folder: give a file with --to")
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):
@@ -49,7 +49,7 @@ def claimed_folder(path: Path) -> None:
         ConfigurationError: the folder it is in is not there, or it is a file itself.
         SinkError: it cannot be written.
     """
-    _check_folder(path.parent)
+    check_folder(path.parent)
     if path.exists() and not path.is_dir():
         raise ConfigurationError(f"{path} is a file: give a folder with --to")
     try:
@@ -60,6 +60,11 @@ def claimed_folder(path: Path) -> None:
         raise SinkError(f"cannot write into {path}: it is read-only to us; change its rights, or give another --to")
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Check that a folder is there.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
     if not folder.is_dir():
         raise ConfigurationError(f"there is no folder {folder}: make it first, or give another --to")

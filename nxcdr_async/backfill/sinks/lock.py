@@ -5,7 +5,7 @@ from pathlib import Path
 from attrs import define, field
 from filelock import FileLock, Timeout
 
-from nxcdr_async.backfill.sinks.files import OWNER_ONLY
+from nxcdr_async.backfill.sinks.files import OWNER_ONLY, check_folder
 from nxcdr_async.errors import ConfigurationError, SinkError
 
 
@@ -28,9 +28,10 @@ class SinkLock:
         """Take it.
 
         Raises:
-            ConfigurationError: another run has it.
+            ConfigurationError: another run has it, or the folder is not there.
             SinkError: no file can be made there.
         """
+        check_folder(self.target.parent)  # else the lock would make it
         try:
             self._lock.acquire()
         except Timeout:
