@@ -50,6 +50,10 @@ class UnreadRow(Protocol):
         """
 
     @property
+    def unknown(self) -> "Mapping[str, str]":
+        """The keys nobody knows that rows of its class may have."""
+
+    @property
     def asked(self) -> "Counter[str]":
         """How often each attribute was converted by itself, of late."""
 

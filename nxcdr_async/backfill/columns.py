@@ -50,20 +50,25 @@ def _rows(table: Table, records: Sequence[Any]) -> pa.Table:
 
 def _raw_column(table: Table, name: str, rows: list[Any]) -> pa.Array:
     """Return a column of rows whose values were never converted, past the objects that nobody would look at."""
+    if name == EXTRA:
+        return _raw_extra(table, rows)
     key, plain, convert, kind = rows[0].readers[name]
     values = list(map(attrgetter(key), rows))
+    if values[0] is None and values.count(None) == len(values):
+        return pa.nulls(len(values), table.kind(name))
     if kind in _TIMES:
         milliseconds = [value if value.__class__ is int and value else None for value in values]
         return pa.array(milliseconds, pa.int64()).cast(_MILLISECONDS).cast(table.kind(name))
     if kind in _DIRECTIONS:
         return pa.array(_names(values, convert, kind), table.kind(name))
-    if name == EXTRA:
-        return pa.array(map(_json, values), table.kind(name))
-    kinds = set(map(type, values))
-    if kinds == {type(None)}:
-        return pa.nulls(len(values), table.kind(name))
-    are_plain = kinds <= {plain, type(None)} and not (plain is str and "" in values)
+    are_plain = set(map(type, values)) <= {plain, type(None)} and not (plain is str and "" in values)
     return pa.array(values if are_plain else read_column(values, plain, convert, kind), table.kind(name))
+
+
+def _raw_extra(table: Table, rows: list[Any]) -> pa.Array:
+    if not any(row_class.unknown for row_class in set(map(type, rows))):
+        return pa.nulls(len(rows), table.kind(EXTRA))
+    return pa.array((_json(row.extra) for row in rows), table.kind(EXTRA))
 
 
 def _names(directions: list[Any], convert: Callable[[Any, Any], Any], kind: Any) -> list[Any]:

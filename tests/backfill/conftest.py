@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from all_sinks import Places
-from postgresql_server import fresh_postgresql, postgresql, postgresql_database
+from postgresql_fixtures import fresh_postgresql, postgresql, postgresql_database
 
 __all__ = ["fresh_postgresql", "postgresql", "postgresql_database"]
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from postgresql_server import OLDEST, PostgresqlServer, found_binaries, run_server
+from shared.postgresql_server import OLDEST, PostgresqlServer, found_binaries, run_server
 
 FOUND = found_binaries()
 RUN_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
-from postgresql_server import run_server
+from shared.postgresql_server import run_server
 running = run_server(Path(sys.argv[1]))
 server = next(running)
 print(server.folder, flush=True)

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 from attrs import evolve
-from postgresql_server import PASSWORD, QUOTED_PASSWORD, USER, PostgresqlServer
+from shared.postgresql_server import PASSWORD, QUOTED_PASSWORD, USER, PostgresqlServer
 
 from nxcdr_async import BackfillProgress, CdrSession, ConfigurationError, SinkError, backfill
 from nxcdr_async.backfill import engine

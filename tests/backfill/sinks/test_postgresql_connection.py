@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
-from postgresql_server import PASSWORD, QUOTED_PASSWORD, USER, PostgresqlServer
+from shared.postgresql_server import PASSWORD, QUOTED_PASSWORD, USER, PostgresqlServer
 
 from nxcdr_async import ConfigurationError, SinkError
 from nxcdr_async.backfill.sinks.postgresql_connection import Server

