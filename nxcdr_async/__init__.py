@@ -7,7 +7,17 @@
 """
 
 from nxcdr_async._version import __version__
-from nxcdr_async.backfill import BackfillProgress, BackfillReport, Gap, backfill, sync
+from nxcdr_async.backfill import (
+    BackfillProgress,
+    BackfillReport,
+    Difference,
+    Gap,
+    VerifiedSource,
+    VerifyReport,
+    backfill,
+    sync,
+    verify,
+)
 from nxcdr_async.convert import make_converter
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import (
@@ -47,6 +57,7 @@ __all__ = [
     "ConfigurationError",
     "Credentials",
     "DidCallRecord",
+    "Difference",
     "Direction",
     "FlashApp",
     "FlashCallRecord",
@@ -70,10 +81,13 @@ __all__ = [
     "ThrottledError",
     "TimedOutError",
     "TransportError",
+    "VerifiedSource",
+    "VerifyReport",
     "__version__",
     "backfill",
     "explain_hangup",
     "make_converter",
     "sign",
     "sync",
+    "verify",
 ]

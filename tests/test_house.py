@@ -32,6 +32,13 @@ USES = {"__init__", "__main__", "testing", "cli", "backfill", "webhook"}
 """The rooms of the highest floor, which use the session."""
 
 PURE = [room for room, floor in FLOORS.items() if floor <= 2]
+PURE_IN_BACKFILL = {"columns", "cutter", "ledger", "merge", "report", "tables", "times"} | {
+    "sinks/protocol",
+    "sinks/sql",
+    "sinks/text",
+}
+"""The rules of a backfill; all else there asks, waits or stores."""
+
 IMPURE_MODULES = {"asyncio", "anyio", "aiohttp", "socket", "time", "random", "logging", "os", "threading"}
 MAY_IMPORT_AIOHTTP = {"connection", "session", "testing"}
 LONGEST_ROOM = 300
@@ -121,7 +128,14 @@ def test_aiohttp_and_the_extras_are_not_imported_with_the_package() -> None:
     assert told.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if room_of(path) in PURE], ids=ids)
+def is_pure(path: Path) -> bool:
+    """Tell whether a module is to be pure, or says of itself that it is."""
+    in_backfill = path.relative_to(PACKAGE).with_suffix("").as_posix().removeprefix("backfill/")
+    says_so = (ast.get_docstring(tree_of(path)) or "").endswith(" Pure.")
+    return room_of(path) in PURE or in_backfill in PURE_IN_BACKFILL or says_so
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if is_pure(path)], ids=ids)
 def test_a_pure_room_knows_no_loop_no_clock_and_no_chance(path: Path) -> None:
     assert not IMPURE_MODULES & {name.split(".")[0] for name in imports_of(path)}
     waits = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Await | ast.AsyncFunctionDef)]
@@ -130,6 +144,18 @@ def test_a_pure_room_knows_no_loop_no_clock_and_no_chance(path: Path) -> None:
         node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Attribute) and node.attr in {"now", "utcnow"}
     ]
     assert not now
+
+
+def test_the_rules_of_a_backfill_are_there() -> None:
+    assert all((PACKAGE / "backfill" / f"{room}.py").is_file() for room in PURE_IN_BACKFILL)
+
+
+@pytest.mark.parametrize("room", sorted(PURE_IN_BACKFILL))
+def test_a_rule_of_a_backfill_knows_nobody_who_asks_or_stores(room: str) -> None:
+    backfill = f"{NAME}.backfill."
+    names = imports_of(PACKAGE / "backfill" / f"{room}.py")
+    known = {name.removeprefix(backfill).replace(".", "/") for name in names if name.startswith(backfill)}
+    assert known <= PURE_IN_BACKFILL
 
 
 @pytest.mark.parametrize("path", MODULES, ids=ids)

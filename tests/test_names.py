@@ -9,31 +9,42 @@ import pytest
 
 import nxcdr_async
 from nxcdr_async import (
+    BackfillProgress,
+    BackfillReport,
     CallRecord,
     CdrSession,
     Credentials,
     DidCallRecord,
     FlashApp,
     FlashCallRecord,
+    Gap,
     Paginator,
     PaginatorStats,
     Region,
     SessionStats,
+    backfill,
     explain_hangup,
     make_converter,
     sign,
+    sync,
+    verify,
 )
 
 NAMES = """
     AuthenticationError BackfillProgress BackfillReport CallRecord CdrSession CertificateError ClockSkewError
     ConfigurationError Credentials
-    DidCallRecord Direction FlashApp FlashCallRecord Gap GatewayError Hangup HangupCategory HangupParty IncompleteError
-    InvalidRequestError MalformedReplyError NxcdrError Paginator PaginatorStats RecordError Region SaturatedSecondError
-    ServerError SessionStats SinkError ThrottledError TimedOutError TransportError
-    __version__ backfill explain_hangup make_converter sign sync
+    DidCallRecord Difference Direction FlashApp FlashCallRecord Gap GatewayError Hangup HangupCategory HangupParty
+    IncompleteError InvalidRequestError MalformedReplyError NxcdrError Paginator PaginatorStats RecordError Region
+    SaturatedSecondError ServerError SessionStats SinkError ThrottledError TimedOutError TransportError
+    VerifiedSource VerifyReport __version__ backfill explain_hangup make_converter sign sync verify
 """
 BAD_ROWS = (
     "on_bad_row: Literal['raise', 'skip'] = 'raise', bad_row_callback: Callable[[RecordError], object] | None = None"
+)
+SOURCE = "Literal['calls', 'did', 'flash']"
+INTO_A_SINK = (
+    "to: 'str | Path | Sink', on_progress: Callable[[BackfillProgress], object] | None = None, *, "
+    f"settle: timedelta = timedelta(days=1), new_key: bool = False, {BAD_ROWS}"
 )
 UTC_PLUS_8 = "timezone(timedelta(seconds=28800))"
 
@@ -41,7 +52,8 @@ UTC_PLUS_8 = "timezone(timedelta(seconds=28800))"
 def signature_of(function: Any) -> str:
     """Return a signature as text without the modules of its types, the same on each Python."""
     text = re.sub(r"<(\w+\.\w+): .*?>", r"\1", str(inspect.signature(function)))
-    return re.sub(r"(?<![\w'])(?:[a-z_]\w*\.)+(?=\w)", "", text).replace("~", "")
+    text = re.sub(r"(?<![\w'])(?:[a-z_]\w*\.)+(?=\w)", "", text).replace("~", "")
+    return re.sub(r"Optional\[(Literal\[.*?\])\]", r"\1 | None", text)
 
 
 def test_exactly_these_names_are_public() -> None:
@@ -108,8 +120,23 @@ def test_every_public_name_is_there_and_sorted() -> None:
         ),
         (Credentials, "(access_key: str, access_secret: str, algorithm: Literal['md5', 'sha256'] = 'md5') -> None"),
         (FlashApp, "(appkey: str, secretkey: str) -> None"),
+        (
+            verify,
+            (
+                "(session: CdrSession, to: 'str | Path | Sink', "
+                "source: Literal['calls', 'did', 'flash'] | None = None, "
+                "on_progress: Callable[[BackfillProgress], object] | None = None, *, sample: int | None = 20, "
+                "seed: int | None = None, fix: bool = False, settle: timedelta = timedelta(days=1), "
+                f"new_key: bool = False, {BAD_ROWS}) -> VerifyReport"
+            ),
+        ),
         (make_converter, f"(naive_zone: tzinfo = {UTC_PLUS_8}) -> Converter"),
         (explain_hangup, "(code: int) -> Hangup"),
+        (
+            backfill,
+            (f"(session: CdrSession, source: {SOURCE}, start: date, end: date, {INTO_A_SINK}) -> BackfillReport"),
+        ),
+        (sync, f"(session: CdrSession, source: {SOURCE}, {INTO_A_SINK}) -> BackfillReport"),
     ],
     ids=lambda value: getattr(value, "__qualname__", ""),
 )
@@ -177,6 +204,21 @@ def test_exactly_these_regions_are_known() -> None:
             "requests retries throttled clock_refusals in_flight peak_in_flight limit pace clock_skew",
         ),
         (PaginatorStats, "pages windows splits rereads records duplicates bad_rows out_of_order"),
+        (
+            BackfillReport,
+            (
+                "source sink start end rows_new rows_changed rows_unchanged windows windows_before windows_open "
+                "requests waste retries throttled gaps complete_until seconds"
+            ),
+        ),
+        (
+            BackfillProgress,
+            (
+                "source windows windows_expected share rows rows_read seconds rows_per_second seconds_left requests "
+                "in_flight limit throttled retries reached complete_until"
+            ),
+        ),
+        (Gap, "kind start end rows"),
     ],
 )
 def test_a_record_has_exactly_these_fields(record_class: type[Any], names: str) -> None:

@@ -22,6 +22,7 @@ from nxcdr_async import (
 )
 from nxcdr_async.records import unread_row
 from nxcdr_async.testing import Gateway
+from nxcdr_async.wire import CALLS, DID, FLASH, Endpoint
 
 OpenSession = Callable[..., CdrSession]
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -161,6 +162,34 @@ def test_half_a_key_pair_in_the_environment_is_refused(monkeypatch: pytest.Monke
 
 def test_a_repr_shows_no_secret() -> None:
     assert "secret" not in repr(CdrSession(credentials=KEYS))
+
+
+@pytest.mark.parametrize("endpoint", [CALLS, DID, FLASH], ids=lambda endpoint: endpoint.name)
+def test_what_tells_an_account_apart_shows_nothing_of_its_key(endpoint: Endpoint[Any]) -> None:
+    session = CdrSession(credentials=Credentials("AKpublic", "secret"), flash_app=FlashApp("AKpublic", "secret"))
+    told = session.account_of(endpoint)
+    assert told
+    assert "AKpublic" not in told
+    assert "secret" not in told
+
+
+def test_accounts_are_told_apart_by_their_keys_and_by_nothing_else() -> None:
+    one = CdrSession(credentials=KEYS, flash_app=FlashApp("app", "secret"))
+    same = CdrSession(
+        "amer", Credentials("key", "another-secret", "sha256"), flash_app=FlashApp("app", "another-secret")
+    )
+    other = CdrSession(credentials=Credentials("key2", "secret"), flash_app=FlashApp("app2", "secret"))
+    for endpoint in (CALLS, DID, FLASH):
+        assert one.account_of(endpoint) == same.account_of(endpoint)
+        assert one.account_of(endpoint) != other.account_of(endpoint)
+    assert one.account_of(CALLS) == one.account_of(DID)
+    assert one.account_of(CALLS) != one.account_of(FLASH)
+
+
+@pytest.mark.parametrize("endpoint", [CALLS, FLASH], ids=lambda endpoint: endpoint.name)
+def test_an_account_without_keys_cannot_be_told(endpoint: Endpoint[Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        CdrSession().account_of(endpoint)
 
 
 async def test_an_order_gives_its_calls(gateway: Gateway, open_session: OpenSession) -> None:

@@ -11,20 +11,41 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nxcdr_async.backfill.report import BackfillProgress, BackfillReport, Gap, SourceName
-from nxcdr_async.backfill.sinks import sink_for
+from nxcdr_async.backfill.report import (
+    BackfillProgress,
+    BackfillReport,
+    Difference,
+    Gap,
+    SourceName,
+    VerifiedSource,
+    VerifyReport,
+)
+from nxcdr_async.backfill.sinks import filled_sink_for, sink_for
 from nxcdr_async.errors import ConfigurationError, RecordError
 from nxcdr_async.pages import OnBadRow, bad_row_taker
 from nxcdr_async.session import CdrSession
 
 if TYPE_CHECKING:
-    from nxcdr_async.backfill.runs import Job
+    from nxcdr_async.backfill.runs import Job, Settings
     from nxcdr_async.backfill.sinks.protocol import Sink
 
-__all__ = ["BackfillProgress", "BackfillReport", "Gap", "backfill", "sync"]
+__all__ = [
+    "BackfillProgress",
+    "BackfillReport",
+    "Difference",
+    "Gap",
+    "VerifiedSource",
+    "VerifyReport",
+    "backfill",
+    "sync",
+    "verify",
+]
 
 SETTLE = timedelta(hours=24)
 """How long after its end rows may turn up in a window: the longest call, and the delay of its publishing."""
+
+SAMPLE = 20
+"""Windows of each source that a verification reads again."""
 
 SOURCES: tuple[SourceName, ...] = ("calls", "did", "flash")
 
@@ -92,6 +113,59 @@ async def sync(
     return await job.sync()
 
 
+async def verify(
+    session: CdrSession,
+    to: "str | Path | Sink",
+    source: SourceName | None = None,
+    on_progress: Callable[[BackfillProgress], object] | None = None,
+    *,
+    sample: int | None = SAMPLE,
+    seed: int | None = None,
+    fix: bool = False,
+    settle: timedelta = SETTLE,
+    new_key: bool = False,
+    on_bad_row: OnBadRow = "raise",
+    bad_row_callback: Callable[[RecordError], object] | None = None,
+) -> VerifyReport:
+    """Read sealed windows of a store again, and compare it with what the gateway tells now.
+
+    A value that the gateway does not tell any more is no difference, as the store keeps what was known. A row counts as
+    missing if the store has its key nowhere, and as extra if the gateway does not tell it an hour earlier or later
+    either. How many rows the ledger notes of a window is not compared: a gateway may give a row with either of two
+    neighbours, so these numbers may rightly differ from what is stored there.
+
+    Args:
+        session: asks the gateway.
+        to: as for `backfill`; it is held while it is verified, as no other run may write it meanwhile.
+        source: "calls", "did" or "flash"; None for all that the store holds.
+        on_progress: gets the news in the event loop, some times a second, of one source after the other.
+        sample: windows of each source to read, chosen by chance all over the range; None reads all that are sealed.
+        seed: repeats a choice: the `seed` of its report. None to choose anew.
+        fix: store what is missing or different, as a backfill would. Nothing is ever deleted.
+        settle: as for `backfill`: a window is sealed that was read so long after its end.
+        new_key: as for `backfill`.
+        on_bad_row: as for `backfill`. Where a row is skipped, no row of the store is called extra.
+        bad_row_callback: likewise.
+
+    Raises:
+        ConfigurationError: an argument cannot work, another run has hold of the sink, it holds nothing of the source,
+            or of a source that the session has no keys for.
+        SinkError: it cannot be read, or written.
+        NxcdrError: the gateway cannot be read; what was mended before stays so.
+    """
+    for name, number, least in (("sample", sample, 1), ("seed", seed, 0)):
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < least):
+            raise ConfigurationError(f"{name} is {number!r}: give a whole number from {least} on, or None")
+    if source is not None:
+        _check_source(source)
+    on_bad = bad_row_taker(on_bad_row, bad_row_callback)
+    settings = _settings(settle, new_key=new_key, on_progress=on_progress, on_bad_row=on_bad)
+    from nxcdr_async.backfill.verification import Verification  # noqa: PLC0415 - imports pyarrow
+
+    verification = Verification(session, filled_sink_for(to), settings, sample=sample, seed=seed, mends=fix)
+    return await verification.of(SOURCES if source is None else (source,))
+
+
 def _job(
     session: CdrSession,
     source: SourceName,
@@ -102,14 +176,29 @@ def _job(
     on_progress: Callable[[BackfillProgress], object] | None,
     on_bad_row: Callable[[RecordError], object] | None,
 ) -> "Job":
+    _check_source(source)
+    settings = _settings(settle, new_key=new_key, on_progress=on_progress, on_bad_row=on_bad_row)
+    from nxcdr_async.backfill.runs import Job  # noqa: PLC0415 - imports pyarrow
+
+    return Job.of(session, source, sink_for(to), settings)
+
+
+def _check_source(source: object) -> None:
     if source not in SOURCES:
         raise ConfigurationError(f"source is {source!r}: give 'calls', 'did' or 'flash'")
+
+
+def _settings(
+    settle: timedelta,
+    *,
+    new_key: bool,
+    on_progress: Callable[[BackfillProgress], object] | None,
+    on_bad_row: Callable[[RecordError], object] | None,
+) -> "Settings":
     if not isinstance(settle, timedelta) or settle < timedelta():
         raise ConfigurationError(f"settle is {settle!r}: give a timedelta that is not negative")
-    sink = sink_for(to)
     if find_spec("pyarrow") is None:
         raise ConfigurationError("a backfill needs the package pyarrow: install nxcdr-async with its extra files")
-    from nxcdr_async.backfill.runs import Job, Settings  # noqa: PLC0415 - imports pyarrow
+    from nxcdr_async.backfill.runs import Settings  # noqa: PLC0415 - imports pyarrow
 
-    settings = Settings(int(settle.total_seconds()), new_key, on_progress, on_bad_row)
-    return Job.of(session, source, sink, settings)
+    return Settings(int(settle.total_seconds()), new_key, on_progress, on_bad_row)

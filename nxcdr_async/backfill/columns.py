@@ -56,31 +56,30 @@ def _raw_column(table: Table, name: str, rows: list[Any]) -> pa.Array:
         milliseconds = [value if value.__class__ is int and value else None for value in values]
         return pa.array(milliseconds, pa.int64()).cast(_MILLISECONDS).cast(table.kind(name))
     if kind in _DIRECTIONS:
-        return _array(table, name, _converted(values, convert, kind))
+        return pa.array(_names(values, convert, kind), table.kind(name))
+    if name == EXTRA:
+        return pa.array(map(_json, values), table.kind(name))
     kinds = set(map(type, values))
     if kinds == {type(None)}:
         return pa.nulls(len(values), table.kind(name))
     are_plain = kinds <= {plain, type(None)} and not (plain is str and "" in values)
-    return _array(table, name, values if are_plain else read_column(values, plain, convert, kind))
+    return pa.array(values if are_plain else read_column(values, plain, convert, kind), table.kind(name))
 
 
-def _converted(values: list[Any], convert: Callable[[Any, Any], Any], kind: Any) -> list[Any]:
-    """Convert values of which there are but a few different ones."""
-    known = {value: None if value is None else convert(value, kind) for value in set(values)}
-    return [known[value] for value in values]
+def _names(directions: list[Any], convert: Callable[[Any, Any], Any], kind: Any) -> list[Any]:
+    """Return the names of directions, of which there are but a few different ones."""
+    names = {value: None if value is None else _plain(convert(value, kind)) for value in set(directions)}
+    return [names[value] for value in directions]
 
 
 def _column(table: Table, name: str, records: Sequence[Any]) -> pa.Array:
-    return _array(table, name, list(map(attrgetter(name), records)))
+    values = map(attrgetter(name), records)
+    return pa.array(map(_json if name == EXTRA else _plain, values), table.kind(name))
 
 
-def _array(table: Table, name: str, values: list[Any]) -> pa.Array:
-    if name == EXTRA:
-        values = [_json(value) for value in values]
-    elif Direction in set(map(type, values)):
-        # A direction is a number to Python, and a name to whoever reads a table.
-        values = [None if value is None else value.name.lower() for value in values]
-    return pa.array(values, table.kind(name))
+def _plain(value: Any) -> Any:
+    # A direction is a number to Python, and a name to whoever reads a table.
+    return value.name.lower() if isinstance(value, Direction) else value
 
 
 def _json(extra: dict[str, Any]) -> str | None:

@@ -61,7 +61,8 @@ class Cutter:
         self._held.append(rows)
         self._count += rows.num_rows
         if complete_until is not None:
-            reached = min(self.reading.window.end, int(complete_until.timestamp()))
+            # The end of the reading is reached by its finish alone: up to then, more may come out of order.
+            reached = min(self.reading.window.end - 1, int(complete_until.timestamp()))
             self._until = max(self._until, self.reading.floor(self.floor(reached)))
 
     def finish(self) -> None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -13,9 +13,10 @@ from attrs import define, field
 from nxcdr_async.backfill.columns import OnBadRow, rows_of
 from nxcdr_async.backfill.cutter import Cut, Cutter
 from nxcdr_async.backfill.feeds import Feed, Mishaps
-from nxcdr_async.backfill.ledger import ROWS_A_WINDOW, SECONDS_A_WINDOW, Reading
+from nxcdr_async.backfill.ledger import ROWS_A_WINDOW, SECONDS_A_WINDOW, Ledger, Reading
 from nxcdr_async.backfill.pulse import Pulse
-from nxcdr_async.backfill.store import Finding, Store
+from nxcdr_async.backfill.store import Finding, Taken
+from nxcdr_async.backfill.tables import Table
 from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.errors import NxcdrError
 from nxcdr_async.session import CdrSession
@@ -52,6 +53,25 @@ def clocks_of(session: CdrSession) -> Clocks:
     return Clocks(time.monotonic, lambda: time.time() + (session.stats.clock_skew or 0.0))
 
 
+class Taker(Protocol):
+    """Takes in the windows of a run, one by one: a store, or a check of one. Lives in worker threads."""
+
+    @property
+    def table(self) -> Table:
+        """Whose records they are."""
+
+    @property
+    def settle(self) -> int:
+        """Seconds a window stays open after its end."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was read so far."""
+
+    def put(self, cut: Cut, finding: Finding) -> Taken:
+        """Take in a window."""
+
+
 @define(eq=False)
 class Run:
     """Reads into a store.
@@ -65,7 +85,7 @@ class Run:
     """
 
     feed: Feed
-    store: Store
+    store: Taker
     clocks: Clocks
     pulse: Pulse
     on_bad_row: OnBadRow | None = None

@@ -1,6 +1,9 @@
 """What a sink holds and what was read again, made one: nothing known is lost, and each key stands there once. Pure."""
 
 from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from functools import reduce
 from typing import Any
 
 import msgspec
@@ -8,10 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import define
 
+from nxcdr_async.backfill.sinks.text import plain_amount
 from nxcdr_async.backfill.tables import EXTRA, Table
+from nxcdr_async.convert import are_sensible
+from nxcdr_async.wire.replies import read_number
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
+_encode_in_order = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
 
 
 @define(frozen=True)
@@ -31,10 +38,25 @@ class Merged:
     unchanged: int
 
 
-def merge(table: Table, stored: pa.Table, read: pa.Table) -> Merged:
-    """Put rows that were read over those stored with the same key; a known value is never replaced by null.
+@define(frozen=True)
+class Matched:
+    """Rows that were read, beside those stored with the same key.
 
-    Rows without a key are the same if all their values are.
+    Attributes:
+        rows: how many were read, each key once.
+        new: those that are not stored.
+        known: those with a key that are.
+        stored: how these are stored, in the same order.
+    """
+
+    rows: int
+    new: pa.Table
+    known: pa.Table
+    stored: pa.Table
+
+
+def match(table: Table, stored: pa.Table, read: pa.Table) -> Matched:
+    """Tell which of the rows that were read are stored; rows without a key are the same if all their values are.
 
     Args:
         table: whose rows they are.
@@ -44,19 +66,55 @@ def merge(table: Table, stored: pa.Table, read: pa.Table) -> Merged:
     with_key = pc.is_valid(read[table.key])
     keyed, keyless = _first_of_each(table, read.filter(with_key)), read.filter(pc.invert(with_key))
     fresh_keyless = _not_there(stored.filter(pc.is_null(stored[table.key])), keyless)
+    rows = keyed.num_rows + keyless.num_rows
     if not stored.num_rows:
-        return Merged(pa.concat_tables([keyed, keyless]), keyed.num_rows + keyless.num_rows, 0, 0)
+        return Matched(rows, new=pa.concat_tables([keyed, keyless]), known=table.empty(), stored=stored)
     place = pc.index_in(keyed[table.key], value_set=stored[table.key].combine_chunks())
     is_new = pc.is_null(place)
-    known = keyed.filter(pc.invert(is_new))
-    changed = _changed(table, stored.take(place.drop_null()), known)
-    new = pa.concat_tables([keyed.filter(is_new), fresh_keyless])
-    return Merged(
-        rows=pa.concat_tables([new, changed]),
-        new=new.num_rows,
-        changed=changed.num_rows,
-        unchanged=keyed.num_rows + keyless.num_rows - new.num_rows - changed.num_rows,
+    return Matched(
+        rows=rows,
+        new=pa.concat_tables([keyed.filter(is_new), fresh_keyless]),
+        known=keyed.filter(pc.invert(is_new)),
+        stored=stored.take(place.drop_null()),
     )
+
+
+def merge(table: Table, stored: pa.Table, read: pa.Table) -> Merged:
+    """Put rows that were read over those stored with the same key; a known value is never replaced by null.
+
+    Its arguments are those of `match`.
+    """
+    matched = match(table, stored, read)
+    changed = _changed(table, matched)
+    return Merged(
+        rows=pa.concat_tables([matched.new, changed]),
+        new=matched.new.num_rows,
+        changed=changed.num_rows,
+        unchanged=matched.rows - matched.new.num_rows - changed.num_rows,
+    )
+
+
+@define(frozen=True)
+class MergedColumn:
+    """A column of rows that are stored and were read again.
+
+    Attributes:
+        name: its name.
+        values: all that is known.
+        differs: where that is more or other than is stored.
+    """
+
+    name: str
+    values: pa.ChunkedArray
+    differs: pa.ChunkedArray
+
+
+def merged_columns(table: Table, matched: Matched) -> Iterator[MergedColumn]:
+    """Merge the rows that are stored and were read again, column by column."""
+    for name in table.columns:
+        stored, read = matched.stored[name], matched.known[name]
+        values = pc.coalesce(_united(stored, read) if name == EXTRA else read, stored)
+        yield MergedColumn(name, values, pc.fill_null(pc.not_equal(values, stored), pc.is_valid(values)))
 
 
 def _first_of_each(table: Table, rows: pa.Table) -> pa.Table:
@@ -67,15 +125,13 @@ def _first_of_each(table: Table, rows: pa.Table) -> pa.Table:
     return rows.take(sorted(places.values()))
 
 
-def _changed(table: Table, stored: pa.Table, read: pa.Table) -> pa.Table:
-    """Return rows, side by side in both tables, that say more or other than is stored, with all that is known."""
-    merged, differs = [], pa.chunked_array([[False] * read.num_rows], pa.bool_())
-    for name in table.columns:
-        new = _united(stored[name], read[name]) if name == EXTRA else read[name]
-        both = pc.coalesce(new, stored[name])
-        differs = pc.or_(differs, pc.fill_null(pc.not_equal(both, stored[name]), pc.is_valid(both)))
-        merged.append(both)
-    return pa.Table.from_arrays(merged, schema=table.schema).filter(differs)
+def _changed(table: Table, matched: Matched) -> pa.Table:
+    """Return the rows that say more or other than is stored, with all that is known."""
+    if not matched.known.num_rows:
+        return matched.known
+    columns = list(merged_columns(table, matched))
+    differs = reduce(pc.or_, [column.differs for column in columns])
+    return pa.Table.from_arrays([column.values for column in columns], schema=table.schema).filter(differs)
 
 
 def _united(stored: pa.ChunkedArray, read: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -88,10 +144,23 @@ def _united(stored: pa.ChunkedArray, read: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _both(old: str, new: str) -> str:
-    before, after = _decode(old), _decode(new)
-    united = {**before, **after}
-    # Of the same keys and values, in whatever order, it is not another one.
-    return old if united == before else _encode(united).decode()
+    united = _encode({**_decode(old), **_decode(new)}).decode()
+    # A sink may keep the keys in another order, and spell values otherwise.
+    return old if _meaning(united) == _meaning(old) else united
+
+
+def _number(digits: str) -> Decimal | str:
+    number = read_number(digits)
+    # Written in full, but for what would take a gigabyte so.
+    return Decimal(plain_amount(number)) if isinstance(number, Decimal) and are_sensible([number]) else digits
+
+
+_decode_whole = msgspec.json.Decoder(float_hook=_number).decode
+
+
+def _meaning(extra: str) -> bytes:
+    """Return an object as all its spellings have it in common."""
+    return _encode_in_order(_decode_whole(extra))
 
 
 def _not_there(stored: pa.Table, read: pa.Table) -> pa.Table:
@@ -109,4 +178,6 @@ def _not_there(stored: pa.Table, read: pa.Table) -> pa.Table:
 
 
 def _values(rows: pa.Table) -> list[tuple[Any, ...]]:
-    return list(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+    columns = {name: rows[name].to_pylist() for name in rows.column_names}
+    columns[EXTRA] = [text and _meaning(text) for text in columns[EXTRA]]
+    return list(zip(*columns.values(), strict=True))

@@ -1,9 +1,9 @@
 """What a backfill tells while it runs and when it is done."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from attrs import define
+from attrs import define, field
 
 SourceName = Literal["calls", "did", "flash"]
 """What can be read into a sink: calls of the call center, calls over DID numbers, flash calls."""
@@ -29,14 +29,14 @@ class Gap:
 
 @define(frozen=True)
 class BackfillProgress:
-    """How far a backfill is; `on_progress` gets one whenever there is news.
+    """How far a backfill or a verification is; `on_progress` gets one whenever there is news.
 
     Attributes:
         source: what is read.
-        windows: windows stored by this run.
-        windows_expected: windows it is going to store, by what is known so far.
+        windows: windows stored by this run, or compared.
+        windows_expected: windows it is going to take in, by what is known so far.
         share: the part of the range that is stored, 0 to 1.
-        rows: records stored, new or not.
+        rows: records stored, new or not, or compared.
         rows_read: records read, some of them still to be stored.
         seconds: since it began.
         rows_per_second: records read a second, of late.
@@ -115,3 +115,95 @@ class BackfillReport:
     def rows(self) -> int:
         """Records read."""
         return self.rows_new + self.rows_changed + self.rows_unchanged
+
+
+DifferenceKind = Literal["missing", "different", "extra"]
+"""A row of the gateway's that the sink does not have, a value that is another one, a row that only the sink has."""
+
+
+@define(frozen=True)
+class Difference:
+    """Something in which a sink is not what the gateway tells now.
+
+    Its values are call data, which its repr leaves out.
+
+    Attributes:
+        kind: "missing", "different" or "extra".
+        key: of the row, None if it has none.
+        time: of the row (UTC).
+        column: whose value differs; None for a row as a whole.
+        stored: the value in the sink.
+        found: the value at the gateway.
+    """
+
+    kind: DifferenceKind
+    key: str | int | None
+    time: datetime
+    column: str | None = None
+    stored: Any = field(default=None, repr=False)
+    found: Any = field(default=None, repr=False)
+
+
+@define(frozen=True)
+class VerifiedSource:
+    """What a verification found out about one source.
+
+    Attributes:
+        source: what was read again.
+        windows_sealed: windows the sink holds in which no late rows are to be expected.
+        windows_checked: those of them that were read again.
+        rows_compared: records of the gateway that were compared.
+        missing: records that are not in the sink.
+        different: records that are there with another value, or without one that is known.
+        extra: rows of the sink that the gateway does not tell any more. They are never deleted.
+        fixed: missing and different records that were mended.
+        gaps: what is known to be missing in the windows that were checked.
+        complete_until: up to where the sink is complete (UTC), None if nowhere.
+        examples: some of the differences.
+    """
+
+    source: SourceName
+    windows_sealed: int
+    windows_checked: int
+    rows_compared: int
+    missing: int
+    different: int
+    extra: int
+    fixed: int
+    gaps: tuple[Gap, ...]
+    complete_until: datetime | None
+    examples: tuple[Difference, ...]
+
+    @property
+    def unmended(self) -> int:
+        """Differences that are still there."""
+        return self.missing + self.different + self.extra - self.fixed
+
+
+@define(frozen=True)
+class VerifyReport:
+    """What a verification found out.
+
+    Attributes:
+        sink: what was verified, without a secret.
+        sources: each that was, with what was found.
+        seed: chose the windows; the same seed chooses the same of the same windows. None if all were checked.
+        requests: requests sent, retries included.
+        seconds: how long it took.
+    """
+
+    sink: str
+    sources: tuple[VerifiedSource, ...]
+    seed: int | None
+    requests: int
+    seconds: float
+
+    @property
+    def windows_checked(self) -> int:
+        """Windows that were read again."""
+        return sum(source.windows_checked for source in self.sources)
+
+    @property
+    def unmended(self) -> int:
+        """Differences that are still there."""
+        return sum(source.unmended for source in self.sources)

@@ -1,4 +1,4 @@
-"""What a backfill, a sync and a verification do, from hold of the sink to the report."""
+"""What a backfill and a sync do, from hold of the sink to the report."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -73,8 +73,8 @@ class Job:
     async def backfill(self, start: date, end: date) -> BackfillReport:
         """Read what the sink lacks of a range, and what of it can be sealed by now."""
         asked = self.feed.whole(start, end)
-        origin = self._origin()
-        async with self._holding():
+        origin = self.origin()
+        async with holding(self.sink):
             await in_thread(partial(self.store.begin, origin, new_key=self.settings.new_key))
             now = await self._now(asked)
             if asked.start >= now:
@@ -86,8 +86,8 @@ class Job:
 
     async def sync(self) -> BackfillReport:
         """Read again all that is not sealed, and go on to the present."""
-        origin = self._origin()
-        async with self._holding():
+        origin = self.origin()
+        async with holding(self.sink):
             await in_thread(partial(self.store.begin, origin, new_key=self.settings.new_key))
             ledger = self.store.ledger
             if ledger.start is None:
@@ -99,17 +99,13 @@ class Job:
             again = [entry for entry in ledger.entries if not entry.is_sealed(self.settings.settle)]
             return await self._run(whole, readings_of(ledger.missing(whole), again))
 
-    def _origin(self) -> Origin:
-        return Origin(self.session.account_of(self.feed.endpoint), str(self.session.naive_zone))
+    def origin(self) -> Origin:
+        """Return where the records come from.
 
-    @asynccontextmanager
-    async def _holding(self) -> AsyncIterator[None]:
-        try:
-            await in_thread(self.sink.open)
-            yield
-        finally:
-            with anyio.CancelScope(shield=True):
-                await in_thread(self.sink.close)
+        Raises:
+            ConfigurationError: the session has no keys to ask for them.
+        """
+        return Origin(self.session.account_of(self.feed.endpoint), str(self.session.naive_zone))
 
     async def _now(self, window: Window) -> int:
         """Return the time by the gateway's clock, which any answer tells; what was known of it may be long ago."""
@@ -153,14 +149,25 @@ class Job:
             waste=max(0, requests - retries - full_pages),
             retries=retries,
             throttled=after.throttled - before.throttled,
-            gaps=tuple(gap for entry in entries for gap in _gaps(entry, whole)),
+            gaps=tuple(gap for entry in entries for gap in gaps_of(entry, whole)),
             complete_until=None if pulse.complete_until is None else moment_of(pulse.complete_until),
             seconds=pulse.seconds,
         )
 
 
-def _gaps(entry: Entry, whole: Window) -> list[Gap]:
-    """Return what is known to be missing in a window, as far as it may be in the range."""
+@asynccontextmanager
+async def holding(sink: Sink) -> AsyncIterator[None]:
+    """Have hold of a sink, so that no other run can."""
+    try:
+        await in_thread(sink.open)
+        yield
+    finally:
+        with anyio.CancelScope(shield=True):
+            await in_thread(sink.close)
+
+
+def gaps_of(entry: Entry, whole: Window) -> list[Gap]:
+    """Return what is known to be missing in a window, as far as it may be in a range."""
     saturated = [second for second in entry.saturated if whole.start <= second < whole.end]
     gaps = [Gap("saturated second", moment_of(second), moment_of(second + 1), None) for second in saturated]
     if entry.bad_rows:

@@ -5,7 +5,7 @@ from attrs import define, evolve, field
 from nxcdr_async.backfill.cutter import Cut
 from nxcdr_async.backfill.ledger import Entry, Ledger
 from nxcdr_async.backfill.merge import merge
-from nxcdr_async.backfill.sinks.protocol import Origin, Sink
+from nxcdr_async.backfill.sinks.protocol import Held, Origin, Sink
 from nxcdr_async.backfill.tables import Table
 from nxcdr_async.errors import ConfigurationError
 
@@ -61,13 +61,32 @@ class Store:
             ConfigurationError: it holds the records of another account, or days of another zone.
             SinkError: it cannot be read or written.
         """
-        held = self.sink.look(self.table)
+        held = self.look()
         if held is not None and held.entries:
-            if held.origin is not None:
-                _check_origin(self, held.origin if not new_key else evolve(held.origin, account=origin.account), origin)
-            self.ledger = Ledger(held.entries)
+            self.check_origin(held.origin, origin, new_key=new_key)
         if held is None or held.origin != origin:
             self.sink.create(self.table, origin)
+
+    def look(self) -> Held | None:
+        """Look what is there, and change nothing.
+
+        Raises:
+            ConfigurationError: it has other columns, or was not made by a backfill.
+            SinkError: it cannot be read.
+        """
+        held = self.sink.look(self.table)
+        if held is not None:
+            self.ledger = Ledger(held.entries)
+        return held
+
+    def check_origin(self, held: Origin | None, origin: Origin, *, new_key: bool) -> None:
+        """Check that what is there comes from where the records come from; the arguments are those of `begin`.
+
+        Raises:
+            ConfigurationError: it does not.
+        """
+        if held is not None:
+            _check_origin(self, evolve(held, account=origin.account) if new_key else held, origin)
 
     def put(self, cut: Cut, finding: Finding) -> Taken:
         """Store the rows of a window and note it in the ledger, in one transaction.

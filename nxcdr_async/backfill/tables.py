@@ -10,7 +10,7 @@ from attrs import define, fields
 from nxcdr_async.backfill.report import SourceName
 from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
 
-MONEY = (38, 12)
+MONEY = (38, 18)
 """Digits in all, and behind the point, that a sink keeps of an amount."""
 
 EXTRA = "extra"

@@ -11,6 +11,7 @@ from nxcdr_async.cli.commands.doctor import doctor
 from nxcdr_async.cli.commands.emulator import emulator
 from nxcdr_async.cli.commands.plan import plan
 from nxcdr_async.cli.commands.reading import calls, did, flash, order
+from nxcdr_async.cli.commands.verify import verify
 from nxcdr_async.cli.guard import guarded
 
 app = typer.Typer(
@@ -46,5 +47,5 @@ def nxcdr(
     """
 
 
-for command in (demo, calls, did, flash, order, plan, backfill, sync, doctor, emulator):
+for command in (demo, calls, did, flash, order, plan, backfill, sync, verify, doctor, emulator):
     app.command()(guarded(command))

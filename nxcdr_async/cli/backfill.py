@@ -10,15 +10,12 @@ from attrs import define
 from nxcdr_async.backfill import BackfillProgress, BackfillReport, backfill, sync
 from nxcdr_async.backfill.report import SourceName
 from nxcdr_async.cli.exit_codes import ExitCode
-from nxcdr_async.cli.monitor import Monitor
+from nxcdr_async.cli.monitor import Monitor, shown
 from nxcdr_async.cli.options import CommonOptions
-from nxcdr_async.cli.progress import bar_or_lines
 from nxcdr_async.cli.report import Outcome, ReportPlace, as_json, failure_as_json, show_report
-from nxcdr_async.cli.streaming import BadRows
-from nxcdr_async.errors import NxcdrError, RecordError
+from nxcdr_async.cli.streaming import BadRows, note_how_to_skip
+from nxcdr_async.errors import NxcdrError
 from nxcdr_async.session import CdrSession
-
-SECONDS_BETWEEN_LINES = 5.0
 
 Work = Callable[[CdrSession, "Target", dict[str, Any]], Awaitable[BackfillReport]]
 
@@ -99,24 +96,9 @@ class _Running:
                 **bad_rows.options,
             }
             try:
-                return await self._shown(monitor, lambda: self.work(session, self.target, wanted))
+                return await shown(monitor, lambda: self.work(session, self.target, wanted))
             finally:
                 self.latest = monitor.latest
-
-    async def _shown(self, monitor: Monitor, work: Callable[[], Awaitable[BackfillReport]]) -> BackfillReport:
-        failures: list[Exception] = []
-        reports: list[BackfillReport] = []
-        with bar_or_lines("windows", SECONDS_BETWEEN_LINES) as display:
-            async with anyio.create_task_group() as group:
-                group.start_soon(monitor.show, display)
-                try:
-                    reports.append(await work())
-                except Exception as error:  # noqa: BLE001 - raised below, bare, not in a group
-                    failures.append(error)
-                group.cancel_scope.cancel()
-        if failures:
-            raise failures[0]
-        return reports[0]
 
 
 def _report_failure(place: ReportPlace, ended: BaseException, running: _Running) -> None:
@@ -128,8 +110,7 @@ def _report_failure(place: ReportPlace, ended: BaseException, running: _Running)
 
 
 def _note_how_to_go_on(ended: BaseException, latest: BackfillProgress | None) -> None:
-    if isinstance(ended, RecordError):
-        ended.add_note("with --skip-bad-rows such rows are left out, told and counted as gaps")
+    note_how_to_skip(ended)
     if latest is None or latest.reached is None:
         if isinstance(ended, KeyboardInterrupt):
             ended.add_note("nothing was stored by this run: the same command begins where it did")

@@ -1,17 +1,21 @@
 """What a backfill is at, as its display tells it. Also while no news comes, which then is told too."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import TypeVar
 
 import anyio
 from attrs import define, field
 
 from nxcdr_async.backfill import BackfillProgress
 from nxcdr_async.cli.output import duration
-from nxcdr_async.cli.progress import ProgressDisplay
+from nxcdr_async.cli.progress import ProgressDisplay, bar_or_lines
 from nxcdr_async.stats import SessionStats
 
+ResultT = TypeVar("ResultT")
+
+SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_LOOKS = 0.2
 SECONDS_WITHOUT_NEWS = 3.0
 """Seconds without a page after which a rate of before would mislead."""
@@ -97,6 +101,23 @@ class Monitor:
         while True:
             display.show(BackfillNews(self.latest, self.stats(), time.monotonic() - self._told))
             await anyio.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+async def shown(monitor: Monitor, work: Callable[[], Awaitable[ResultT]]) -> ResultT:
+    """Do some work, and show how far it is meanwhile; returns what it returns, and raises what it raises."""
+    failures: list[Exception] = []
+    results: list[ResultT] = []
+    with bar_or_lines("windows", SECONDS_BETWEEN_LINES) as display:
+        async with anyio.create_task_group() as group:
+            group.start_soon(monitor.show, display)
+            try:
+                results.append(await work())
+            except Exception as error:  # noqa: BLE001 - raised below, bare, not in a group
+                failures.append(error)
+            group.cancel_scope.cancel()
+    if failures:
+        raise failures[0]
+    return results[0]
 
 
 def _moment(moment: datetime | None) -> str:

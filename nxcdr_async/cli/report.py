@@ -76,23 +76,27 @@ class ReportPlace:
 
 def as_json(outcome: Outcome, report: BackfillReport) -> bytes:
     """Return the report of a run that came to its end."""
-    return _line({"outcome": outcome, "error": None, **asdict(report), "rows": report.rows})
+    return json_line({"outcome": outcome, "error": None, **asdict(report), "rows": report.rows})
 
 
-def failure_as_json(outcome: Outcome, error: str | None, source: str, progress: BackfillProgress | None) -> bytes:
+def failure_as_json(
+    outcome: Outcome, error: str | None, source: str | None, progress: BackfillProgress | None
+) -> bytes:
     """Return what is known of a run that did not: the figures it told last, under the names a report has for them."""
     known = {} if progress is None else asdict(progress)
     names = ("rows", "windows", "requests", "retries", "throttled", "reached", "complete_until", "seconds")
-    return _line({"outcome": outcome, "error": error, "source": source, **{name: known.get(name) for name in names}})
+    return json_line(
+        {"outcome": outcome, "error": error, "source": source, **{name: known.get(name) for name in names}}
+    )
 
 
 def show_report(report: BackfillReport) -> None:
     """Say on stderr what a run did, as people like to read it."""
     rate = report.rows / report.seconds if report.seconds else 0.0
     new, changed, unchanged = (f"{rows:,}" for rows in (report.rows_new, report.rows_changed, report.rows_unchanged))
-    complete = "not known yet" if report.complete_until is None else _moment(report.complete_until)
+    complete = "not known yet" if report.complete_until is None else moment_text(report.complete_until)
     lines = {
-        "done": f"{report.source} {_moment(report.start)} to {_moment(report.end)}, in {report.sink}",
+        "done": f"{report.source} {moment_text(report.start)} to {moment_text(report.end)}, in {report.sink}",
         "rows": f"{new} new, {changed} changed, {unchanged} unchanged",
         "windows": f"{report.windows:,} stored, {report.windows_before:,} by earlier runs, "
         f"{report.windows_open:,} still open for late rows",
@@ -105,10 +109,11 @@ def show_report(report: BackfillReport) -> None:
     for label, text in lines.items():
         say(f"{label:<9} {text}")
         if label == "gaps":
-            _show_gaps(report.gaps)
+            show_gaps(report.gaps)
 
 
-def _show_gaps(gaps: tuple[Gap, ...]) -> None:
+def show_gaps(gaps: tuple[Gap, ...]) -> None:
+    """Say on stderr what is known to be missing, some of it."""
     for gap in gaps[:MOST_GAPS_SHOWN]:
         say(f"{'':9} - {_told(gap)}")
     if len(gaps) > MOST_GAPS_SHOWN:
@@ -117,15 +122,19 @@ def _show_gaps(gaps: tuple[Gap, ...]) -> None:
 
 def _told(gap: Gap) -> str:
     if gap.kind == "saturated second":
-        return f"the second {_moment(gap.start)} holds more flash calls than the vendor's list can tell"
-    return f"{gap.rows:,} rows of {_moment(gap.start)} to {_moment(gap.end)} could not be read and were left out"
+        return f"the second {moment_text(gap.start)} holds more flash calls than the vendor's list can tell"
+    return (
+        f"{gap.rows:,} rows of {moment_text(gap.start)} to {moment_text(gap.end)} could not be read and were left out"
+    )
 
 
-def _moment(moment: datetime) -> str:
+def moment_text(moment: datetime) -> str:
+    """Return a time in UTC as people write it."""
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def _line(report: dict[str, Any]) -> bytes:
+def json_line(report: dict[str, Any]) -> bytes:
+    """Return a report as a line of JSON that any terminal can show."""
     return escaped(msgspec.json.encode(report)) + b"\n"
 
 

@@ -54,6 +54,12 @@ class BadRows:
         return ExitCode.KNOWN_GAPS
 
 
+def note_how_to_skip(ended: BaseException) -> None:
+    """Say with an error of a row that such rows can be left out of a store."""
+    if isinstance(ended, RecordError):
+        ended.add_note("with --skip-bad-rows such rows are left out, told and counted as gaps")
+
+
 @define(frozen=True)
 class Span:
     """The range that is read, to tell from a record's time how far a reading is.

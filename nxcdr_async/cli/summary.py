@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 from attrs import define
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from nxcdr_async.cli.console import PlainConsole
 from nxcdr_async.cli.output import can_show, duration, megabytes, shown
+from nxcdr_async.hangup import HANGUPS
 from nxcdr_async.stats import SessionStats
 
 MOST_LISTED = 8
@@ -32,16 +34,20 @@ _BY_DIRECTION = """
 SELECT coalesce(direction, 'all calls'), count(*), count(*) FILTER (answered) / count(*),
        quantile_cont(queue_wait, 0.5), quantile_cont(queue_wait, 0.9),
        quantile_cont(ring_duration, 0.5), quantile_cont(ring_duration, 0.9), sum(total_customer_price)
-FROM calls GROUP BY ROLLUP (direction) ORDER BY grouping(direction), 2 DESC
+FROM (FROM calls SELECT *, CASE WHEN out_queue_time >= in_queue_time
+                                THEN (epoch_us(out_queue_time) - epoch_us(in_queue_time)) / 1e6 END AS queue_wait)
+GROUP BY ROLLUP (direction) ORDER BY grouping(direction), 2 DESC
 """
 _BUSIEST = """
 SELECT any_value(agent_nick_name), agent_name, count(*), sum(call_duration) / 3600
 FROM calls WHERE agent_name IS NOT NULL GROUP BY agent_name ORDER BY 3 DESC, 2 LIMIT ?
 """
 _HANGUPS = """
-SELECT hangup_meaning, count(*), count(*) / sum(count(*)) OVER ()
-FROM calls WHERE hangup_meaning IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?
+SELECT coalesce(meaning, 'unknown code ' || hangup_code), count(*), count(*) / sum(count(*)) OVER ()
+FROM calls LEFT JOIN hangups ON code = hangup_code
+WHERE hangup_code IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?
 """
+_MEANINGS = pa.table({"code": list(HANGUPS), "meaning": [hangup.meaning for hangup in HANGUPS.values()]})
 
 
 @define(frozen=True)
@@ -121,6 +127,7 @@ def _lists(database: duckdb.DuckDBPyConnection) -> Table:
         name = nickname if nickname and can_show(nickname, sys.stdout) else account
         agents.add_row(shown(name, sys.stdout), f"{calls:,}", f"{hours:,.1f}")
     hangups = _table("how calls ended", "calls", "share")
+    database.register("hangups", _MEANINGS)
     for meaning, calls, share in database.execute(_HANGUPS, [MOST_LISTED]).fetchall():
         hangups.add_row(meaning, f"{calls:,}", _percent(share))
     both = Table.grid(padding=(0, 2))

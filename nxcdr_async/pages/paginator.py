@@ -163,6 +163,7 @@ class Paginator(Generic[RecordT]):
         if not self._pump.is_finished:
             raise ConfigurationError("the session was closed before its paginator was read to the end")
         self._ended = True
+        self._complete_until_after = self._pump.read_until
         raise StopAsyncIteration
 
     def _start(self) -> None:

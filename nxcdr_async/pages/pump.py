@@ -121,6 +121,7 @@ class Pump(Generic[RecordT]):
         mailbox: where batches of records go.
         error: what ended the pump early, to be raised after the last batch.
         is_finished: whether the source was read to its end.
+        read_until: the end of the last window read, epoch seconds; None before the first.
     """
 
     source: Source
@@ -131,6 +132,7 @@ class Pump(Generic[RecordT]):
     mailbox: Mailbox[RecordT] = field(factory=Mailbox, init=False)
     error: Exception | None = field(default=None, init=False)
     is_finished: bool = field(default=False, init=False)
+    read_until: int | None = field(default=None, init=False)
     _errands: list[_Errand] = field(factory=list, init=False)
     _under_way: int = field(default=0, init=False)
     _progress: asyncio.Event = field(factory=asyncio.Event, init=False)
@@ -178,6 +180,7 @@ class Pump(Generic[RecordT]):
         # A request may be under way for a page behind the last one, which must not keep the calls in memory.
         result.records.clear()
         if result.error is None:
+            self.read_until = window.end
             return ready, None
         if isinstance(result.error, NxcdrError):
             result.error.complete_until = datetime.fromtimestamp(window.start, UTC)

@@ -27,7 +27,8 @@ class Sequencer:
     Attributes:
         duplicates: calls left out because they were there already.
         out_of_order: calls released although a later one had gone out before.
-        final_until: the moment before which all calls are out (epoch seconds), as far as the windows pushed tell.
+        final_until: the moment before which all calls are out (epoch seconds), as far as the windows pushed tell; None
+            while that is not after the start of the first of them.
     """
 
     def __init__(self, end_ms: Callable[[Any], float | None] | None = None) -> None:
@@ -37,6 +38,7 @@ class Sequencer:
         self._end_ms = end_ms
         self._is_by_start = end_ms is None
         self._has_strays = False
+        self._begin: int | None = None
         self._held: list[Dated] = []
         self._rank: Callable[[Dated], Any] = _start_and_identity
         self._seen: deque[set[Hashable]] = deque(maxlen=WINDOWS_REMEMBERED)
@@ -49,7 +51,9 @@ class Sequencer:
         self._learn_filter(calls, window)
         lag = 0 if self._is_by_start and not self._has_strays else FARTHEST_OUTSIDE
         final_until = window.end - OVERLAP - lag
-        self.final_until = max(self.final_until or window.start, final_until)
+        self._begin = window.start if self._begin is None else self._begin
+        if final_until > max(self._begin, self.final_until or 0):
+            self.final_until = final_until
         return self._release(bisect_left(self._held, final_until * 1000, key=_start_ms))
 
     def flush(self) -> list[Dated]:

@@ -1,5 +1,15 @@
 """What the tests of backfills share."""
 
+from pathlib import Path
+
+import pytest
+from all_sinks import Places
 from postgresql_server import fresh_postgresql, postgresql, postgresql_database
 
 __all__ = ["fresh_postgresql", "postgresql", "postgresql_database"]
+
+
+@pytest.fixture
+def places(tmp_path: Path, request: pytest.FixtureRequest) -> Places:
+    """Make fresh places for sinks of every kind."""
+    return Places(tmp_path, request)

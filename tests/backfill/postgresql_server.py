@@ -66,6 +66,10 @@ class PostgresqlServer:
         """Return the address of a database, password included."""
         return f"postgresql://{USER}:{QUOTED_PASSWORD}@127.0.0.1:{self.port}/{database}"
 
+    @property
+    def socket_folder(self) -> Path:
+        return self._data
+
     def start(self) -> None:
         """Start it where it was, and wait until it answers."""
         command = [self.binaries / "postgres", "-D", self._data, "-p", str(self.port), "-k", self._data]

@@ -9,9 +9,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from nxcdr_async.cli.rows import row_of
-from nxcdr_async.cli.store import COLUMNS, free_target
-from nxcdr_async.records import CallRecord
+from nxcdr_async.backfill.tables import CALLS
+from nxcdr_async.cli.demo_file import free_target
 from nxcdr_async.testing import Gateway
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -31,7 +30,10 @@ def test_the_demo_stores_every_call_and_shows_it_and_again_in_ascii(alone: Any) 
     assert "complete: 2,000 calls stored, 2,000 different ids, 2,000 in the emulator" in ended.out
     assert max(map(len, ended.out.splitlines())) <= 80
     assert "\x1b" not in ended.out + ended.err
-    assert [path.name for path in alone.folder.iterdir()] == ["nxcdr-demo.duckdb"]
+    (stored,) = alone.folder.iterdir()
+    assert stored.name == "nxcdr-demo.duckdb"
+    if sys.platform != "win32":
+        assert stored.stat().st_mode & 0o777 == 0o600
 
     history = Gateway(2000, days=3).history
     with duckdb.connect(str(alone.folder / "nxcdr-demo.duckdb"), read_only=True) as database:
@@ -49,8 +51,9 @@ def test_the_demo_stores_every_call_and_shows_it_and_again_in_ascii(alone: Any) 
     assert first == next(history.calls())["startTime"]
     wanted = {"call_id": "VARCHAR", "answered": "BOOLEAN", "hangup_code": "BIGINT", "extra": "JSON"}
     assert {name: columns[name] for name in wanted} == wanted
+    assert list(columns) == CALLS.columns
     assert columns["start_time"] == "TIMESTAMP WITH TIME ZONE"
-    assert columns["total_customer_price"] == "DECIMAL(38,10)"
+    assert columns["total_customer_price"] == "DECIMAL(38,12)"
 
     again = alone("demo", "--calls", "60", "--days", "60", PYTHONIOENCODING="ascii", NO_COLOR="1", LC_ALL="C")
     assert again.code == 0
@@ -72,11 +75,6 @@ def test_who_reads_only_the_first_line_gets_no_traceback_and_all_the_calls(alone
     assert "Exception" not in told
     assert process.returncode == 0
     assert [path.name for path in alone.folder.iterdir()] == ["nxcdr-demo.duckdb"]
-
-
-def test_columns_are_those_of_a_row() -> None:
-    call = CallRecord(call_id="1", start_time=Gateway(1).first_call)
-    assert list(COLUMNS) == list(row_of(call))
 
 
 def test_a_file_that_is_not_of_the_demo_is_left_alone(alone: Any) -> None:

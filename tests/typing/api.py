@@ -2,18 +2,23 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import assert_type
+from pathlib import Path
+from typing import Literal, assert_type
 from zoneinfo import ZoneInfo
 
 from nxcdr_async import (
+    BackfillProgress,
+    BackfillReport,
     CallRecord,
     CdrSession,
     ClockSkewError,
     Credentials,
     DidCallRecord,
+    Difference,
     Direction,
     FlashApp,
     FlashCallRecord,
+    Gap,
     GatewayError,
     Hangup,
     HangupCategory,
@@ -25,10 +30,16 @@ from nxcdr_async import (
     Region,
     SaturatedSecondError,
     SessionStats,
+    SinkError,
     ThrottledError,
+    VerifiedSource,
+    VerifyReport,
+    backfill,
     explain_hangup,
     make_converter,
     sign,
+    sync,
+    verify,
 )
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -56,6 +67,7 @@ async def calls(cdr: CdrSession) -> None:
         assert_type(some, Paginator[CallRecord])
         assert_type(await anext(some), CallRecord)
         assert_type(some.stats, PaginatorStats)
+        assert_type(some.complete_until, datetime | None)
         await some.aclose()
 
 
@@ -100,6 +112,16 @@ async def sessions() -> None:
         await cdr.aclose()
 
 
+async def verification(cdr: CdrSession) -> None:
+    report = await verify(cdr, "calls.sqlite", "calls", sample=None, fix=True, settle=timedelta(hours=1))
+    assert_type(report, VerifyReport)
+    for source in report.sources:
+        assert_type(source, VerifiedSource)
+        assert_type(source.complete_until, datetime | None)
+        assert_type(source.examples, tuple[Difference, ...])
+    await verify(cdr, "calls.sqlite", "sms")  # type: ignore[arg-type]
+
+
 async def errors(cdr: CdrSession) -> datetime | None:
     try:
         await cdr.calls(START, END).collect()
@@ -122,6 +144,36 @@ async def errors(cdr: CdrSession) -> datetime | None:
         assert_type(error.request_id, str | None)
         return error.complete_until
     return None
+
+
+async def stores(cdr: CdrSession) -> None:
+    def tell(progress: BackfillProgress) -> None:
+        assert_type(progress.share, float)
+        assert_type(progress.seconds_left, float | None)
+        assert_type(progress.complete_until, datetime | None)
+
+    report = await backfill(cdr, "calls", START, END, to="calls.duckdb", on_progress=tell)
+    assert_type(report, BackfillReport)
+    assert_type(report.rows, int)
+    assert_type(report.complete_until, datetime | None)
+    for gap in report.gaps:
+        assert_type(gap, Gap)
+        assert_type(gap.kind, Literal["saturated second", "bad rows"])
+    await backfill(cdr, "did", date(2026, 1, 1), date(2026, 1, 31), Path("calls.parquet"), settle=timedelta(hours=48))
+    bad_rows: list[RecordError] = []
+    await backfill(cdr, "flash", START, END, to="a.csv", on_bad_row="skip", bad_row_callback=bad_rows.append)
+    await backfill(cdr, "orders", START, END, to="a.csv")  # type: ignore[arg-type]
+    await backfill(cdr, "calls", START, END)  # type: ignore[call-arg]
+    try:
+        assert_type(await sync(cdr, "calls", "calls.duckdb", print, new_key=True), BackfillReport)
+    except SinkError as error:
+        assert_type(error.complete_until, datetime | None)
+
+
+async def saturated_seconds(cdr: CdrSession) -> None:
+    found: list[SaturatedSecondError] = []
+    paginator = cdr.flash_calls(START, END, on_saturated_second=found.append)
+    assert_type(paginator, Paginator[FlashCallRecord])
 
 
 def pure() -> None:

@@ -43,6 +43,19 @@ def sink_for(to: "str | Path | Sink") -> "Sink":
     return _made(*_FILES[path.suffix])(path)
 
 
+def filled_sink_for(to: "str | Path | Sink") -> "Sink":
+    """Return the sink that is meant by a place where there has to be one; nothing is made there.
+
+    Raises:
+        ConfigurationError: as for `sink_for`, or there is no such file or folder.
+    """
+    sink = sink_for(to)
+    is_path = isinstance(to, Path) or (isinstance(to, str) and not to.startswith(_POSTGRESQL_SCHEMES))
+    if is_path and not Path(str(to)).exists():
+        raise ConfigurationError(f"there is no {to}: give the --to of an earlier backfill")
+    return sink
+
+
 def _made(room: str, name: str, extra: str) -> "Callable[[str | Path], Sink]":
     try:
         found = getattr(import_module(f"{__name__}.{room}"), name)

@@ -5,8 +5,24 @@ from pathlib import Path
 
 from nxcdr_async.errors import ConfigurationError, SinkError
 
-_OWNER_ONLY = 0o600
+OWNER_ONLY = 0o600
+"""The rights of a file that nobody else may read."""
+
 _OWNER_ONLY_FOLDER = 0o700
+
+
+def check_place(path: Path) -> None:
+    """Check that a file can be at a path, without opening what is there.
+
+    Raises:
+        ConfigurationError: its folder is not there, or it is a folder itself.
+        SinkError: it is there and cannot be written.
+    """
+    check_folder(path.parent)
+    if path.is_dir():
+        raise ConfigurationError(f"{path} is a folder: give a file with --to")
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        raise SinkError(f"cannot write {path}: it is read-only to us; change its rights, or give another --to")
 
 
 def claimed_file(path: Path) -> None:
@@ -16,11 +32,12 @@ def claimed_file(path: Path) -> None:
         ConfigurationError: its folder is not there, or it is a folder itself.
         SinkError: it cannot be written.
     """
-    _check_folder(path.parent)
-    if path.is_dir():
-        raise ConfigurationError(f"{path} is a folder: give a file with --to")
+    check_place(path)
+    # On closing any file the system drops all locks this process has on it, those of a run in another thread too.
+    if path.exists():
+        return
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, _OWNER_ONLY))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, OWNER_ONLY))
     except OSError as error:
         raise SinkError(f"cannot write {path}: {error.strerror}") from None
 
@@ -32,7 +49,7 @@ def claimed_folder(path: Path) -> None:
         ConfigurationError: the folder it is in is not there, or it is a file itself.
         SinkError: it cannot be written.
     """
-    _check_folder(path.parent)
+    check_folder(path.parent)
     if path.exists() and not path.is_dir():
         raise ConfigurationError(f"{path} is a file: give a folder with --to")
     try:
@@ -43,6 +60,11 @@ def claimed_folder(path: Path) -> None:
         raise SinkError(f"cannot write into {path}: it is read-only to us; change its rights, or give another --to")
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Check that a folder is there.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
     if not folder.is_dir():
         raise ConfigurationError(f"there is no folder {folder}: make it first, or give another --to")

@@ -5,6 +5,7 @@ from pathlib import Path
 from attrs import define, field
 from filelock import FileLock, Timeout
 
+from nxcdr_async.backfill.sinks.files import OWNER_ONLY, check_folder
 from nxcdr_async.errors import ConfigurationError, SinkError
 
 
@@ -21,15 +22,16 @@ class SinkLock:
 
     def __attrs_post_init__(self) -> None:
         path = self.target.with_name(f".{self.target.name}.lock")
-        self._lock = FileLock(path, timeout=0, is_singleton=False, thread_local=False)
+        self._lock = FileLock(path, timeout=0, mode=OWNER_ONLY, is_singleton=False, thread_local=False)
 
     def take(self) -> None:
         """Take it.
 
         Raises:
-            ConfigurationError: another run has it.
+            ConfigurationError: another run has it, or the folder is not there.
             SinkError: no file can be made there.
         """
+        check_folder(self.target.parent)  # else the lock would make it
         try:
             self._lock.acquire()
         except Timeout:

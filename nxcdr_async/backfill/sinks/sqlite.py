@@ -75,13 +75,17 @@ class SqliteSink:
 
     def open(self) -> None:
         """Take hold of the file, made if it is not there."""
-        self._lock.take()
-        claimed_file(self.path)
-        with self._telling():
-            # Transactions are begun and ended by our own statements.
-            self._database = adbc.connect(str(self.path), autocommit=True)
-            for statement in _SET_UP:
-                self._run(statement)
+        try:
+            claimed_file(self.path)
+            self._lock.take()
+            with self._telling():
+                # Transactions are begun and ended by our own statements.
+                self._database = adbc.connect(str(self.path), autocommit=True)
+                for statement in _SET_UP:
+                    self._run(statement)
+        except BaseException:
+            self.close()
+            raise
 
     def look(self, table: Table) -> Held | None:
         """Return what is known of a table."""

@@ -24,11 +24,11 @@ def demo(
 
     Starts an emulator of the gateway, reads all its calls into a DuckDB file, and shows what is in it.
     """
-    missing = [package for package in ("duckdb", "pyarrow") if find_spec(package) is None]
+    missing = [package for package in ("duckdb", "pyarrow", "filelock") if find_spec(package) is None]
     if missing:
         raise ConfigurationError(f"the demo needs {' and '.join(missing)}: install the package with its extra duckdb")
     from nxcdr_async.cli.demo import History, run_demo  # noqa: PLC0415 - imports DuckDB and rich
-    from nxcdr_async.cli.store import checked_target, free_target  # noqa: PLC0415 - imports DuckDB and pyarrow
+    from nxcdr_async.cli.demo_file import checked_target, free_target  # noqa: PLC0415 - imports DuckDB
 
     target = free_target(to) if force else checked_target(to)
     return run_demo(History(calls, days, seed), target)

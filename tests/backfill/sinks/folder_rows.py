@@ -19,7 +19,7 @@ _OF_TYPE: dict[pa.DataType, st.SearchStrategy[Any]] = {
     pa.int64(): st.integers(-(2**63), 2**63 - 1),
     pa.bool_(): st.booleans(),
     pa.timestamp("us", tz="UTC"): st.integers(0, _SECONDS_OF_2000_YEARS * 1_000_000),
-    pa.decimal128(*MONEY): st.integers(-(10**37), 10**37).map(lambda digits: Decimal(digits).scaleb(-12)),
+    pa.decimal128(*MONEY): st.integers(-(10**27), 10**27).map(lambda digits: Decimal(digits).scaleb(-MONEY[1])),
 }
 _EXTRAS = st.dictionaries(TEXTS, TEXTS | st.integers() | st.lists(st.none()), min_size=1, max_size=2).map(json.dumps)
 

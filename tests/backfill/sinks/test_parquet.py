@@ -52,4 +52,4 @@ def test_duckdb_reads_them_with_their_types(tmp_path: Path) -> None:
     (found,) = duckdb.sql(
         f"SELECT typeof(start_time), typeof(total_customer_price), total_customer_price, extra FROM '{file}'"
     ).fetchall()
-    assert found == ("TIMESTAMP WITH TIME ZONE", "DECIMAL(38,12)", Decimal("0.202800000000"), '{"x":1}')
+    assert found == ("TIMESTAMP WITH TIME ZONE", "DECIMAL(38,18)", Decimal("0.2028"), '{"x":1}')

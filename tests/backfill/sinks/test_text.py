@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from nxcdr_async.backfill.sinks.text import plain_amount, plain_amounts, plain_times
 from nxcdr_async.backfill.tables import MONEY
 
-amounts = st.decimals(min_value=-(10**20), max_value=10**20, places=12) | st.integers(-(10**25), 10**25).map(Decimal)
+amounts = st.decimals(min_value=-(10**19), max_value=10**19, places=18) | st.integers(-(10**19), 10**19).map(Decimal)
 
 
 @given(st.lists(st.none() | amounts))

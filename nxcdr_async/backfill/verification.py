@@ -1,0 +1,199 @@
+"""A verification: reads sealed windows again, compares them with the sink, and mends it if that is wanted."""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from random import Random, randrange
+
+import pyarrow as pa
+from attrs import define, field
+
+from nxcdr_async.backfill.checker import Checker
+from nxcdr_async.backfill.columns import rows_of
+from nxcdr_async.backfill.comparison import absent, seconds_of
+from nxcdr_async.backfill.engine import Run
+from nxcdr_async.backfill.feeds import Mishaps
+from nxcdr_async.backfill.ledger import Reading
+from nxcdr_async.backfill.pulse import Pulse
+from nxcdr_async.backfill.report import SourceName, VerifiedSource, VerifyReport
+from nxcdr_async.backfill.runs import Job, Settings, gaps_of, holding
+from nxcdr_async.backfill.sampling import readings_again, sample
+from nxcdr_async.backfill.sinks.protocol import Sink
+from nxcdr_async.backfill.tables import TABLES, Table
+from nxcdr_async.backfill.threads import in_thread
+from nxcdr_async.backfill.times import moment_of
+from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.session import CdrSession
+from nxcdr_async.windows import HOUR, Window
+
+ROWS_AT_ONCE = 20_000
+"""Rows of neighbouring windows to read in one go, after which rows that did not come are looked for."""
+
+_SEEDS = 1 << 32
+_END = "end_time"
+
+
+@define(eq=False)
+class Verification:
+    """A verification of one or more sources of a sink.
+
+    Attributes:
+        session: asks.
+        sink: is verified.
+        settings: how to run.
+        sample: windows of each source to read, all if None.
+        seed: chooses them, another each time if None.
+        mends: whether what is missing or different is stored.
+    """
+
+    session: CdrSession
+    sink: Sink
+    settings: Settings
+    sample: int | None
+    seed: int | None
+    mends: bool
+    _chosen_seed: int | None = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        wanted = randrange(_SEEDS) if self.seed is None else self.seed  # noqa: S311 - a choice, and no secret
+        self._chosen_seed = None if self.sample is None else wanted
+
+    async def of(self, sources: Sequence[SourceName]) -> VerifyReport:
+        """Verify those of the sources that the sink holds."""
+        began, asked = time.monotonic(), self.session.stats.requests
+        async with holding(self.sink):
+            jobs = await self._held(sources)
+            verified = [
+                await _SourceVerification(job, self._chance(job), self.sample, self.mends).run() for job in jobs
+            ]
+        return VerifyReport(
+            sink=self.sink.name,
+            sources=tuple(verified),
+            seed=self._chosen_seed,
+            requests=self.session.stats.requests - asked,
+            seconds=time.monotonic() - began,
+        )
+
+    async def _held(self, sources: Sequence[SourceName]) -> list[Job]:
+        """Return what there is to verify, before anything of it is asked."""
+        jobs = [Job.of(self.session, source, self.sink, self.settings) for source in sources]
+        held = [job for job in jobs if await in_thread(partial(self._is_held, job))]
+        if not held:
+            names = " or ".join(TABLES[source].name for source in sources)
+            raise ConfigurationError(f"{self.sink.name} holds no {names}: fill it by a backfill first")
+        return held
+
+    def _is_held(self, job: Job) -> bool:
+        held = job.store.look()
+        if held is None or not held.entries:
+            return False
+        try:
+            origin = job.origin()
+        except ConfigurationError as missing:
+            source = job.store.table.source
+            raise ConfigurationError(
+                f"{source} of {self.sink.name} cannot be asked for again ({missing}): give those keys, or verify one "
+                "source that there are keys for, with --source (source=…)"
+            ) from None
+        job.store.check_origin(held.origin, origin, new_key=self.settings.new_key)
+        return True
+
+    def _chance(self, job: Job) -> Random:
+        # Each source has a choice of its own, the same whichever others are verified with it.
+        return Random(f"{self._chosen_seed} {job.store.table.source}")  # noqa: S311 - has to be repeatable, not secret
+
+
+@define(eq=False)
+class _SourceVerification:
+    """The verification of one source, see `Verification`."""
+
+    job: Job
+    chance: Random
+    sample: int | None
+    mends: bool
+    _checker: Checker = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._checker = Checker(self.job.store, self.mends)
+
+    async def run(self) -> VerifiedSource:
+        """Read what was chosen, compare it, and tell what was found."""
+        settings, ledger = self.job.settings, self.job.store.ledger
+        sealed = [entry for entry in ledger.entries if entry.is_sealed(settings.settle)]
+        chosen = sealed if self.sample is None else sample(sealed, self.sample, self.chance.randrange)
+        readings = readings_again(chosen, ROWS_AT_ONCE)
+        pulse = self._pulse(readings)
+        run = Run(self.job.feed, self._checker, self.job.clocks, pulse, settings.on_bad_row)
+        for reading in readings:
+            await run.read([reading])
+            await self._look_for_unmatched()
+        return self._verified(len(sealed))
+
+    def _pulse(self, readings: Sequence[Reading]) -> Pulse:
+        return Pulse(
+            source=self.job.store.table.source,
+            seconds_of_range=sum(reading.window.seconds for reading in readings),
+            stats=lambda: self.job.session.stats,
+            steady=self.job.clocks.steady,
+            on_progress=self.job.settings.on_progress,
+            complete_until=self.job.store.ledger.complete_until(self.job.settings.settle),
+        )
+
+    async def _look_for_unmatched(self) -> None:
+        """Look around each window for rows that it did not bring: a gateway may give them with its neighbour."""
+        checker = self._checker
+        unmatched, checker.unmatched = checker.unmatched, []
+        for rows in unmatched:
+            checker.note_extra(await self._nowhere(rows))
+
+    async def _nowhere(self, rows: pa.Table) -> pa.Table:
+        """Return those of the stored rows that the gateway does not tell any more, as far as that is certain."""
+        table = self.job.store.table
+        mishaps = Mishaps(None if self.job.settings.on_bad_row is None else _leave_out)
+        window = around(table, rows, self.job.settings.settle)
+        async with self.job.feed.read(window, mishaps) as paginator:
+            async for page in paginator.pages():
+                read = rows_of(table, page, mishaps.bad_row_taker)
+                rows = await in_thread(partial(absent, table, rows, read))
+                if not rows.num_rows:
+                    return rows
+        if mishaps.bad_rows:
+            return table.empty()
+        is_told = [second not in mishaps.saturated for second in seconds_of(rows, table.time)]
+        return rows.filter(pa.array(is_told, pa.bool_()))
+
+    def _verified(self, sealed: int) -> VerifiedSource:
+        checker, store = self._checker, self.job.store
+        complete_until = store.ledger.complete_until(store.settle)
+        return VerifiedSource(
+            source=store.table.source,
+            windows_sealed=sealed,
+            windows_checked=len(checker.checked),
+            rows_compared=checker.rows,
+            missing=checker.missing,
+            different=checker.different,
+            extra=checker.extra,
+            fixed=checker.fixed,
+            gaps=tuple(gap for entry in checker.checked for gap in gaps_of(entry, entry.window)),
+            complete_until=None if complete_until is None else moment_of(complete_until),
+            examples=tuple(checker.examples),
+        )
+
+
+def around(table: Table, rows: pa.Table, longest: int) -> Window:
+    """Return the range in which a gateway tells rows by whatever time of theirs: an hour more on either side.
+
+    Args:
+        table: whose rows they are.
+        rows: at least one.
+        longest: seconds a call lasts at most; ends later than that are not believed.
+    """
+    starts = [second for second in seconds_of(rows, table.time) if second is not None]
+    ends = seconds_of(rows, _END) if _END in table.columns else [None]
+    latest = max(starts) + longest
+    reached = max([*starts, *(min(end, latest) for end in ends if end is not None)])
+    return Window(max(0, min(starts) - HOUR), reached + HOUR + 1)
+
+
+def _leave_out(_: object) -> None:
+    """Hear of a bad row that whoever wants to know was told of before."""

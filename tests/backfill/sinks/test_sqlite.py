@@ -1,0 +1,106 @@
+"""What is SQLite's own: how its tables read to those who open the file themselves."""
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from all_sinks import opened
+from table_rows import plain_rows, table_of
+
+from nxcdr_async import ConfigurationError, SinkError
+from nxcdr_async.backfill.ledger import Entry, LedgerChange
+from nxcdr_async.backfill.sinks import sink_for
+from nxcdr_async.backfill.sinks.protocol import Origin
+from nxcdr_async.backfill.tables import CALLS
+from nxcdr_async.windows import Window
+
+BEGIN = 1_767_225_600
+ORIGIN = Origin("account", "UTC+08:00")
+
+
+def change(complete_until: int | None) -> LedgerChange:
+    return LedgerChange(Entry(Window(BEGIN, BEGIN + 60), BEGIN), (), complete_until)
+
+
+def asked(to: Path, question: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(to)) as database:
+        return database.execute(question).fetchall()
+
+
+@pytest.fixture
+def to(tmp_path: Path) -> Path:
+    return tmp_path / "calls.sqlite"
+
+
+@pytest.mark.parametrize(("until", "told"), [(None, None), (BEGIN + 60, "2026-01-01T00:01:00.000000Z")])
+def test_readers_are_told_up_to_where_a_table_is_complete(to: Path, until: int | None, told: str | None) -> None:
+    with opened(str(to)) as sink:
+        sink.create(CALLS, ORIGIN)
+        sink.write(CALLS, plain_rows(CALLS, BEGIN, 1), change(until))
+    assert asked(to, "SELECT source, complete_until FROM nxcdr_sources") == [("calls", told)]
+
+
+def test_values_read_as_sqlite_writes_them(to: Path) -> None:
+    row = {
+        "call_id": "a",
+        "start_time": datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
+        "answered": True,
+        "total_customer_price": Decimal("0.202800000000"),
+        "extra": '{"a":{"b":2}}',
+    }
+    with opened(str(to)) as sink:
+        sink.create(CALLS, ORIGIN)
+        sink.write(CALLS, table_of(CALLS, [row]), change(None))
+    question = "SELECT start_time, answered, total_customer_price, json_extract(extra, '$.a.b') FROM calls"
+    assert asked(to, question) == [("2026-01-01T00:00:00.000001Z", 1, "0.2028", 2)]
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(to: Path) -> None:
+    to.write_text("no database, and long enough to be looked at as one" * 10)
+    before = to.read_bytes()
+    with pytest.raises(ConfigurationError, match="no SQLite file"), opened(str(to)):
+        pass
+    assert to.read_bytes() == before
+
+
+def test_a_file_that_was_refused_is_let_go_of(to: Path) -> None:
+    to.write_text("no database, and long enough to be looked at as one" * 10)
+    sink = sink_for(to)
+    with pytest.raises(ConfigurationError):
+        sink.open()
+    sink.close()
+    to.unlink()
+    with opened(str(to)):
+        pass
+
+
+def test_a_folder_in_its_place_is_refused(to: Path) -> None:
+    to.mkdir()
+    with pytest.raises(ConfigurationError, match="is a folder"):
+        sink_for(to).open()
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no folder"):
+        sink_for(tmp_path / "missing" / "calls.sqlite").open()
+
+
+def test_a_sink_that_is_not_open_says_so(to: Path) -> None:
+    with pytest.raises(SinkError, match="not open"):
+        sink_for(to).look(CALLS)
+
+
+def test_a_reader_in_the_middle_of_its_reading_hinders_nobody(to: Path) -> None:
+    with opened(str(to)) as sink:
+        sink.create(CALLS, ORIGIN)
+        sink.write(CALLS, plain_rows(CALLS, BEGIN, 100), change(None))
+        with closing(sqlite3.connect(to)) as reader:
+            rows = reader.execute("SELECT * FROM calls")
+            rows.fetchone()
+            again = LedgerChange(Entry(Window(BEGIN, BEGIN + 60), BEGIN + 1), (change(None).entry,), None)
+            sink.write(CALLS, plain_rows(CALLS, BEGIN, 100, "x"), again)
+            assert len(rows.fetchall()) == 99

@@ -1,0 +1,134 @@
+"""What a run counts, what it tells of it and when, with a clock that is moved by hand."""
+
+import pytest
+from attrs import define, field
+
+from nxcdr_async.backfill.pulse import SECONDS_BETWEEN, Pulse
+from nxcdr_async.backfill.report import BackfillProgress
+from nxcdr_async.backfill.store import Taken
+from nxcdr_async.backfill.times import moment_of
+from nxcdr_async.stats import SessionStats
+from nxcdr_async.windows import Window
+
+BEGIN = 1_767_225_600
+RANGE = 1000
+STATS = SessionStats(
+    requests=9,
+    retries=2,
+    throttled=1,
+    clock_refusals=0,
+    in_flight=3,
+    peak_in_flight=5,
+    limit=4,
+    pace=None,
+    clock_skew=None,
+)
+
+
+@define
+class Watch:
+    """A pulse, the news it told, and its clock."""
+
+    now: float = 50.0
+    told: list[BackfillProgress] = field(factory=list)
+    pulse: Pulse = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.pulse = Pulse(
+            source="calls",
+            seconds_of_range=RANGE,
+            stats=lambda: STATS,
+            steady=lambda: self.now,
+            on_progress=self.told.append,
+            complete_until=None,
+        )
+
+    def store(self, seconds: int, taken: Taken, complete_until: int | None = None) -> None:
+        self.pulse.stored(Window(BEGIN, BEGIN + seconds), taken, complete_until)
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+def test_nothing_is_known_before_anything_is_stored(watch: Watch) -> None:
+    progress = watch.pulse.progress()
+    assert (progress.share, progress.windows, progress.rows, progress.seconds) == (0, 0, 0, 0)
+    assert (progress.seconds_left, progress.reached, progress.complete_until) == (None, None, None)
+    assert progress.windows_expected == 1
+
+
+def test_it_tells_of_the_requests_of_the_session(watch: Watch) -> None:
+    progress = watch.pulse.progress()
+    assert (progress.requests, progress.retries, progress.throttled) == (9, 2, 1)
+    assert (progress.in_flight, progress.limit) == (3, 4)
+
+
+def test_windows_and_rows_are_added_up(watch: Watch) -> None:
+    watch.store(100, Taken(1, 2, 3))
+    watch.store(300, Taken(10, 20, 30), complete_until=BEGIN + 5)
+    progress = watch.told[-1]
+    assert watch.pulse.taken == Taken(11, 22, 33)
+    assert (progress.windows, progress.rows, progress.share) == (2, 66, 0.4)
+    assert progress.reached == moment_of(BEGIN + 300)
+    assert progress.complete_until == moment_of(BEGIN + 5)
+
+
+def test_the_time_left_is_by_the_share_of_the_range_that_is_stored(watch: Watch) -> None:
+    watch.now += 10
+    watch.store(RANGE // 4, Taken(1, 0, 0))
+    assert watch.told[-1].seconds == 10
+    assert watch.told[-1].seconds_left == 30
+    assert watch.told[-1].windows_expected == 4
+
+
+def test_at_the_end_nothing_is_left(watch: Watch) -> None:
+    watch.now += 10
+    watch.store(RANGE, Taken(1, 0, 0))
+    assert (watch.told[-1].share, watch.told[-1].seconds_left) == (1, 0)
+
+
+def test_a_range_that_was_stored_before_is_done(watch: Watch) -> None:
+    watch.pulse.seconds_of_range = 0
+    assert watch.pulse.progress().share == 1
+
+
+def test_there_is_news_of_each_window(watch: Watch) -> None:
+    for number in range(1, 4):
+        watch.store(1, Taken(1, 0, 0))
+        assert len(watch.told) == number
+
+
+def test_there_is_news_of_rows_only_so_often(watch: Watch) -> None:
+    for _ in range(10):
+        watch.pulse.read(100)
+    assert not watch.told
+    watch.now += SECONDS_BETWEEN
+    watch.pulse.read(100)
+    watch.pulse.read(100)
+    assert [progress.rows_read for progress in watch.told] == [1_100]
+
+
+def test_the_speed_is_that_of_late(watch: Watch) -> None:
+    for second in range(60):
+        watch.now += 1
+        watch.pulse.read(10 if second < 30 else 1_000)
+    assert watch.told[-1].rows_per_second == pytest.approx(1_000)
+    for _ in range(60):
+        watch.now += 1
+        watch.pulse.read(0)
+    assert watch.told[-1].rows_per_second == 0
+
+
+def test_the_speed_is_known_from_the_first_news_on(watch: Watch) -> None:
+    watch.now += 2
+    watch.pulse.read(100)
+    assert watch.told[-1].rows_per_second == pytest.approx(50)
+
+
+def test_without_a_listener_it_counts_all_the_same(watch: Watch) -> None:
+    watch.pulse.on_progress = None
+    watch.store(RANGE, Taken(1, 0, 0))
+    assert not watch.told
+    assert watch.pulse.progress().share == 1
