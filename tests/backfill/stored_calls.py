@@ -82,8 +82,9 @@ def _duckdb(to: str) -> Iterable[Values]:
     import duckdb  # noqa: PLC0415 - only where it is tested
 
     with duckdb.connect(to, read_only=True) as database:
-        table: list[Values] = database.execute("SELECT * FROM calls").fetch_arrow_table().to_pylist()
-        return table
+        found = database.execute("SELECT * FROM calls")
+        names = [column[0] for column in found.description]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
 def _postgresql(to: str) -> Iterable[Values]:

@@ -273,15 +273,21 @@ async def test_an_error_of_the_sink_comes_bare_and_stops_the_reading(
 
 
 async def test_an_error_of_the_sink_comes_bare_whatever_is_left_to_read(
-    gateway: Gateway, open_session: OpenSession, tmp_path: Path
+    open_session: OpenSession, tmp_path: Path
 ) -> None:
-    session, error = open_session(), SinkError("full")
-    windows = (await fill(session, gateway, tmp_path / "all.sqlite")).windows
-    for window in range(windows - 4, windows + 1):
-        broken = Broken(WRITING, window, error)
-        with pytest.raises(SinkError) as raised:
-            await fill(session, gateway, ToldSink(sink_for(tmp_path / f"{window}.sqlite"), broken))
-        assert raised.value is error
+    error, came = SinkError("full"), list[SinkError]()
+    with Gateway(calls=500) as gateway:
+        session = open_session(gateway=gateway.url)
+        for window in range(1, 20):
+            sink = ToldSink(sink_for(tmp_path / f"{window}.sqlite"), Broken(WRITING, window, error))
+            try:
+                await fill(session, gateway, sink)
+            except SinkError as raised:
+                came.append(raised)
+            else:
+                break
+    assert len(came) >= 3
+    assert all(one is error for one in came)
 
 
 async def test_a_session_closed_under_a_run_ends_it_clearly(

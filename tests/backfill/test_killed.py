@@ -7,13 +7,12 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
-from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
 
 import backfill_child
 import pytest
+from all_sinks import KINDS, Places
 from attrs import define
 from stored_calls import known_calls, stored_calls
 from told_sink import CLOSING, FINDING, LOOKING, OPENING, READING, WRITING
@@ -26,11 +25,6 @@ from nxcdr_async.testing import FaultKind, Gateway
 from nxcdr_async.windows import Window
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked, so that many can be killed")
-
-KINDS = ["sqlite", "duckdb", "postgresql", "parquet", "jsonl", "csv"]
-
-# Until every sink is there: this line goes with the last of them.
-KINDS = [kind for kind in KINDS if find_spec(f"nxcdr_async.backfill.sinks.{kind}")]
 
 RETRYABLE: list[FaultKind] = [
     *("429", "503", "502", "88", "99", "empty", "truncated", "close", "reset", "cut-chunked", "html", "gzip", "chunked")
@@ -111,12 +105,6 @@ def gateway() -> Iterator[Gateway]:
         yield running
 
 
-def to_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> str:
-    if kind == "postgresql":
-        return str(request.getfixturevalue("postgresql_database"))
-    return str(folder / f"calls.{kind}")
-
-
 def arguments_of(gateway: Gateway, to: str, settle: timedelta) -> dict[str, Any]:
     return {
         "to": to,
@@ -150,13 +138,12 @@ def ledger_of(to: str) -> Ledger:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_backfill_killed_again_and_again_has_every_call_once_in_the_end(
     kind: str,
-    tmp_path: Path,
+    places: Places,
     gateway: Gateway,
     child: "subprocess.Popen[str]",
     chance: Random,
-    request: pytest.FixtureRequest,
 ) -> None:
-    to = to_of(kind, tmp_path, request)
+    to = places.fresh(kind)
     gateway.switches.latency = (0.0, 0.004)
     gateway.switches.fault_rate, gateway.switches.faults = 0.05, RETRYABLE
     gateway.switches.arrivals_per_page = 1
@@ -184,13 +171,12 @@ async def test_a_backfill_killed_again_and_again_has_every_call_once_in_the_end(
 @pytest.mark.parametrize("kind", KINDS)
 def test_whenever_a_run_is_killed_all_calls_of_the_windows_noted_are_there(
     kind: str,
-    tmp_path: Path,
+    places: Places,
     gateway: Gateway,
     child: "subprocess.Popen[str]",
     chance: Random,
-    request: pytest.FixtureRequest,
 ) -> None:
-    to = to_of(kind, tmp_path, request)
+    to = places.fresh(kind)
     runs = Runs(child, arguments_of(gateway, to, settle=timedelta(days=1)))
     noted = 0
     for _ in range(6):
