@@ -162,7 +162,7 @@ def main() -> int:
     with ExitStack() as running:
         places = [running.enter_context(PLACES[name]()) for name in options.only or PLACES]
         found = measure(options.calls, options.rounds, places, LATENCY)
-        long = measure(options.long, 1, places, (0.0, 0.0))
+        long = measure(options.long, 1, places, LATENCY)
     rows = [row_of(name, readings, found[STREAMED], long[name][0]) for name, readings in found.items()]
     print(table(rows))
     return finish("backfill", rows, figures_of(rows), limits_of(rows), options.json)

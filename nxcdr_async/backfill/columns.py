@@ -66,7 +66,7 @@ def _raw_column(table: Table, name: str, rows: list[Any]) -> pa.Array:
 
 
 def _raw_extra(table: Table, rows: list[Any]) -> pa.Array:
-    if not any(row_class.unknown for row_class in set(map(type, rows))):
+    if not any(row.unknown for row in rows):
         return pa.nulls(len(rows), table.kind(EXTRA))
     return pa.array((_json(row.extra) for row in rows), table.kind(EXTRA))
 

@@ -72,7 +72,7 @@ class Cutter:
     def cut(self) -> Iterator[Cut]:
         """Cut off all that is complete: one window, or more where one has to end."""
         floors = (self.reading.floor(self.floor(edge)) for edge in self.must_end)
-        edges = {*self.reading.edges(self._start, self._until), *floors, self._until}
+        edges = {*floors, *self.reading.ends, self._until}
         for edge in sorted(edge for edge in edges if self._start < edge <= self._until):
             yield self._cut_at(edge)
 

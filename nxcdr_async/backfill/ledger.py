@@ -125,11 +125,13 @@ class Reading:
 
     Attributes:
         window: the part.
-        rigid: windows in it that were read before, in order of time, and are read again as they are.
+        rigid: windows in it that were read before, in order of time; each is read again whole, alone or with others.
+        ends: moments in it at which a window has to end, in order of time.
     """
 
     window: Window
     rigid: tuple[Window, ...] = ()
+    ends: tuple[int, ...] = ()
 
     def floor(self, moment: int) -> int:
         """Return the last moment up to a given one at which this reading may be cut."""
@@ -137,11 +139,6 @@ class Reading:
         if place < len(self.rigid) and self.rigid[place].start < moment < self.rigid[place].end:
             return self.rigid[place].start
         return moment
-
-    def edges(self, start: int, end: int) -> list[int]:
-        """Return the moments after a start, up to an end, at which this reading must be cut."""
-        edges = {edge for window in self.rigid for edge in (window.start, window.end)}
-        return sorted(edge for edge in edges if start < edge <= end)
 
 
 def readings_of(missing: Iterable[Window], again: Iterable[Entry]) -> list[Reading]:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+from attrs import evolve
+
 from nxcdr_async.backfill.ledger import Entry, Reading, readings_of
 
 
@@ -31,8 +33,13 @@ def readings_again(entries: Sequence[Entry], most_rows: int) -> list[Reading]:
     rows = 0
     for entry in entries:
         if rows + entry.rows > most_rows:
-            readings += readings_of((), group)
+            readings += _each_alone(group)
             group, rows = [], 0
         group.append(entry)
         rows += entry.rows
-    return readings + readings_of((), group)
+    return readings + _each_alone(group)
+
+
+def _each_alone(entries: Sequence[Entry]) -> list[Reading]:
+    readings = readings_of((), entries)
+    return [evolve(reading, ends=tuple(window.end for window in reading.rigid)) for reading in readings]

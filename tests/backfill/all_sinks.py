@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,6 @@ SUFFIXES = {"sqlite": ".sqlite", "duckdb": ".duckdb", "parquet": ".parquet", "js
 """The sinks that are a file or a folder."""
 
 KINDS = [*SUFFIXES, "postgresql"]
-
-# Until every sink is there: this line goes with the last of them.
-KINDS = [kind for kind in KINDS if find_spec(f"nxcdr_async.backfill.sinks.{kind}")]
 
 ON_DISK = [kind for kind in KINDS if kind in SUFFIXES]
 

@@ -110,11 +110,21 @@ def test_windows_adjoin_and_cover_what_is_read(
 
 
 @given(readings(), streams(), some_cuts, some_ends)
-def test_windows_that_were_read_before_stay_as_they_are(
+def test_a_window_that_was_read_before_is_never_read_again_in_part(
     reading: Reading, stream: list[tuple[list[Row], float | None]], cut_after: list[bool], must_end: list[int]
 ) -> None:
     windows = [cut.window for cut in cuts_of(cutter_of(reading, must_end), stream, cut_after)]
-    assert set(reading.rigid) <= set(windows)
+    edges = {edge for window in windows for edge in (window.start, window.end)}
+    assert not [edge for edge in edges for rigid in reading.rigid if rigid.start < edge < rigid.end]
+
+
+@given(streams(), some_cuts, st.sets(st.integers(START, END), max_size=6).map(sorted))
+def test_a_reading_is_cut_where_it_says(
+    stream: list[tuple[list[Row], float | None]], cut_after: list[bool], ends: list[int]
+) -> None:
+    reading = Reading(Window(START, END), ends=tuple(ends))
+    cut_at = {cut.window.end for cut in cuts_of(cutter_of(reading), stream, cut_after)}
+    assert {end for end in ends if end > START} <= cut_at
 
 
 @given(readings(step=10), streams(), some_cuts, some_ends)

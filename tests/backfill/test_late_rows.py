@@ -61,6 +61,16 @@ async def test_a_call_that_turns_up_within_the_time_to_settle_is_never_missed_by
         assert filling.stored_keys() >= {*added, *calls_over_by(filling, now)}
 
 
+async def test_a_sync_every_few_minutes_leaves_no_window_for_each_of_them(filling: Filling) -> None:
+    await filling.backfill(at(1), at(3))
+    before = len(filling.ledger().entries)
+    for minutes in range(3, 90, 3):
+        filling.gateway.clock.move_to(at(2, 12, 0) + timedelta(minutes=minutes))
+        report = await filling.sync()
+    assert len(filling.ledger().entries) <= before + 3
+    assert report.windows <= 30
+
+
 async def test_a_sealed_window_is_not_read_again(filling: Filling) -> None:
     await filling.backfill(at(1), at(3))
     too_late = filling.add_call(at(1, 6))

@@ -154,15 +154,6 @@ def test_a_reading_is_never_cut_inside_a_window_that_it_reads_again(
         assert floor == (inside[0].start if inside else moment)
 
 
-@given(tilings(), st.integers(0, LAST), st.integers(0, LAST))
-def test_a_reading_is_cut_at_both_ends_of_each_window_that_it_reads_again(
-    tiling: tuple[list[Window], list[Entry]], start: int, end: int
-) -> None:
-    for reading in readings_of(*tiling):
-        ends = {edge for window in reading.rigid for edge in (window.start, window.end)}
-        assert reading.edges(start, end) == [edge for edge in sorted(ends) if start < edge <= end]
-
-
 def test_parts_that_touch_are_read_in_one_go() -> None:
     readings = readings_of([Window(10, 20), Window(40, 50)], [Entry(Window(20, 30), 0)])
     assert readings == [Reading(Window(10, 30), (Window(20, 30),)), Reading(Window(40, 50))]

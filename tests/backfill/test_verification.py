@@ -424,7 +424,7 @@ async def test_an_error_of_the_sink_is_told(filled: Filled, open_session: OpenSe
     assert differences(only(await verify(open_session(), filled.path, sample=None))) == (1, 0, 0, 0)
 
 
-@pytest.mark.parametrize("place", ["c.sqlite", "c.parquet", "c.jsonl", "c.csv"])
+@pytest.mark.parametrize("place", ["c.duckdb", "c.sqlite", "c.parquet", "c.jsonl", "c.csv"])
 async def test_each_sink_gives_back_what_it_was_given_and_can_be_mended(
     place: str, gateway: Gateway, open_session: OpenSession, tmp_path: Path
 ) -> None:

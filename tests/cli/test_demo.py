@@ -53,7 +53,7 @@ def test_the_demo_stores_every_call_and_shows_it_and_again_in_ascii(alone: Any) 
     assert {name: columns[name] for name in wanted} == wanted
     assert list(columns) == CALLS.columns
     assert columns["start_time"] == "TIMESTAMP WITH TIME ZONE"
-    assert columns["total_customer_price"] == "DECIMAL(38,12)"
+    assert columns["total_customer_price"] == "DECIMAL(38,18)"
 
     again = alone("demo", "--calls", "60", "--days", "60", PYTHONIOENCODING="ascii", NO_COLOR="1", LC_ALL="C")
     assert again.code == 0

@@ -23,7 +23,7 @@ from nxcdr_async.backfill.times import moment_of
 from nxcdr_async.errors import ConfigurationError, NxcdrError, SinkError
 from nxcdr_async.windows import FARTHEST_OUTSIDE, Window
 
-MEMORY = 64_000_000
+MEMORY = 40_000_000
 """Bytes that DuckDB may use, its cache included, unless a window is large."""
 
 MEMORY_A_BYTE = 4
