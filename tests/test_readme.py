@@ -31,7 +31,7 @@ asyncio.run(main())
 
 def script_of(block: str) -> str:
     """Return a block that can be run: as it is, or inside an open session if it speaks of one."""
-    if "cdr." in block and "async with CdrSession" not in block:
+    if re.search(r"\bcdr\b", block) and "async with CdrSession" not in block:
         return PREPARED.format(code=textwrap.indent(block, " " * 8))
     return block
 
