@@ -6,7 +6,7 @@ from typing import Any
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError
 
-SECRET_VARIABLES = ("NXCDR_ACCESS_SECRET", "NXCDR_FLASH_SECRETKEY")
+SECRET_VARIABLES = ("NXCDR_ACCESS_SECRET", "NXCDR_FLASH_SECRETKEY", "PGPASSWORD")
 """The variables nobody else should read."""
 
 

@@ -62,8 +62,10 @@ class Job:
     store: Store
     settings: Settings
     clocks: Clocks = field(init=False)
+    _stats_before: SessionStats = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._stats_before = self.session.stats
         self.clocks = clocks_of(self.session)
 
     @classmethod
@@ -118,7 +120,7 @@ class Job:
         return not entry.is_sealed(settle) and now >= entry.window.end + settle
 
     async def _run(self, whole: Window, readings: Sequence[Reading]) -> BackfillReport:
-        ledger, stats = self.store.ledger, self.session.stats
+        ledger = self.store.ledger
         windows_before = len(ledger.within(whole)) - sum(len(reading.rigid) for reading in readings)
         pulse = Pulse(
             source=self.store.table.source,
@@ -129,10 +131,11 @@ class Job:
             complete_until=ledger.complete_until(self.settings.settle),
         )
         await Run(self.feed, self.store, self.clocks, pulse, self.settings.on_bad_row).read(readings)
-        return self._report(whole, windows_before, pulse, stats)
+        return self._report(whole, windows_before, pulse)
 
-    def _report(self, whole: Window, windows_before: int, pulse: Pulse, before: SessionStats) -> BackfillReport:
-        entries, after, taken = self.store.ledger.within(whole), self.session.stats, pulse.taken
+    def _report(self, whole: Window, windows_before: int, pulse: Pulse) -> BackfillReport:
+        entries, taken = self.store.ledger.within(whole), pulse.taken
+        before, after = self._stats_before, self.session.stats
         requests, retries = after.requests - before.requests, after.retries - before.retries
         full_pages = -(-(taken.new + taken.changed + taken.unchanged) // self.feed.endpoint.page_size)
         return BackfillReport(

@@ -1,7 +1,6 @@
 """How much a reading will be: a few samples, and what they come to over the whole range."""
 
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -19,6 +18,7 @@ from nxcdr_async.allowance import FIRST_LIMIT
 from nxcdr_async.backfill.ledger import ROWS_A_WINDOW, SECONDS_A_WINDOW
 from nxcdr_async.cli.console import PlainConsole
 from nxcdr_async.cli.disk import PART_OF_JSON_LINES, free_bytes, part_of_json_lines
+from nxcdr_async.cli.lines import write_at_once
 from nxcdr_async.cli.output import duration, megabytes, say
 from nxcdr_async.cli.rows import json_lines
 from nxcdr_async.convert import UTC_PLUS_8, structure_row
@@ -147,7 +147,7 @@ def warn_of_disk(estimate: Estimate) -> None:
 
 def show_json(estimate: Estimate) -> None:
     """Print an estimate as a line of JSON."""
-    sys.stdout.write(f"{msgspec.json.encode(asdict(estimate)).decode()}\n")
+    write_at_once(msgspec.json.encode(asdict(estimate)) + b"\n")
 
 
 def show_table(estimate: Estimate) -> None:

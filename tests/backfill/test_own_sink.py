@@ -45,7 +45,9 @@ class MemorySink:
         self.ledger[table.name] = [*left, change.entry]
 
     def scan(self, table: Table, window: Window) -> pa.Table:
-        start, end = (pa.scalar(moment * 1_000_000, pa.timestamp("us", tz="UTC")) for moment in (window.start, window.end))
+        start, end = (
+            pa.scalar(moment * 1_000_000, pa.timestamp("us", tz="UTC")) for moment in (window.start, window.end)
+        )
         times = self.rows[table.name][table.time]
         return self.rows[table.name].filter(pc.and_(pc.greater_equal(times, start), pc.less(times, end)))
 

@@ -142,7 +142,7 @@ def _read_until(terminal: int, end: bytes | None) -> bytes:
 
 @pytest.mark.parametrize("command", [("calls", *DAY), ("flash", *DAY), ("order", "1", "--tenant", "1"), ("doctor",)])
 def test_what_a_gateway_says_neither_steers_the_terminal_nor_shows_a_secret(nxcdr: Any, command: Any) -> None:
-    known = [nxcdr.variables[name] for name in SECRET_VARIABLES]
+    known = [nxcdr.variables[name] for name in SECRET_VARIABLES if name in nxcdr.variables]
     with echoing(known) as url:
         ended = nxcdr(*command, "--timeout", "5", NXCDR_GATEWAY=url, NXCDR_LOG="debug")
     shown = ended.out + ended.err

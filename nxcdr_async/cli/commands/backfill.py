@@ -37,8 +37,13 @@ ReportOption = Annotated[
 def backfill(
     *,
     source: SourceArgument,
-    start: Annotated[str, typer.Option("--start", metavar="TIME", help="As for that command; a day for did.")],
-    end: Annotated[str, typer.Option("--end", metavar="TIME", help="As for that command; did reads this day too.")],
+    start: Annotated[
+        str, typer.Option("--start", metavar="TIME", help="First moment, ISO 8601; for did the first day.")
+    ],
+    end: Annotated[
+        str,
+        typer.Option("--end", metavar="TIME", help="The moment the range ends before; for did the last day, read too."),
+    ],
     to: TargetOption,
     settle: SettleOption = "24h",
     skip_bad_rows: SkipOption = False,
