@@ -37,12 +37,10 @@ ReportOption = Annotated[
 def backfill(
     *,
     source: SourceArgument,
-    start: Annotated[
-        str, typer.Option("--start", metavar="TIME", help="First moment, ISO 8601; for did the first day.")
-    ],
+    start: Annotated[str, typer.Option("--start", metavar="TIME", help="First moment; for did the first day.")],
     end: Annotated[
         str,
-        typer.Option("--end", metavar="TIME", help="The moment the range ends before; for did the last day, read too."),
+        typer.Option("--end", metavar="TIME", help="End, not included; for did the last day."),
     ],
     to: TargetOption,
     settle: SettleOption = "24h",
