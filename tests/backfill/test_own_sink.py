@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nxcdr_async import CdrSession
-from nxcdr_async.backfill import backfill
+from nxcdr_async.backfill import backfill, verify
 from nxcdr_async.backfill.ledger import Entry, LedgerChange
 from nxcdr_async.backfill.sinks.protocol import Held, Origin, Sink
 from nxcdr_async.backfill.tables import Table
@@ -45,7 +45,9 @@ class MemorySink:
         self.ledger[table.name] = [*left, change.entry]
 
     def scan(self, table: Table, window: Window) -> pa.Table:
-        start, end = (pa.scalar(moment * 1_000_000, pa.timestamp("us", tz="UTC")) for moment in window)
+        start, end = (
+            pa.scalar(moment * 1_000_000, pa.timestamp("us", tz="UTC")) for moment in (window.start, window.end)
+        )
         times = self.rows[table.name][table.time]
         return self.rows[table.name].filter(pc.and_(pc.greater_equal(times, start), pc.less(times, end)))
 
@@ -65,6 +67,18 @@ async def test_a_sink_of_ones_own_gets_every_row_once(
     assert sorted(sink.rows["calls"]["call_id"].to_pylist()) == sorted(gateway.call_ids())
     assert (first.rows_new, first.sink) == (2_000, "memory")
     assert (again.rows, again.windows_before) == (0, first.windows)
+
+
+async def test_a_sink_of_ones_own_can_be_verified_and_mended(
+    open_session: Callable[..., CdrSession], gateway: Gateway
+) -> None:
+    sink, end = MemorySink(), gateway.last_call + timedelta(days=3)
+    await backfill(open_session(), "calls", gateway.first_call, end, to=sink)
+    whole = sink.rows["calls"]
+    sink.rows["calls"] = whole.slice(1)
+    found = await verify(open_session(), sink, sample=None, fix=True)
+    assert [(source.missing, source.extra, source.fixed) for source in found.sources] == [(1, 0, 1)]
+    assert sink.rows["calls"].sort_by("call_id") == whole.sort_by("call_id")
 
 
 async def test_a_sink_of_ones_own_takes_every_source(open_session: Callable[..., CdrSession], gateway: Gateway) -> None:
