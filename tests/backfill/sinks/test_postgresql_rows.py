@@ -14,7 +14,15 @@ AWKWARD = [
     "", None, '"', '""', "a\nb", "a\r\nb", "\r", "\\", "\\.", "x\n\\.\ny", "\\.\n", "\\N", "NULL", "null", "é漢😀",
     "a,b", " lead ", "\t", "\u2028", "\ufeff",
 ]  # fmt: skip
-AMOUNTS = ["0", "-0.5", "0.2028", "100", "0.000000000000000001", "0.0000001", "-12345678901234567890.123456789012345678"]
+AMOUNTS = [
+    "0",
+    "-0.5",
+    "0.2028",
+    "100",
+    "0.000000000000000001",
+    "0.0000001",
+    "-12345678901234567890.123456789012345678",
+]
 
 
 def did_calls(**columns: list[object]) -> pa.Table:
@@ -55,7 +63,7 @@ def test_amounts_come_back_exactly_and_stand_there_without_further_zeros(postgre
     assert back == rows
     values = [row[DID_CALLS.columns.index(name)] for row in shown]
     assert values == [*map(Decimal, AMOUNTS), None]
-    assert [str(value) for value in values[:4]] == AMOUNTS[:4]
+    assert [f"{value:f}" for value in values[:-1]] == AMOUNTS
 
 
 def test_times_come_back_to_the_microsecond_in_utc(postgresql_database: str) -> None:
