@@ -15,7 +15,7 @@ from nxcdr_async.backfill.ledger import LedgerChange
 from nxcdr_async.backfill.sinks.files import claimed_file
 from nxcdr_async.backfill.sinks.lock import SinkLock
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
-from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, quoted
+from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, held_by, quoted
 from nxcdr_async.backfill.sinks.text import plain_amounts, plain_times
 from nxcdr_async.backfill.tables import Table
 from nxcdr_async.errors import ConfigurationError, SinkError
@@ -91,12 +91,12 @@ class SqliteSink:
         """Return what is known of a table."""
         with self._telling():
             found = self._rows("SELECT name, type FROM pragma_table_info(?)", [table.name])
-            origin = self._rows(f"SELECT account, zone FROM {SOURCES} WHERE source = ?", [table.source])
+            origins = self._rows(f"SELECT account, zone FROM {SOURCES} WHERE source = ?", [table.source])
             windows = self._rows(f"SELECT {quoted(LedgerRow._fields)} FROM {WINDOWS} WHERE source = ?", [table.source])
         if not found:
             return None
         check_columns(self.name, table, dict(found), _columns(table))
-        return Held(Origin(*(origin or [("", "")])[0]), [LedgerRow(*row).entry for row in windows])
+        return held_by(origins, windows)
 
     def create(self, table: Table, origin: Origin) -> None:
         """Make a table, and note where its rows come from."""
