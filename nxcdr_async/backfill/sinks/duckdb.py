@@ -20,7 +20,7 @@ from nxcdr_async.backfill.sinks.lock import SinkLock
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
 from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, held_by, quoted
 from nxcdr_async.backfill.tables import EXTRA, MONEY, Table
-from nxcdr_async.backfill.times import moment_of
+from nxcdr_async.backfill.times import moment_if_any, moment_of
 from nxcdr_async.errors import ConfigurationError, NxcdrError, SinkError
 from nxcdr_async.windows import FARTHEST_OUTSIDE, Window
 
@@ -150,7 +150,7 @@ class DuckDbSink:
 
     def write(self, table: Table, rows: pa.Table, change: LedgerChange) -> None:
         """Store rows and the change of the ledger in one transaction."""
-        until = None if change.complete_until is None else moment_of(change.complete_until)
+        until = moment_if_any(change.complete_until)
         with self._transaction():
             if rows.num_rows:
                 self._put(table, rows)

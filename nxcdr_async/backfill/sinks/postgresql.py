@@ -19,7 +19,7 @@ from nxcdr_async.backfill.sinks.postgresql_rows import as_read, clean, from_csv,
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
 from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, held_by, quoted
 from nxcdr_async.backfill.tables import EXTRA, Table
-from nxcdr_async.backfill.times import moment_of
+from nxcdr_async.backfill.times import moment_if_any, moment_of
 from nxcdr_async.errors import ConfigurationError, SinkError
 from nxcdr_async.windows import Window
 
@@ -155,7 +155,7 @@ class PostgresqlSink:
 
     def write(self, table: Table, rows: pa.Table, change: LedgerChange) -> None:
         """Store rows and the change of the ledger in one transaction."""
-        until = None if change.complete_until is None else moment_of(change.complete_until)
+        until = moment_if_any(change.complete_until)
         replaced = [entry.window.start for entry in change.replaced]
         windows, sources = self._place(WINDOWS), self._place(SOURCES)
         with self._transaction():
