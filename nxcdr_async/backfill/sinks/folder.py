@@ -10,16 +10,9 @@ from attrs import define, field
 
 from nxcdr_async.backfill.ledger import LedgerChange
 from nxcdr_async.backfill.sinks.files import claimed_folder
+from nxcdr_async.backfill.sinks.folder_book import Known, Line, OriginLine, Span, change_line
 from nxcdr_async.backfill.sinks.folder_files import Format, WindowFiles
-from nxcdr_async.backfill.sinks.folder_ledger import (
-    LEDGER_NAME,
-    FolderLedger,
-    Known,
-    Line,
-    OriginLine,
-    Span,
-    change_line,
-)
+from nxcdr_async.backfill.sinks.folder_ledger import LEDGER_NAME, FolderLedger
 from nxcdr_async.backfill.sinks.folder_places import are_in, by_window, over, span_of
 from nxcdr_async.backfill.sinks.folder_recovery import recover
 from nxcdr_async.backfill.sinks.lock import SinkLock

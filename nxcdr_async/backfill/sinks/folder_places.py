@@ -7,7 +7,7 @@ from collections.abc import Collection
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nxcdr_async.backfill.sinks.folder_ledger import Span
+from nxcdr_async.backfill.sinks.folder_book import Span
 from nxcdr_async.backfill.tables import Table
 from nxcdr_async.backfill.times import MICROSECONDS
 from nxcdr_async.windows import Window
