@@ -40,8 +40,8 @@ class Sink(Protocol):
     """Where records are stored, with a ledger of the windows that were read.
 
     Its methods are called one at a time, `open` first and `close` last, in worker threads, never in the event loop's.
-    They raise `SinkError` for what went wrong outside, and `ConfigurationError` for what the user has to mend. `find` and
-    `scan` return all columns of a table, of its types, in their order.
+    They raise `SinkError` for what went wrong outside, and `ConfigurationError` for what the user has to mend.
+    `find` and `scan` return all columns of a table, of its types, in their order.
     """
 
     @property
