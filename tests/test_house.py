@@ -32,12 +32,17 @@ USES = {"__init__", "__main__", "testing", "cli", "backfill", "webhook"}
 """The rooms of the highest floor, which use the session."""
 
 PURE = [room for room, floor in FLOORS.items() if floor <= 2]
-PURE_IN_BACKFILL = {"columns", "cutter", "ledger", "merge", "report", "tables", "times"} | {
-    "sinks/protocol",
-    "sinks/sql",
-    "sinks/text",
+PURE_IN_BACKFILL = {"columns", "comparison", "cutter", "ledger", "merge", "report", "sampling", "tables", "times"} | {
+    f"sinks/{room}"
+    for room in ("cells", "folder_book", "folder_names", "folder_places", "postgresql_rows", "protocol", "sql", "text")
 }
 """The rules of a backfill; all else there asks, waits or stores."""
+
+ABOVE_A_BACKFILL = {"cli", "testing"}
+"""The uses that know it, and that it does not know."""
+
+KNOWN_TO_SINKS = {"ledger", "merge", "tables", "times"}
+"""The rooms of a backfill that a sink may import besides those of sinks: none that asks or runs."""
 
 IMPURE_MODULES = {"asyncio", "anyio", "aiohttp", "socket", "time", "random", "logging", "os", "threading"}
 MAY_IMPORT_AIOHTTP = {"connection", "session", "testing"}
@@ -122,7 +127,7 @@ def test_the_session_knows_aiohttp_as_the_type_of_a_parameter_only() -> None:
 
 
 def test_aiohttp_and_the_extras_are_not_imported_with_the_package() -> None:
-    slow = "{'aiohttp', 'typer', 'rich', 'duckdb', 'pyarrow', 'psycopg'}"
+    slow = "{'aiohttp', 'typer', 'rich', 'duckdb', 'pyarrow', 'psycopg', 'filelock', 'adbc_driver_sqlite'}"
     code = f"import sys; bare = set(sys.modules); import nxcdr_async; print({slow} & (set(sys.modules) - bare))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "set()"
@@ -156,6 +161,18 @@ def test_a_rule_of_a_backfill_knows_nobody_who_asks_or_stores(room: str) -> None
     names = imports_of(PACKAGE / "backfill" / f"{room}.py")
     known = {name.removeprefix(backfill).replace(".", "/") for name in names if name.startswith(backfill)}
     assert known <= PURE_IN_BACKFILL
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "backfill").rglob("*.py")), ids=ids)
+def test_a_backfill_knows_neither_the_command_line_nor_the_emulator(path: Path) -> None:
+    assert not rooms_imported_by(path) & ABOVE_A_BACKFILL
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "backfill" / "sinks").glob("*.py")), ids=ids)
+def test_a_sink_knows_nobody_who_asks_or_runs(path: Path) -> None:
+    assert not rooms_imported_by(path) & {"session", "pages", "transport", "wire"}
+    inside = {name.split(".")[2] for name in imports_of(path) if name.startswith(f"{NAME}.backfill.")}
+    assert inside <= KNOWN_TO_SINKS | {"sinks"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=ids)

@@ -5,6 +5,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def _jsonl(to: str) -> tuple[int, int]:
 
 
 def _csv(to: str) -> tuple[int, int]:
-    texts = (path.read_text(encoding="utf-8-sig").splitlines() for path in _files(to))
+    texts = (StringIO(path.read_text(encoding="utf-8-sig"), newline="") for path in _files(to))
     return _counted(row["call_id"] for text in texts for row in csv.DictReader(text))
 
 
@@ -91,8 +92,7 @@ def _on_disk(name: str, count: Callable[[str], tuple[int, int]]) -> Callable[[],
 @contextmanager
 def _on_a_server() -> Iterator[Place]:
     """Give databases of a PostgreSQL server with the settings it comes with: what is committed outlasts a crash."""
-    running = contextmanager(run_server)(next(iter(found_binaries().values())))
-    with running as server:
+    with run_server(next(iter(found_binaries().values()))) as server:
 
         @contextmanager
         def fresh(_: Path) -> Iterator[str]:

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -226,8 +227,9 @@ def _free_port() -> int:
         return port
 
 
+@contextmanager
 def run_server(binaries: Path, settings: str = "") -> Iterator[PostgresqlServer]:
-    """Run a server as a fixture does."""
+    """Run a server for as long as a block lasts."""
     # Not below the folders of pytest, which only their owner can enter.
     home = "/tmp" if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="nxcdr-pg-", dir=home) as folder:

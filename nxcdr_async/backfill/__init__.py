@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from nxcdr_async.backfill.report import (
     BackfillProgress,
@@ -47,7 +47,7 @@ SETTLE = timedelta(hours=24)
 SAMPLE = 20
 """Windows of each source that a verification reads again."""
 
-SOURCES: tuple[SourceName, ...] = ("calls", "did", "flash")
+SOURCES: tuple[SourceName, ...] = get_args(SourceName)
 
 
 async def backfill(  # noqa: PLR0917 - what, from when until when, where to: it reads like a sentence

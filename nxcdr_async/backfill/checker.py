@@ -4,12 +4,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import define, evolve, field
 
-from nxcdr_async.backfill.comparison import Comparison, absent, compare, inside, seconds_of, told
+from nxcdr_async.backfill.comparison import Comparison, absent, compare, examples_of
 from nxcdr_async.backfill.cutter import Cut
 from nxcdr_async.backfill.ledger import Entry, Ledger
 from nxcdr_async.backfill.report import Difference, DifferenceKind
 from nxcdr_async.backfill.store import Finding, Store, Taken
 from nxcdr_async.backfill.tables import Table
+from nxcdr_async.backfill.times import inside, seconds_of
 from nxcdr_async.windows import Window
 
 MOST_EXAMPLES = 20
@@ -89,7 +90,7 @@ class Checker:
         self._tell("extra", rows)
 
     def _tell(self, kind: DifferenceKind, rows: pa.Table) -> None:
-        self.examples += told(self.table, kind, rows, self._examples_left)
+        self.examples += examples_of(self.table, kind, rows, self._examples_left)
 
     @property
     def _examples_left(self) -> int:

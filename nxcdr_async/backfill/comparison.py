@@ -9,9 +9,6 @@ from attrs import define
 from nxcdr_async.backfill.merge import Matched, MergedColumn, match, merged_columns
 from nxcdr_async.backfill.report import Difference, DifferenceKind
 from nxcdr_async.backfill.tables import Table
-from nxcdr_async.windows import Window
-
-_MICROSECONDS = 1_000_000
 
 
 @define(frozen=True)
@@ -48,9 +45,9 @@ def compare(table: Table, stored: pa.Table, read: pa.Table, most_examples: int) 
     matched = match(table, stored, read)
     columns = list(merged_columns(table, matched))
     different = pc.sum(reduce(pc.or_, [column.differs for column in columns])).as_py() or 0
-    examples = told(table, "missing", matched.new, most_examples)
+    examples = examples_of(table, "missing", matched.new, most_examples)
     if different:
-        examples += _told_apart(table, matched, columns, most_examples)
+        examples += _examples_of_values(table, matched, columns, most_examples)
     return Comparison(matched.rows, matched.new.num_rows, different, examples[:most_examples])
 
 
@@ -59,28 +56,14 @@ def absent(table: Table, rows: pa.Table, among: pa.Table) -> pa.Table:
     return match(table, among, rows).new
 
 
-def told(table: Table, kind: DifferenceKind, rows: pa.Table, most: int) -> list[Difference]:
+def examples_of(table: Table, kind: DifferenceKind, rows: pa.Table, most: int) -> list[Difference]:
     """Tell of some rows as a whole."""
     few = rows.slice(0, most)
     pairs = zip(few[table.key].to_pylist(), few[table.time].to_pylist(), strict=True)
     return [Difference(kind, key, time) for key, time in pairs]
 
 
-def inside(table: Table, rows: pa.Table, window: Window) -> pa.ChunkedArray:
-    """Tell of each row whether its time lies in a window."""
-    kind = table.kind(table.time)
-    start, end = (pa.scalar(edge * _MICROSECONDS, pa.int64()).cast(kind) for edge in (window.start, window.end))
-    times = rows[table.time]
-    return pc.fill_null(pc.and_(pc.greater_equal(times, start), pc.less(times, end)), False)  # noqa: FBT003 - Arrow's way
-
-
-def seconds_of(rows: pa.Table, column: str) -> list[int | None]:
-    """Return the whole seconds of times, epoch."""
-    microseconds = rows[column].cast(pa.int64()).to_pylist()
-    return [None if moment is None else moment // _MICROSECONDS for moment in microseconds]
-
-
-def _told_apart(table: Table, matched: Matched, columns: list[MergedColumn], most: int) -> list[Difference]:
+def _examples_of_values(table: Table, matched: Matched, columns: list[MergedColumn], most: int) -> list[Difference]:
     """Tell of some values that differ, row by row."""
     places = [
         (place, number)

@@ -74,11 +74,11 @@ class Taker(Protocol):
 
 @define(eq=False)
 class Run:
-    """Reads into a store.
+    """Reads a source, and has its windows taken in one by one.
 
     Attributes:
         feed: what is read.
-        store: where it goes.
+        store: takes them in: a store, or a check of one.
         clocks: what time it is.
         pulse: counts and tells what is done.
         on_bad_row: gets the error of each bad row, which is then left out; None to stop at the first.
@@ -95,7 +95,7 @@ class Run:
         self._mishaps = Mishaps(self.on_bad_row)
 
     async def read(self, readings: Sequence[Reading]) -> None:
-        """Read parts of the range, one after the other, each concurrently; all that is complete is stored, always.
+        """Read parts of the range, one after the other, each concurrently; all that is complete is taken in, always.
 
         Raises:
             NxcdrError: it could not be read or stored to the end.

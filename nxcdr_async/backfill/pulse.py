@@ -7,7 +7,7 @@ from attrs import define, field
 
 from nxcdr_async.backfill.report import BackfillProgress, SourceName
 from nxcdr_async.backfill.store import Taken
-from nxcdr_async.backfill.times import moment_of
+from nxcdr_async.backfill.times import moment_if_any
 from nxcdr_async.stats import SessionStats
 from nxcdr_async.windows import Window
 
@@ -40,7 +40,7 @@ class Pulse:
     steady: Callable[[], float]
     on_progress: OnProgress | None
     complete_until: int | None
-    taken: Taken = field(factory=lambda: Taken(0, 0, 0), init=False)
+    taken: Taken = field(factory=Taken, init=False)
     windows: int = field(default=0, init=False)
     _rows_read: int = field(default=0, init=False)
     _seconds_stored: int = field(default=0, init=False)
@@ -69,9 +69,7 @@ class Pulse:
         self._seconds_stored += window.seconds
         self._reached = window.end
         self.complete_until = complete_until
-        self.taken = Taken(
-            self.taken.new + taken.new, self.taken.changed + taken.changed, self.taken.unchanged + taken.unchanged
-        )
+        self.taken += taken
         self._tell()
 
     def _tell(self) -> None:
@@ -92,7 +90,7 @@ class Pulse:
             windows=self.windows,
             windows_expected=round(self.windows / share) if share else 1,
             share=share,
-            rows=self.taken.new + self.taken.changed + self.taken.unchanged,
+            rows=self.taken.rows,
             rows_read=self._rows_read,
             seconds=seconds,
             rows_per_second=(self._rows_read - before) / max(self.steady() - since, 1e-6),
@@ -102,6 +100,6 @@ class Pulse:
             limit=stats.limit,
             throttled=stats.throttled,
             retries=stats.retries,
-            reached=None if self._reached is None else moment_of(self._reached),
-            complete_until=None if self.complete_until is None else moment_of(self.complete_until),
+            reached=moment_if_any(self._reached),
+            complete_until=moment_if_any(self.complete_until),
         )

@@ -35,7 +35,7 @@ class BackfillProgress:
         source: what is read.
         windows: windows stored by this run, or compared.
         windows_expected: windows it is going to take in, by what is known so far.
-        share: the part of the range that is stored, 0 to 1.
+        share: the part of what this run has to read that is stored, or compared, 0 to 1.
         rows: records stored, new or not, or compared.
         rows_read: records read, some of them still to be stored.
         seconds: since it began.
@@ -46,7 +46,7 @@ class BackfillProgress:
         limit: requests that may be under way at once now.
         throttled: replies that asked for less.
         retries: requests sent again.
-        reached: up to where this run has stored all (UTC), None before its first window.
+        reached: up to where this run has stored, or compared, all that it had to (UTC), None before its first window.
         complete_until: up to where the sink is complete and no late rows are to be expected (UTC), None if nowhere.
     """
 

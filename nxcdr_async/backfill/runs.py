@@ -19,7 +19,7 @@ from nxcdr_async.backfill.sinks.protocol import Origin, Sink
 from nxcdr_async.backfill.store import Store
 from nxcdr_async.backfill.tables import TABLES
 from nxcdr_async.backfill.threads import in_thread
-from nxcdr_async.backfill.times import moment_of
+from nxcdr_async.backfill.times import moment_if_any, moment_of
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.session import CdrSession
 from nxcdr_async.stats import SessionStats
@@ -110,6 +110,17 @@ class Job:
         """
         return Origin(self.session.account_of(self.feed.endpoint), str(self.session.naive_zone))
 
+    def pulse_of(self, readings: Sequence[Reading]) -> Pulse:
+        """Return what counts, and tells, how far it is with some readings."""
+        return Pulse(
+            source=self.store.table.source,
+            seconds_of_range=sum(reading.window.seconds for reading in readings),
+            stats=lambda: self.session.stats,
+            steady=self.clocks.steady,
+            on_progress=self.settings.on_progress,
+            complete_until=self.store.ledger.complete_until(self.settings.settle),
+        )
+
     async def _now(self, window: Window) -> int:
         """Return the time by the gateway's clock, which any answer tells; what was known of it may be long ago."""
         await self.session.ask_page(self.feed.endpoint, self.feed.smallest(window))
@@ -122,14 +133,7 @@ class Job:
     async def _run(self, whole: Window, readings: Sequence[Reading]) -> BackfillReport:
         ledger = self.store.ledger
         windows_before = len(ledger.within(whole)) - sum(len(reading.rigid) for reading in readings)
-        pulse = Pulse(
-            source=self.store.table.source,
-            seconds_of_range=sum(reading.window.seconds for reading in readings),
-            stats=lambda: self.session.stats,
-            steady=self.clocks.steady,
-            on_progress=self.settings.on_progress,
-            complete_until=ledger.complete_until(self.settings.settle),
-        )
+        pulse = self.pulse_of(readings)
         await Run(self.feed, self.store, self.clocks, pulse, self.settings.on_bad_row).read(readings)
         return self._report(whole, windows_before, pulse)
 
@@ -137,7 +141,7 @@ class Job:
         entries, taken = self.store.ledger.within(whole), pulse.taken
         before, after = self._stats_before, self.session.stats
         requests, retries = after.requests - before.requests, after.retries - before.retries
-        full_pages = -(-(taken.new + taken.changed + taken.unchanged) // self.feed.endpoint.page_size)
+        full_pages = -(-taken.rows // self.feed.endpoint.page_size)
         return BackfillReport(
             source=self.store.table.source,
             sink=self.sink.name,
@@ -154,7 +158,7 @@ class Job:
             retries=retries,
             throttled=after.throttled - before.throttled,
             gaps=tuple(gap for entry in entries for gap in gaps_of(entry, whole)),
-            complete_until=None if pulse.complete_until is None else moment_of(pulse.complete_until),
+            complete_until=moment_if_any(pulse.complete_until),
             seconds=pulse.seconds,
         )
 

@@ -1,5 +1,7 @@
 """A table in a sink with its ledger: takes windows in, one by one. Lives in worker threads."""
 
+from typing import Self
+
 from attrs import define, evolve, field
 
 from nxcdr_async.backfill.cutter import Cut
@@ -12,11 +14,20 @@ from nxcdr_async.errors import ConfigurationError
 
 @define(frozen=True)
 class Taken:
-    """What became of the records of a window."""
+    """What became of the records of a window, or of more."""
 
-    new: int
-    changed: int
-    unchanged: int
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+
+    @property
+    def rows(self) -> int:
+        """All of them."""
+        return self.new + self.changed + self.unchanged
+
+    def __add__(self, other: Self) -> Self:
+        """Return what became of the records of both."""
+        return type(self)(self.new + other.new, self.changed + other.changed, self.unchanged + other.unchanged)
 
 
 @define(frozen=True)

@@ -10,18 +10,16 @@ from attrs import define, field
 
 from nxcdr_async.backfill.checker import Checker
 from nxcdr_async.backfill.columns import rows_of
-from nxcdr_async.backfill.comparison import absent, seconds_of
+from nxcdr_async.backfill.comparison import absent
 from nxcdr_async.backfill.engine import Run
 from nxcdr_async.backfill.feeds import Mishaps
-from nxcdr_async.backfill.ledger import Reading
-from nxcdr_async.backfill.pulse import Pulse
 from nxcdr_async.backfill.report import SourceName, VerifiedSource, VerifyReport
 from nxcdr_async.backfill.runs import Job, Settings, gaps_of, holding
 from nxcdr_async.backfill.sampling import readings_again, sample
 from nxcdr_async.backfill.sinks.protocol import Sink
 from nxcdr_async.backfill.tables import TABLES, Table
 from nxcdr_async.backfill.threads import in_thread
-from nxcdr_async.backfill.times import moment_of
+from nxcdr_async.backfill.times import moment_if_any, seconds_of
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.session import CdrSession
 from nxcdr_async.windows import HOUR, Window
@@ -122,22 +120,12 @@ class _SourceVerification:
         sealed = [entry for entry in ledger.entries if entry.is_sealed(settings.settle)]
         chosen = sealed if self.sample is None else sample(sealed, self.sample, self.chance.randrange)
         readings = readings_again(chosen, ROWS_AT_ONCE)
-        pulse = self._pulse(readings)
+        pulse = self.job.pulse_of(readings)
         run = Run(self.job.feed, self._checker, self.job.clocks, pulse, settings.on_bad_row)
         for reading in readings:
             await run.read([reading])
             await self._look_for_unmatched()
         return self._verified(len(sealed))
-
-    def _pulse(self, readings: Sequence[Reading]) -> Pulse:
-        return Pulse(
-            source=self.job.store.table.source,
-            seconds_of_range=sum(reading.window.seconds for reading in readings),
-            stats=lambda: self.job.session.stats,
-            steady=self.job.clocks.steady,
-            on_progress=self.job.settings.on_progress,
-            complete_until=self.job.store.ledger.complete_until(self.job.settings.settle),
-        )
 
     async def _look_for_unmatched(self) -> None:
         """Look around each window for rows that it did not bring: a gateway may give them with its neighbour."""
@@ -164,7 +152,6 @@ class _SourceVerification:
 
     def _verified(self, sealed: int) -> VerifiedSource:
         checker, store = self._checker, self.job.store
-        complete_until = store.ledger.complete_until(store.settle)
         return VerifiedSource(
             source=store.table.source,
             windows_sealed=sealed,
@@ -175,7 +162,7 @@ class _SourceVerification:
             extra=checker.extra,
             fixed=checker.fixed,
             gaps=tuple(gap for entry in checker.checked for gap in gaps_of(entry, entry.window)),
-            complete_until=None if complete_until is None else moment_of(complete_until),
+            complete_until=moment_if_any(store.ledger.complete_until(store.settle)),
             examples=tuple(checker.examples),
         )
 

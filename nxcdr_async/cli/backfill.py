@@ -10,19 +10,19 @@ from attrs import define
 from nxcdr_async.backfill import BackfillProgress, BackfillReport, backfill, sync
 from nxcdr_async.backfill.report import SourceName
 from nxcdr_async.cli.exit_codes import ExitCode
-from nxcdr_async.cli.monitor import Monitor, shown
+from nxcdr_async.cli.monitor import Monitor, watched
 from nxcdr_async.cli.options import CommonOptions
-from nxcdr_async.cli.report import Outcome, ReportPlace, as_json, failure_as_json, show_report
+from nxcdr_async.cli.report import ReportPlace, as_json, report_failure, show_report
 from nxcdr_async.cli.streaming import BadRows, note_how_to_skip
 from nxcdr_async.errors import NxcdrError
 from nxcdr_async.session import CdrSession
 
-Work = Callable[[CdrSession, "Target", dict[str, Any]], Awaitable[BackfillReport]]
+Work = Callable[[CdrSession, "Wanted", dict[str, Any]], Awaitable[BackfillReport]]
 
 
 @define(frozen=True)
-class Target:
-    """What is read, and where it goes.
+class Wanted:
+    """What is read, where it goes, and how.
 
     Attributes:
         source: "calls", "did" or "flash".
@@ -43,30 +43,30 @@ class Target:
 
 def backfilling(start: date, end: date) -> Work:
     """Return the work of filling a sink with a range."""
-    return lambda session, target, options: backfill(session, target.source, start, end, target.to, **options)
+    return lambda session, wanted, options: backfill(session, wanted.source, start, end, wanted.to, **options)
 
 
-def syncing(session: CdrSession, target: Target, options: dict[str, Any]) -> Awaitable[BackfillReport]:
+def syncing(session: CdrSession, wanted: Wanted, options: dict[str, Any]) -> Awaitable[BackfillReport]:
     """Bring a sink up to the present."""
-    return sync(session, target.source, target.to, **options)
+    return sync(session, wanted.source, wanted.to, **options)
 
 
-def run(target: Target, work: Work, options: CommonOptions) -> ExitCode:
+def run(wanted: Wanted, work: Work, options: CommonOptions) -> ExitCode:
     """Do it, show it, and report; returns the exit code.
 
     Raises:
         NxcdrError: it could not be done to the end; notes on it say what is stored, and how to go on.
         KeyboardInterrupt: it was stopped; likewise.
     """
-    place = None if target.report is None else ReportPlace.checked(target.report, target.to)
-    arguments = options.arguments_with("flash app" if target.source == "flash" else "credentials")
-    running = _Running(target, work)
+    place = None if wanted.report is None else ReportPlace.checked(wanted.report, wanted.to)
+    arguments = options.arguments_for(wanted.source)
+    running = _Running(wanted, work)
     try:
         report = anyio.run(running.run, arguments)
     except (NxcdrError, KeyboardInterrupt) as ended:
         _note_how_to_go_on(ended, running.latest)
         if place is not None:
-            _report_failure(place, ended, running)
+            report_failure(place, ended, wanted.source, running.latest)
         raise
     show_report(report)
     if place is not None:
@@ -76,7 +76,7 @@ def run(target: Target, work: Work, options: CommonOptions) -> ExitCode:
 
 @define
 class _Running:
-    target: Target
+    wanted: Wanted
     work: Work
     latest: BackfillProgress | None = None
 
@@ -86,27 +86,19 @@ class _Running:
         Raises:
             NxcdrError: it could not be done to the end.
         """
-        bad_rows = BadRows.skipping() if self.target.skips_bad_rows else BadRows()
+        bad_rows = BadRows.skipping() if self.wanted.skips_bad_rows else BadRows()
         async with CdrSession.from_env(**arguments) as session:
             monitor = Monitor(lambda: session.stats)
-            wanted = {
+            further = {
                 "on_progress": monitor.take,
-                "settle": self.target.settle,
-                "new_key": self.target.new_key,
+                "settle": self.wanted.settle,
+                "new_key": self.wanted.new_key,
                 **bad_rows.options,
             }
             try:
-                return await shown(monitor, lambda: self.work(session, self.target, wanted))
+                return await watched(monitor, lambda: self.work(session, self.wanted, further))
             finally:
                 self.latest = monitor.latest
-
-
-def _report_failure(place: ReportPlace, ended: BaseException, running: _Running) -> None:
-    outcome: Outcome = "failed" if isinstance(ended, NxcdrError) else "stopped"
-    try:
-        place.write(failure_as_json(outcome, str(ended) or None, running.target.source, running.latest))
-    except NxcdrError as failure:  # what ended the run is what has to be told
-        ended.add_note(str(failure))
 
 
 def _note_how_to_go_on(ended: BaseException, latest: BackfillProgress | None) -> None:

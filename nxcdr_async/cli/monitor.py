@@ -103,7 +103,7 @@ class Monitor:
             await anyio.sleep(SECONDS_BETWEEN_LOOKS)
 
 
-async def shown(monitor: Monitor, work: Callable[[], Awaitable[ResultT]]) -> ResultT:
+async def watched(monitor: Monitor, work: Callable[[], Awaitable[ResultT]]) -> ResultT:
     """Do some work, and show how far it is meanwhile; returns what it returns, and raises what it raises."""
     failures: list[Exception] = []
     results: list[ResultT] = []

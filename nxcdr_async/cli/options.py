@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import typer
 
+from nxcdr_async.backfill.report import SourceName
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError
 
@@ -69,6 +70,20 @@ EndOption = Annotated[
     str,
     typer.Option("--end", metavar="TIME", help="The moment the range ends before, ISO 8601; a date means midnight."),
 ]
+RangeStartOption = Annotated[
+    str,
+    typer.Option("--start", metavar="TIME", help="First moment, ISO 8601: 2026-01-01T08:30+08:00; a day for did."),
+]
+RangeEndOption = Annotated[
+    str,
+    typer.Option("--end", metavar="TIME", help="The moment the range ends before; for did a day that is read too."),
+]
+NewKeyOption = Annotated[
+    bool, typer.Option("--new-key", help="Go on in a store that was filled with another key of the same account.")
+]
+ReportOption = Annotated[
+    str | None, typer.Option("--report", metavar="FILE", help="Write the report as JSON too; - is stdout.")
+]
 SkipOption = Annotated[
     bool,
     typer.Option("--skip-bad-rows", help="Leave out rows that cannot be read instead of stopping; ends with code 3."),
@@ -86,7 +101,7 @@ _PAIRS: dict[Secrets, tuple[str, Callable[[str, str], Credentials | FlashApp]]] 
     "flash app": ("flash_app", FlashApp),
 }
 
-
+_SECRETS_FOR: dict[SourceName, Secrets] = {"calls": "credentials", "did": "credentials", "flash": "flash app"}
 _DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]+)?)\s*([smhd]?)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "": "hours", "d": "days"}
 _PASSWORD = re.compile(r"://[^@]*:.*@|password\s*=", re.IGNORECASE | re.DOTALL)
@@ -104,6 +119,14 @@ class CommonOptions(NamedTuple):
     def arguments(self) -> dict[str, Any]:
         """Return what was given, as arguments of `CdrSession.from_env`."""
         return {name: value for name, value in self._asdict().items() if value is not None}
+
+    def arguments_for(self, source: SourceName) -> dict[str, Any]:
+        """Return what was given, with the secrets that a source is asked with.
+
+        Raises:
+            ConfigurationError: they are missing, and nobody can be asked.
+        """
+        return self.arguments_with(_SECRETS_FOR[source])
 
     def arguments_with(self, secrets: Secrets) -> dict[str, Any]:
         """Return what was given, with secrets the environment lacks asked for at the terminal.
@@ -135,6 +158,17 @@ def parse_moment(option: str, text: str, zone: str) -> datetime:
         raise ConfigurationError(
             f"{option} {text!r} is no time: write it in ISO 8601, as 2026-01-31 or 2026-01-31T08:30:00+08:00"
         ) from None
+
+
+def parse_range(source: Source, start: str, end: str, zone: str) -> tuple[date, date]:
+    """Read --start and --end of a source: days for did, else times, in a zone if they have no offset of their own.
+
+    Raises:
+        ConfigurationError: one is not ISO 8601, or there is no such zone.
+    """
+    if source is Source.DID:
+        return parse_day("--start", start), parse_day("--end", end)
+    return parse_moment("--start", start, zone), parse_moment("--end", end, zone)
 
 
 def parse_day(option: str, text: str) -> date:

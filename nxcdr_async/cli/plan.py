@@ -16,6 +16,7 @@ from rich.text import Text
 
 from nxcdr_async.allowance import FIRST_LIMIT
 from nxcdr_async.backfill.ledger import ROWS_A_WINDOW, SECONDS_A_WINDOW
+from nxcdr_async.backfill.report import SourceName
 from nxcdr_async.cli.console import PlainConsole
 from nxcdr_async.cli.disk import PART_OF_JSON_LINES, free_bytes, part_of_json_lines
 from nxcdr_async.cli.lines import write_at_once
@@ -126,6 +127,14 @@ def estimate_did(arguments: dict[str, Any], first_day: date, last_day: date) -> 
         rows=rows,
         requests=requests,
     )
+
+
+ESTIMATES: dict[SourceName, Callable[[dict[str, Any], Any, Any], Estimate]] = {
+    "calls": estimate_calls,
+    "did": estimate_did,
+    "flash": estimate_flash,
+}
+"""How each source is estimated: of the arguments of a session, and the start and the end."""
 
 
 def stored(estimate: Estimate, to: str) -> Estimate:

@@ -15,7 +15,7 @@ from nxcdr_async.backfill import BackfillProgress, BackfillReport, Gap
 from nxcdr_async.cli.lines import ReaderGoneError, escaped, write_at_once
 from nxcdr_async.cli.output import duration, say
 from nxcdr_async.cli.streams import point_to_nowhere
-from nxcdr_async.errors import ConfigurationError, SinkError
+from nxcdr_async.errors import ConfigurationError, NxcdrError, SinkError
 
 STDOUT = "-"
 MOST_GAPS_SHOWN = 5
@@ -79,22 +79,32 @@ def as_json(outcome: Outcome, report: BackfillReport) -> bytes:
     return json_line({"outcome": outcome, "error": None, **asdict(report), "rows": report.rows})
 
 
-def failure_as_json(
-    outcome: Outcome, error: str | None, source: str | None, progress: BackfillProgress | None
-) -> bytes:
-    """Return what is known of a run that did not: the figures it told last, under the names a report has for them."""
-    known = {} if progress is None else asdict(progress)
+def report_failure(
+    place: ReportPlace, ended: BaseException, source: str | None, latest: BackfillProgress | None
+) -> None:
+    """Report a run that did not come to its end; if that fails too, a note on what ended it says so.
+
+    Args:
+        place: where to.
+        ended: an error of ours, or that it was stopped.
+        source: what was read, None for all that is stored.
+        latest: the figures it told last, which go under the names a report has for them.
+    """
+    outcome: Outcome = "failed" if isinstance(ended, NxcdrError) else "stopped"
+    known = {} if latest is None else asdict(latest)
     names = ("rows", "windows", "requests", "retries", "throttled", "reached", "complete_until", "seconds")
-    return json_line(
-        {"outcome": outcome, "error": error, "source": source, **{name: known.get(name) for name in names}}
-    )
+    figures = {name: known.get(name) for name in names}
+    try:
+        place.write(json_line({"outcome": outcome, "error": str(ended) or None, "source": source, **figures}))
+    except NxcdrError as failure:  # what ended the run is what has to be told
+        ended.add_note(str(failure))
 
 
 def show_report(report: BackfillReport) -> None:
     """Say on stderr what a run did, as people like to read it."""
     rate = report.rows / report.seconds if report.seconds else 0.0
     new, changed, unchanged = (f"{rows:,}" for rows in (report.rows_new, report.rows_changed, report.rows_unchanged))
-    complete = "not known yet" if report.complete_until is None else moment_text(report.complete_until)
+    complete = "not known yet" if report.complete_until is None else f"until {moment_text(report.complete_until)}"
     lines = {
         "done": f"{report.source} {moment_text(report.start)} to {moment_text(report.end)}, in {report.sink}",
         "rows": f"{new} new, {changed} changed, {unchanged} unchanged",
@@ -103,7 +113,7 @@ def show_report(report: BackfillReport) -> None:
         "requests": f"{report.requests:,}, {report.waste:,} of them beyond full pages",
         "faults": f"{report.retries:,} requests sent again, {report.throttled:,} replies asked for less",
         "gaps": "none known" if not report.gaps else f"{len(report.gaps):,}",
-        "complete": f"until {complete}" if report.complete_until else complete,
+        "complete": complete,
         "time": f"{duration(report.seconds)}, {rate:,.0f} rows/s",
     }
     for label, text in lines.items():

@@ -9,10 +9,10 @@ from attrs import Attribute, asdict, define
 from nxcdr_async.backfill import Difference, VerifiedSource, VerifyReport, verify
 from nxcdr_async.backfill.report import SourceName
 from nxcdr_async.cli.exit_codes import ExitCode
-from nxcdr_async.cli.monitor import Monitor, shown
+from nxcdr_async.cli.monitor import Monitor, watched
 from nxcdr_async.cli.options import CommonOptions
 from nxcdr_async.cli.output import duration, say
-from nxcdr_async.cli.report import Outcome, ReportPlace, failure_as_json, json_line, moment_text, show_gaps
+from nxcdr_async.cli.report import ReportPlace, json_line, moment_text, report_failure, show_gaps
 from nxcdr_async.cli.streaming import BadRows, note_how_to_skip
 from nxcdr_async.errors import NxcdrError
 from nxcdr_async.session import CdrSession
@@ -68,12 +68,11 @@ def run(wanted: Wanted, options: CommonOptions) -> ExitCode:
     try:
         report = anyio.run(_verify, wanted, _arguments(wanted.source, options))
     except (NxcdrError, KeyboardInterrupt) as ended:
-        outcome: Outcome = "failed" if isinstance(ended, NxcdrError) else "stopped"
-        if place is not None:
-            place.write(failure_as_json(outcome, str(ended) or None, wanted.source, None))
         note_how_to_skip(ended)
         if wanted.fix and isinstance(ended, KeyboardInterrupt):
             ended.add_note("what was mended by then is stored")
+        if place is not None:
+            report_failure(place, ended, wanted.source, None)
         raise
     verdict = verdict_on(report)
     _show(report, verdict)
@@ -96,14 +95,14 @@ def verdict_on(report: VerifyReport) -> Verdict:
 def _arguments(source: SourceName | None, options: CommonOptions) -> dict[str, Any]:
     if source is None:
         return options.arguments()  # which keys are needed is known once the sink is open
-    return options.arguments_with("flash app" if source == "flash" else "credentials")
+    return options.arguments_for(source)
 
 
 async def _verify(wanted: Wanted, arguments: dict[str, Any]) -> VerifyReport:
     bad_rows = BadRows.skipping() if wanted.skips_bad_rows else BadRows()
     async with CdrSession.from_env(**arguments) as session:
         monitor = Monitor(lambda: session.stats)
-        return await shown(
+        return await watched(
             monitor,
             lambda: verify(
                 session,

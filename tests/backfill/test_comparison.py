@@ -1,14 +1,12 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async.backfill.comparison import absent, compare, inside
+from nxcdr_async.backfill.comparison import absent, compare
 from nxcdr_async.backfill.merge import merge
 from nxcdr_async.backfill.tables import CALLS, DID_CALLS
-from nxcdr_async.windows import Window
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -112,18 +110,3 @@ def test_rows_are_absent_or_among_the_others(rows: list[dict[str, Any]], among: 
     keys = {row["id"] for row in among} - {None}
     assert set(left["id"].to_pylist()) - {None} == {row["id"] for row in rows} - {None} - keys
     assert absent(DID_CALLS, left, did_calls(*rows)).num_rows == 0
-
-
-@pytest.mark.parametrize(
-    ("moment", "is_inside"),
-    [
-        (NOON, True),
-        (NOON - timedelta(microseconds=1), False),
-        (NOON + timedelta(seconds=59, microseconds=999_999), True),
-        (NOON + timedelta(minutes=1), False),
-    ],
-)
-def test_a_window_holds_its_start_and_not_its_end(moment: datetime, is_inside: bool) -> None:
-    start = int(NOON.timestamp())
-    rows = calls({"call_id": "a", "start_time": moment})
-    assert inside(CALLS, rows, Window(start, start + 60)).to_pylist() == [is_inside]

@@ -14,10 +14,9 @@ RUN_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
 from shared.postgresql_server import run_server
-running = run_server(Path(sys.argv[1]))
-server = next(running)
-print(server.folder, flush=True)
-os.kill(os.getpid(), signal.SIGKILL)
+with run_server(Path(sys.argv[1])) as server:
+    print(server.folder, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
 """
 SECONDS_TO_GO = 20.0
 
@@ -28,11 +27,8 @@ def test_a_server_is_found() -> None:
 
 @pytest.mark.parametrize("kind", FOUND)
 def test_a_server_that_is_new_enough_starts_and_stops(kind: str) -> None:
-    running = run_server(FOUND[kind])
-    server = next(running)
-    with psycopg.connect(server.address()) as client:
+    with run_server(FOUND[kind]) as server, psycopg.connect(server.address()) as client:
         assert client.info.server_version // 10_000 >= OLDEST
-    running.close()
     assert not server.is_running
     assert not server.folder.exists()
 

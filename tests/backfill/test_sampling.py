@@ -67,4 +67,5 @@ def test_each_window_is_read_again_as_it_is_and_nothing_else(count: int, gap: in
     entries = days(count, gap_before=gap)
     readings = readings_again(entries, most_rows)
     assert [window for reading in readings for window in reading.rigid] == [entry.window for entry in entries]
+    assert [end for reading in readings for end in reading.ends] == [entry.window.end for entry in entries]
     assert sum(reading.window.seconds for reading in readings) == sum(entry.window.seconds for entry in entries)

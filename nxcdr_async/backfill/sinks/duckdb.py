@@ -14,12 +14,13 @@ import pyarrow.compute as pc
 from attrs import define, field
 
 from nxcdr_async.backfill.ledger import LedgerChange
-from nxcdr_async.backfill.sinks.files import check_place
+from nxcdr_async.backfill.sinks.durable import sync_folder
+from nxcdr_async.backfill.sinks.files import OWNER_ONLY, OWNER_ONLY_FOLDER, check_place
 from nxcdr_async.backfill.sinks.lock import SinkLock
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
-from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, quoted
+from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, held_by, quoted
 from nxcdr_async.backfill.tables import EXTRA, MONEY, Table
-from nxcdr_async.backfill.times import moment_of
+from nxcdr_async.backfill.times import moment_if_any, moment_of
 from nxcdr_async.errors import ConfigurationError, NxcdrError, SinkError
 from nxcdr_async.windows import FARTHEST_OUTSIDE, Window
 
@@ -42,8 +43,6 @@ _CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
 }
 _SINK = "sink"
 _BATCH = "nxcdr_batch"
-_OWNER_ONLY = 0o600
-_OWNER_ONLY_FOLDER = 0o700
 
 _TYPES = {
     pa.string(): "VARCHAR",
@@ -120,9 +119,8 @@ class DuckDbSink:
             return None
         check_columns(self.name, table, dict(columns), _columns(table))
         origins = self._fetch(f"SELECT account, zone FROM {SOURCES} WHERE source = ?", table.source)
-        rows = self._fetch(f"SELECT {quoted(LedgerRow._fields)} FROM {WINDOWS} WHERE source = ?", table.source)
-        origin = Origin(*origins[0]) if origins else Origin("", "")
-        return Held(origin, [LedgerRow(*row).entry for row in rows])
+        windows = self._fetch(f"SELECT {quoted(LedgerRow._fields)} FROM {WINDOWS} WHERE source = ?", table.source)
+        return held_by(origins, windows)
 
     def create(self, table: Table, origin: Origin) -> None:
         """Make a table, and note where its rows come from."""
@@ -152,7 +150,7 @@ class DuckDbSink:
 
     def write(self, table: Table, rows: pa.Table, change: LedgerChange) -> None:
         """Store rows and the change of the ledger in one transaction."""
-        until = None if change.complete_until is None else moment_of(change.complete_until)
+        until = moment_if_any(change.complete_until)
         with self._transaction():
             if rows.num_rows:
                 self._put(table, rows)
@@ -294,16 +292,16 @@ def _make(place: Path) -> None:
     """Make a file with nothing but a ledger: aside and renamed, so that nobody meets it half-made or open to others."""
     folder = place.with_name(f".{place.name}.new")
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
-    folder.mkdir(_OWNER_ONLY_FOLDER)
+    folder.mkdir(OWNER_ONLY_FOLDER)
     try:
         made = folder / place.name
         with _connected(made) as database:
             database.execute(_LEDGER)
-        made.chmod(_OWNER_ONLY)
+        made.chmod(OWNER_ONLY)
         # The log of a file that is gone must not be replayed into this one.
         _log_of(place).unlink(missing_ok=True)
         made.replace(place)
-        _sync_folder(place.parent)
+        sync_folder(place.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -316,21 +314,10 @@ def _log_of(place: Path) -> Path:
 def _make_private(log: Path) -> None:
     """Have the log there before DuckDB makes it anew for everybody to read, as it does after each checkpoint."""
     try:
-        os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY))
+        os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY))
     except FileExistsError:
         return
-    _sync_folder(log.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the names in a folder outlast a crash of the machine, where the system lets us."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(log.parent)
 
 
 def _told(path: Path, error: duckdb.Error) -> NxcdrError:

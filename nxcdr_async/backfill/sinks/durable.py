@@ -4,9 +4,10 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from nxcdr_async.backfill.sinks.files import OWNER_ONLY
+
 Piece = bytes | memoryview
 
-_OWNER_ONLY = 0o600
 _ASIDE = ".part"
 
 
@@ -19,13 +20,13 @@ def replace_file(path: Path, pieces: Iterable[Piece]) -> None:
     except BaseException:
         remove_file(aside)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def append_to_file(path: Path, piece: Piece) -> None:
     """Write at the end of a file, made if it is not there; if that fails, the file is as it was."""
     is_new = not path.exists()
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, _OWNER_ONLY)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, OWNER_ONLY)
     try:
         size = os.fstat(file).st_size
         try:
@@ -37,7 +38,7 @@ def append_to_file(path: Path, piece: Piece) -> None:
     finally:
         os.close(file)
     if is_new:
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def remove_file(path: Path) -> None:
@@ -57,8 +58,19 @@ def remove_asides(folder: Path, is_ours: Callable[[str], bool]) -> None:
             remove_file(aside)
 
 
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder outlast a crash, where the system has a way to say so."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
 def _write_new(path: Path, pieces: Iterable[Piece]) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY)
     try:
         for piece in pieces:
             _write_all(file, piece)
@@ -71,14 +83,3 @@ def _write_all(file: int, piece: Piece) -> None:
     left = memoryview(piece).cast("B")
     while left:
         left = left[os.write(file, left) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the names in a folder outlast a crash, where the system has a way to say so."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

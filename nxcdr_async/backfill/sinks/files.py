@@ -8,7 +8,8 @@ from nxcdr_async.errors import ConfigurationError, SinkError
 OWNER_ONLY = 0o600
 """The rights of a file that nobody else may read."""
 
-_OWNER_ONLY_FOLDER = 0o700
+OWNER_ONLY_FOLDER = 0o700
+"""The rights of a folder that nobody else may look into."""
 
 
 def check_place(path: Path) -> None:
@@ -53,7 +54,7 @@ def claimed_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise ConfigurationError(f"{path} is a file: give a folder with --to")
     try:
-        path.mkdir(_OWNER_ONLY_FOLDER, exist_ok=True)
+        path.mkdir(OWNER_ONLY_FOLDER, exist_ok=True)
     except OSError as error:
         raise SinkError(f"cannot make the folder {path}: {error.strerror}") from None
     if not os.access(path, os.W_OK):

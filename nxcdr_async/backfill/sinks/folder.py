@@ -10,21 +10,15 @@ from attrs import define, field
 
 from nxcdr_async.backfill.ledger import LedgerChange
 from nxcdr_async.backfill.sinks.files import claimed_folder
+from nxcdr_async.backfill.sinks.folder_book import Known, Line, OriginLine, Span, change_line
 from nxcdr_async.backfill.sinks.folder_files import Format, WindowFiles
-from nxcdr_async.backfill.sinks.folder_ledger import (
-    LEDGER_NAME,
-    FolderLedger,
-    Known,
-    Line,
-    OriginLine,
-    Span,
-    change_line,
-)
-from nxcdr_async.backfill.sinks.folder_places import MICROSECONDS, are_in, by_window, over, span_of
+from nxcdr_async.backfill.sinks.folder_ledger import LEDGER_NAME, FolderLedger
+from nxcdr_async.backfill.sinks.folder_places import are_in, by_window, over, span_of
 from nxcdr_async.backfill.sinks.folder_recovery import recover
 from nxcdr_async.backfill.sinks.lock import SinkLock
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
 from nxcdr_async.backfill.tables import Table
+from nxcdr_async.backfill.times import inside
 from nxcdr_async.errors import ConfigurationError, SinkError
 from nxcdr_async.windows import Window
 
@@ -117,16 +111,11 @@ class FolderSink:
 
     def scan(self, table: Table, window: Window) -> pa.Table:
         """Return the rows whose time lies in a window."""
-        start, end = (
-            pa.scalar(edge * MICROSECONDS, pa.int64()).cast(table.kind(table.time))
-            for edge in (window.start, window.end)
-        )
         found = [table.empty()]
         with self._telling():
             for known in self._near(table, Span(window.start, window.end - 1)):
                 stored = self._files.read(table, known.entry.window)
-                times = stored[table.time]
-                found.append(stored.filter(pc.and_(pc.greater_equal(times, start), pc.less(times, end))))
+                found.append(stored.filter(inside(table, stored, window)))
         return pa.concat_tables(found)
 
     def close(self) -> None:

@@ -7,11 +7,10 @@ from collections.abc import Collection
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nxcdr_async.backfill.sinks.folder_ledger import Span
+from nxcdr_async.backfill.sinks.folder_book import Span
 from nxcdr_async.backfill.tables import Table
+from nxcdr_async.backfill.times import MICROSECONDS
 from nxcdr_async.windows import Window
-
-MICROSECONDS = 1_000_000
 
 
 def span_of(table: Table, rows: pa.Table) -> Span | None:

@@ -5,8 +5,9 @@ import pyarrow as pa
 from nxcdr_async.backfill.ledger import Entry
 from nxcdr_async.backfill.merge import merge
 from nxcdr_async.backfill.sinks.durable import remove_asides
+from nxcdr_async.backfill.sinks.folder_book import Book, Known, Line
 from nxcdr_async.backfill.sinks.folder_files import WindowFiles
-from nxcdr_async.backfill.sinks.folder_ledger import LEDGER_NAME, Book, FolderLedger, Known, Line
+from nxcdr_async.backfill.sinks.folder_ledger import LEDGER_NAME, FolderLedger
 from nxcdr_async.backfill.sinks.folder_places import over, span_of
 from nxcdr_async.backfill.tables import TABLES, Table
 from nxcdr_async.windows import Window

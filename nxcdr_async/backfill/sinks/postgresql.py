@@ -17,9 +17,9 @@ from nxcdr_async.backfill.ledger import LedgerChange
 from nxcdr_async.backfill.sinks.postgresql_connection import Server
 from nxcdr_async.backfill.sinks.postgresql_rows import as_read, clean, from_csv, to_csv
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
-from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, quoted
+from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, held_by, quoted
 from nxcdr_async.backfill.tables import EXTRA, Table
-from nxcdr_async.backfill.times import moment_of
+from nxcdr_async.backfill.times import moment_if_any, moment_of
 from nxcdr_async.errors import ConfigurationError, SinkError
 from nxcdr_async.windows import Window
 
@@ -112,15 +112,15 @@ class PostgresqlSink:
         """Return what is known of a table."""
         with self._server.telling():
             found = dict(self._rows(_COLUMNS, {"table": self._place(table.name), "key": table.key}))
-            origin = self._rows(f"SELECT account, zone FROM {self._place(SOURCES)} WHERE source = %s", [table.source])
-            rows = self._rows(
+            origins = self._rows(f"SELECT account, zone FROM {self._place(SOURCES)} WHERE source = %s", [table.source])
+            windows = self._rows(
                 f"SELECT {quoted(LedgerRow._fields)} FROM {self._place(WINDOWS)} WHERE source = %s", [table.source]
             )
         if not found:
             return None
         wanted = {name: f"{kind}{_UNIQUE if name == table.key else ''}" for name, kind in _columns(table).items()}
         check_columns(self.name, table, found, wanted)
-        return Held(Origin(*origin[0] if origin else ("", "")), [LedgerRow(*row).entry for row in rows])
+        return held_by(origins, windows)
 
     def create(self, table: Table, origin: Origin) -> None:
         """Make a table, and note where its rows come from."""
@@ -155,7 +155,7 @@ class PostgresqlSink:
 
     def write(self, table: Table, rows: pa.Table, change: LedgerChange) -> None:
         """Store rows and the change of the ledger in one transaction."""
-        until = None if change.complete_until is None else moment_of(change.complete_until)
+        until = moment_if_any(change.complete_until)
         replaced = [entry.window.start for entry in change.replaced]
         windows, sources = self._place(WINDOWS), self._place(SOURCES)
         with self._transaction():

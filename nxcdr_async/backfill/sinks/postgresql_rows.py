@@ -1,6 +1,7 @@
 """Rows as CSV that PostgreSQL's COPY reads and writes: null is bare, an empty text is quoted. Pure."""
 
 import re
+from codecs import BOM_UTF8
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from nxcdr_async.backfill.sinks.text import plain_amount
+from nxcdr_async.backfill.sinks.text import plain_amount, plain_amounts
 from nxcdr_async.backfill.tables import EXTRA, Table
 
 REPLACEMENT = "\ufffd"
@@ -32,8 +33,8 @@ def clean(rows: pa.Table) -> pa.Table:
 
 
 def to_csv(rows: pa.Table) -> memoryview:
-    """Return rows without a NUL as CSV, amounts with all their digits and no more."""
-    columns = [_plain_amounts(column) if pa.types.is_decimal(column.type) else column for column in rows.columns]
+    """Return rows without a NUL as CSV; amounts without zeros at their end, which PostgreSQL would keep."""
+    columns = [plain_amounts(column) if pa.types.is_decimal(column.type) else column for column in rows.columns]
     written = pa.BufferOutputStream()
     csv.write_csv(pa.Table.from_arrays(columns, names=rows.column_names), written, _UNQUOTED)
     return memoryview(written.getvalue())
@@ -48,9 +49,10 @@ def from_csv(table: Table, text: bytes) -> pa.Table:
     if not text:
         return table.empty()
     return csv.read_csv(
-        pa.BufferReader(text),
+        # The reader takes off one mark of UTF-8, which else might be the first letter of a key.
+        pa.BufferReader(BOM_UTF8 + text),
         # One block, as a row must not reach over more than two.
-        csv.ReadOptions(column_names=table.columns, block_size=max(len(text), _SMALLEST_BLOCK)),
+        csv.ReadOptions(column_names=table.columns, block_size=max(len(BOM_UTF8) + len(text), _SMALLEST_BLOCK)),
         _WITH_BREAKS,
         csv.ConvertOptions(
             column_types=table.schema,
@@ -98,14 +100,6 @@ def _number(text: str) -> msgspec.Raw:
 
 
 _decode = msgspec.json.Decoder(float_hook=_number).decode
-
-
-def _plain_amounts(amounts: pa.ChunkedArray) -> pa.ChunkedArray:
-    # PostgreSQL keeps zeros at the end; and Python, other than Arrow, would keep the event loop from its work.
-    text = amounts.cast(pa.string())
-    short = pc.ascii_rtrim(pc.ascii_rtrim(text, "0"), ".")
-    plain = pc.if_else(pc.match_substring(text, "E"), text, short)
-    return pc.if_else(pc.equal(amounts, pa.scalar(0, amounts.type)), "0", plain)
 
 
 def _clean_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -41,6 +41,7 @@ class Sink(Protocol):
 
     Its methods are called one at a time, `open` first and `close` last, in worker threads, never in the event loop's.
     They raise `SinkError` for what went wrong outside, and `ConfigurationError` for what the user has to mend.
+    `find` and `scan` return all columns of a table, of its types, in their order.
     """
 
     @property
@@ -77,7 +78,7 @@ class Sink(Protocol):
         """
 
     def scan(self, table: Table, window: Window) -> pa.Table:
-        """Return the rows whose time lies in a window."""
+        """Return the rows whose time lies in a window. Only a verification asks for them."""
 
     def close(self) -> None:
-        """Let go of it. Closing twice does no harm."""
+        """Let go of it, also if `open` failed. Closing twice does no harm."""

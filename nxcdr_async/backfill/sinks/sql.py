@@ -1,11 +1,12 @@
 """What the sinks that speak SQL have in common: the ledger as tables, and the check of a table that is there. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from nxcdr_async.backfill.ledger import Entry
+from nxcdr_async.backfill.sinks.protocol import Held, Origin
 from nxcdr_async.backfill.tables import Table
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.windows import Window
@@ -44,6 +45,16 @@ class LedgerRow(NamedTuple):
             bad_rows=self.bad_rows,
             saturated=tuple(msgspec.json.decode(self.saturated, type=list[int])),
         )
+
+
+def held_by(origins: Sequence[Sequence[Any]], windows: Iterable[Sequence[Any]]) -> Held:
+    """Return what the ledger says of a table.
+
+    Args:
+        origins: account and zone of its source; nothing, if somebody has taken that row away.
+        windows: the rows of its windows.
+    """
+    return Held(Origin(*origins[0]) if origins else None, [LedgerRow(*row).entry for row in windows])
 
 
 def quoted(names: Iterable[str]) -> str:

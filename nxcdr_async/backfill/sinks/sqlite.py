@@ -15,9 +15,10 @@ from nxcdr_async.backfill.ledger import LedgerChange
 from nxcdr_async.backfill.sinks.files import claimed_file
 from nxcdr_async.backfill.sinks.lock import SinkLock
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
-from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, quoted
+from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, held_by, quoted
 from nxcdr_async.backfill.sinks.text import plain_amounts, plain_times
 from nxcdr_async.backfill.tables import Table
+from nxcdr_async.backfill.times import MICROSECONDS
 from nxcdr_async.errors import ConfigurationError, SinkError
 from nxcdr_async.windows import Window
 
@@ -91,12 +92,12 @@ class SqliteSink:
         """Return what is known of a table."""
         with self._telling():
             found = self._rows("SELECT name, type FROM pragma_table_info(?)", [table.name])
-            origin = self._rows(f"SELECT account, zone FROM {SOURCES} WHERE source = ?", [table.source])
+            origins = self._rows(f"SELECT account, zone FROM {SOURCES} WHERE source = ?", [table.source])
             windows = self._rows(f"SELECT {quoted(LedgerRow._fields)} FROM {WINDOWS} WHERE source = ?", [table.source])
         if not found:
             return None
         check_columns(self.name, table, dict(found), _columns(table))
-        return Held(Origin(*(origin or [("", "")])[0]), [LedgerRow(*row).entry for row in windows])
+        return held_by(origins, windows)
 
     def create(self, table: Table, origin: Origin) -> None:
         """Make a table, and note where its rows come from."""
@@ -126,7 +127,7 @@ class SqliteSink:
     def write(self, table: Table, rows: pa.Table, change: LedgerChange) -> None:
         """Store rows and the change of the ledger in one transaction."""
         places = ", ".join("?" * len(table.columns))
-        until = None if change.complete_until is None else _second(change.complete_until)
+        until = None if change.complete_until is None else _time(change.complete_until)
         with self._transaction() as cursor:
             if rows.num_rows:
                 cursor.executemany(
@@ -141,7 +142,7 @@ class SqliteSink:
 
     def scan(self, table: Table, window: Window) -> pa.Table:
         """Return the rows whose time lies in a window."""
-        ends = [_second(window.start), _second(window.end)]
+        ends = [_time(window.start), _time(window.end)]
         return self._select(table, f'"{table.time}" >= ? AND "{table.time}" < ?', ends)
 
     def close(self) -> None:
@@ -225,5 +226,5 @@ def _json(values: pa.ChunkedArray) -> str:
     return msgspec.json.encode(values.to_pylist()).decode()
 
 
-def _second(moment: int) -> str:
-    return str(plain_times(pa.array([moment * 1_000_000], pa.timestamp("us", tz="UTC")))[0])
+def _time(second: int) -> str:
+    return str(plain_times(pa.array([second * MICROSECONDS], pa.timestamp("us", tz="UTC")))[0])

@@ -17,14 +17,13 @@ def plain_amount(amount: Decimal) -> str:
 
 
 def plain_amounts(amounts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return amounts as `plain_amount` does, a column at once."""
-    texts = pc.if_else(pc.equal(amounts, pa.scalar(Decimal(0), amounts.type)), "0", amounts.cast(pa.string()))
-    has_point = pc.match_substring(texts, ".")
-    short = pc.if_else(has_point, pc.replace_substring_regex(texts, r"\.?0+$", ""), texts)
+    """Return amounts, of a type with decimals, as `plain_amount` does, a column at once."""
+    texts, is_zero = amounts.cast(pa.string()), pc.equal(amounts, pa.scalar(Decimal(0), amounts.type))
+    plain = pc.if_else(is_zero, "0", pc.ascii_rtrim(pc.ascii_rtrim(texts, "0"), "."))
     # Arrow writes the smallest amounts as powers of ten.
-    is_power = pc.match_substring(texts, "E")
+    is_power = pc.and_not(pc.match_substring(texts, "E"), is_zero)
     powers = pa.array([plain_amount(amount) for amount in amounts.filter(is_power).to_pylist()], pa.string())
-    return pc.replace_with_mask(short.combine_chunks(), is_power.combine_chunks(), powers)
+    return pc.replace_with_mask(plain.combine_chunks(), is_power.combine_chunks(), powers)
 
 
 def plain_times(times: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -10,14 +10,14 @@ from nxcdr_async.cli.options import (
     CommonOptions,
     ConcurrencyOption,
     GatewayOption,
+    RangeEndOption,
+    RangeStartOption,
     RateOption,
     RegionOption,
-    Source,
     SourceArgument,
     TimeoutOption,
     ZoneOption,
-    parse_day,
-    parse_moment,
+    parse_range,
     parse_target,
 )
 
@@ -25,8 +25,8 @@ from nxcdr_async.cli.options import (
 def plan(
     *,
     source: SourceArgument,
-    start: Annotated[str, typer.Option("--start", metavar="TIME", help="As for that command; a day for did.")],
-    end: Annotated[str, typer.Option("--end", metavar="TIME", help="As for that command; did reads this day too.")],
+    start: RangeStartOption,
+    end: RangeEndOption,
     to: Annotated[
         str | None,
         typer.Option("--to", metavar="PLACE", help="The store a backfill would fill; JSON lines if not given."),
@@ -43,18 +43,11 @@ def plan(
     if to is not None:
         sink_for(parse_target(to))  # refused before anything is asked
     options = CommonOptions(region, gateway, concurrency, rate, timeout)
-    if source is Source.DID:
-        days = parse_day("--start", start), parse_day("--end", end)
-        arguments = options.arguments_with("credentials")
-        from nxcdr_async.cli import plan as room  # noqa: PLC0415 - imports rich
+    start_and_end = parse_range(source, start, end, tz)
+    arguments = options.arguments_for(source.value)
+    from nxcdr_async.cli import plan as room  # noqa: PLC0415 - imports rich
 
-        estimate = room.estimate_did(arguments, *days)
-    else:
-        times = parse_moment("--start", start, tz), parse_moment("--end", end, tz)
-        arguments = options.arguments_with("credentials" if source is Source.CALLS else "flash app")
-        from nxcdr_async.cli import plan as room  # noqa: PLC0415 - imports rich
-
-        estimate = (room.estimate_calls if source is Source.CALLS else room.estimate_flash)(arguments, *times)
+    estimate = room.ESTIMATES[source.value](arguments, *start_and_end)
     if to is not None:
         estimate = room.stored(estimate, to)
         room.warn_of_disk(estimate)

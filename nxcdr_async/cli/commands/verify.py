@@ -6,14 +6,15 @@ import typer
 
 from nxcdr_async.backfill import SAMPLE
 from nxcdr_async.cli import verify as room
-from nxcdr_async.cli.commands.backfill import NewKeyOption, ReportOption
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.options import (
     CommonOptions,
     ConcurrencyOption,
     GatewayOption,
+    NewKeyOption,
     RateOption,
     RegionOption,
+    ReportOption,
     SettleOption,
     SkipOption,
     Source,

@@ -111,7 +111,7 @@ def put(sink, hour, width=400):
 
 
 def test_columns_have_the_types_of_duckdb_and_values_come_back_exactly(sink: DuckDbSink, path: Path) -> None:
-    price = Decimal("12345678901234567890.123456789012")
+    price = Decimal("12345678901234567890.123456789012345678")
     put(sink, call(1, answered=True, hangup_code=1001, total_customer_price=price, extra={"mos": 4.5, "x": ["é"]}))
     sink.close()
     kinds = dict(ask(path, "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = 'calls'"))
@@ -120,7 +120,7 @@ def test_columns_have_the_types_of_duckdb_and_values_come_back_exactly(sink: Duc
         "start_time": "TIMESTAMP WITH TIME ZONE",
         "answered": "BOOLEAN",
         "hangup_code": "BIGINT",
-        "total_customer_price": "DECIMAL(38,12)",
+        "total_customer_price": "DECIMAL(38,18)",
         "extra": "JSON",
     }
     assert {name: kinds[name] for name in wanted} == wanted

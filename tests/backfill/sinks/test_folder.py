@@ -140,12 +140,6 @@ def test_what_a_killed_run_wrote_aside_is_removed(folder: Path) -> None:
     assert files_in(folder) == before
 
 
-def test_files_and_folder_are_private(folder: Path) -> None:
-    fill(folder, cut(0, 10, call(1, "a")))
-    assert folder.stat().st_mode & 0o777 == 0o700
-    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
-
-
 def test_a_window_without_rows_has_no_file_and_counts(folder: Path) -> None:
     fill(folder, cut(0, 10))
     assert files_in(folder) == [LEDGER_NAME]
@@ -300,11 +294,6 @@ def test_the_ledger_is_written_anew_when_it_has_grown(folder: Path, monkeypatch:
 def test_the_ledger_tells_how_far_the_folder_is_complete(folder: Path) -> None:
     fill(folder, cut(0, 10, call(1, "a")))
     assert '"complete_until":"2026-01-01T00:00:10+00:00"' in (folder / LEDGER_NAME).read_text()
-
-
-def test_two_runs_at_once_are_refused(folder: Path) -> None:
-    with opened(folder), pytest.raises(ConfigurationError, match="is being written by another run"), opened(folder):
-        pass
 
 
 def test_a_folder_that_is_not_open_says_so(folder: Path) -> None:

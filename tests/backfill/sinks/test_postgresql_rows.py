@@ -8,13 +8,21 @@ import pytest
 from hypothesis import given, strategies as st
 
 from nxcdr_async.backfill.sinks.postgresql_rows import REPLACEMENT, as_read, clean, from_csv, to_csv
-from nxcdr_async.backfill.tables import DID_CALLS, EXTRA
+from nxcdr_async.backfill.tables import CALLS, DID_CALLS, EXTRA
 
 AWKWARD = [
     "", None, '"', '""', "a\nb", "a\r\nb", "\r", "\\", "\\.", "x\n\\.\ny", "\\.\n", "\\N", "NULL", "null", "é漢😀",
     "a,b", " lead ", "\t", "\u2028", "\ufeff",
 ]  # fmt: skip
-AMOUNTS = ["0", "-0.5", "0.2028", "100", "0.000000000001", "0.0000001", "-12345678901234567890123456.123456789012"]
+AMOUNTS = [
+    "0",
+    "-0.5",
+    "0.2028",
+    "100",
+    "0.000000000000000001",
+    "0.0000001",
+    "-12345678901234567890.123456789012345678",
+]
 
 
 def did_calls(**columns: list[object]) -> pa.Table:
@@ -55,7 +63,7 @@ def test_amounts_come_back_exactly_and_stand_there_without_further_zeros(postgre
     assert back == rows
     values = [row[DID_CALLS.columns.index(name)] for row in shown]
     assert values == [*map(Decimal, AMOUNTS), None]
-    assert [str(value) for value in values[:4]] == AMOUNTS[:4]
+    assert [f"{value:f}" for value in values[:-1]] == AMOUNTS
 
 
 def test_times_come_back_to_the_microsecond_in_utc(postgresql_database: str) -> None:
@@ -113,3 +121,10 @@ def test_a_text_with_a_nul_is_spelt_as_it_was_read() -> None:
     name = names_of(pa.string())[0]
     stored, read = did_calls(**{name: ["a\ufffd", "b"]}), did_calls(**{name: ["a\x00"]})
     assert as_read(DID_CALLS, stored, read)[name].to_pylist() == ["a\x00", "b"]
+
+
+def test_a_key_that_is_a_mark_of_utf8_is_read_back_even_as_the_first_of_all() -> None:
+    keys = ["\ufeff", "\ufeffa", "b"]
+    bare = [pa.array(keys if name == "call_id" else [None] * 3, CALLS.kind(name)) for name in CALLS.columns]
+    text = "\n".join(f'"{key}"{"," * (len(CALLS.columns) - 1)}' for key in keys).encode()
+    assert from_csv(CALLS, text).equals(pa.Table.from_arrays(bare, schema=CALLS.schema))

@@ -1,6 +1,7 @@
 """What is SQLite's own: how its tables read to those who open the file themselves."""
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,11 +12,12 @@ import pytest
 from all_sinks import opened
 from table_rows import plain_rows, table_of
 
-from nxcdr_async import ConfigurationError, SinkError
+from nxcdr_async import CdrSession, ConfigurationError, SinkError, backfill
 from nxcdr_async.backfill.ledger import Entry, LedgerChange
 from nxcdr_async.backfill.sinks import sink_for
 from nxcdr_async.backfill.sinks.protocol import Origin
 from nxcdr_async.backfill.tables import CALLS
+from nxcdr_async.testing import Gateway
 from nxcdr_async.windows import Window
 
 BEGIN = 1_767_225_600
@@ -104,3 +106,15 @@ def test_a_reader_in_the_middle_of_its_reading_hinders_nobody(to: Path) -> None:
             again = LedgerChange(Entry(Window(BEGIN, BEGIN + 60), BEGIN + 1), (change(None).entry,), None)
             sink.write(CALLS, plain_rows(CALLS, BEGIN, 100, "x"), again)
             assert len(rows.fetchall()) == 99
+
+
+async def test_a_store_whose_origin_somebody_deleted_is_filled_on_and_notes_it_again(
+    to: Path, open_session: Callable[..., CdrSession], gateway: Gateway
+) -> None:
+    whole = (gateway.first_call, gateway.last_call)
+    await backfill(open_session(), "calls", *whole, to)
+    noted = asked(to, "SELECT account, zone FROM nxcdr_sources")
+    with closing(sqlite3.connect(to, isolation_level=None)) as database:
+        database.execute("DELETE FROM nxcdr_sources")
+    await backfill(open_session(), "calls", *whole, to)
+    assert asked(to, "SELECT account, zone FROM nxcdr_sources") == noted

@@ -1,0 +1,56 @@
+"""What the sinks that speak SQL have in common."""
+
+import pytest
+from hypothesis import given, strategies as st
+
+from nxcdr_async import ConfigurationError
+from nxcdr_async.backfill.ledger import Entry
+from nxcdr_async.backfill.sinks.protocol import Held, Origin
+from nxcdr_async.backfill.sinks.sql import LedgerRow, check_columns, held_by, quoted
+from nxcdr_async.backfill.tables import CALLS
+from nxcdr_async.windows import Window
+
+numbers = st.integers(0, 10**10)
+entries = st.builds(
+    Entry,
+    st.builds(lambda start, seconds: Window(start, start + seconds), numbers, st.integers(1, 10**6)),
+    numbers,
+    numbers,
+    numbers,
+    st.lists(numbers, max_size=3).map(tuple),
+)
+
+
+@given(entries)
+def test_an_entry_comes_back_from_its_row(entry: Entry) -> None:
+    row = LedgerRow.of(CALLS, entry)
+    assert row.source == "calls"
+    assert LedgerRow(*row).entry == entry
+
+
+def test_a_ledger_tells_where_rows_are_from_and_which_windows_were_read() -> None:
+    entry = Entry(Window(0, 60), read_at=100, rows=2, saturated=(7,))
+    row = LedgerRow.of(CALLS, entry)
+    assert held_by([("account", "UTC")], [tuple(row)]) == Held(Origin("account", "UTC"), [entry])
+
+
+def test_a_ledger_that_lost_its_sources_is_of_no_account_rather_than_of_another() -> None:
+    assert held_by([], []) == Held(None, [])
+
+
+def test_columns_as_they_should_be_are_taken() -> None:
+    check_columns("calls.db", CALLS, {"b": "TEXT", "a": "INT"}, {"a": "INT", "b": "TEXT"})
+
+
+def test_columns_that_differ_are_named_three_at_most() -> None:
+    found, wanted = {"a": "INT", "odd": "TEXT", "y": "INT", "z": "INT"}, {"a": "TEXT", "b": "TEXT"}
+    with pytest.raises(ConfigurationError) as refused:
+        check_columns("calls.db", CALLS, found, wanted)
+    differences = (
+        "(a is INT there and TEXT here; b is missing there and TEXT here; odd is TEXT there and not known here)"
+    )
+    assert f"the table calls in calls.db was not made by this version of a backfill {differences}" in str(refused.value)
+
+
+def test_names_of_columns_are_quoted() -> None:
+    assert quoted(["call_id", "order"]) == '"call_id", "order"'
