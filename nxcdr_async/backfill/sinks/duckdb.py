@@ -29,6 +29,12 @@ MEMORY = 40_000_000
 MEMORY_A_BYTE = 4
 """How many times the size of a window DuckDB may need to take it in."""
 
+MEMORY_A_BYTE_OF_JSON = 6
+"""How many times the size of its JSON besides, which DuckDB checks text by text, each in one piece."""
+
+MOST_MEMORY = 2_000_000_000
+"""Bytes that DuckDB may use at the most to give back what it holds, whose size nobody knows before."""
+
 ROWS_A_GROUP = 10_240
 """Rows DuckDB compresses at a time, about those of a window: its own 122,880 want all that memory and more."""
 
@@ -187,7 +193,7 @@ class DuckDbSink:
         return self.path.resolve()
 
     def _put(self, table: Table, rows: pa.Table) -> None:
-        self._allow(MEMORY_A_BYTE * rows.nbytes)
+        self._allow(MEMORY_A_BYTE * rows.nbytes + MEMORY_A_BYTE_OF_JSON * rows[EXTRA].nbytes)
         with self._batch(rows):
             self.database.execute(
                 f'DELETE FROM {table.name} WHERE "{table.time}" BETWEEN ? AND ? '
@@ -212,8 +218,20 @@ class DuckDbSink:
     def _rows(self, table: Table, condition: str, values: list[Any]) -> pa.Table:
         columns = ", ".join(f'"{name}"' for name in table.columns if name != EXTRA)
         query = f'SELECT {columns}, "{EXTRA}"::VARCHAR AS "{EXTRA}" FROM {table.name} WHERE {condition}'
-        found: pa.Table = self.database.sql(query, params=values).to_arrow_table()
+        found = self._found(query, values)
         return found.select(table.columns).cast(table.schema)
+
+    def _found(self, query: str, values: list[Any]) -> pa.Table:
+        """Return what a query finds, with as much more memory as that takes."""
+        while True:
+            try:
+                found: pa.Table = self.database.sql(query, params=values).to_arrow_table()
+            except duckdb.OutOfMemoryException:
+                if self._memory >= MOST_MEMORY:
+                    raise
+                self._allow(2 * self._memory)
+            else:
+                return found
 
     def _fetch(self, query: str, *values: Any) -> list[Any]:
         with self._telling():
@@ -225,8 +243,12 @@ class DuckDbSink:
         self.database.register(_BATCH, rows)
         try:
             yield
-        finally:
-            self.database.unregister(_BATCH)
+        except duckdb.Error:
+            # In a transaction that has failed nothing can be unregistered; the next batch takes its place.
+            with suppress(duckdb.Error):
+                self.database.unregister(_BATCH)
+            raise
+        self.database.unregister(_BATCH)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
