@@ -17,7 +17,7 @@ from nxcdr_async.backfill.ledger import LedgerChange
 from nxcdr_async.backfill.sinks.files import check_place
 from nxcdr_async.backfill.sinks.lock import SinkLock
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
-from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, quoted
+from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, entries_of, quoted
 from nxcdr_async.backfill.tables import EXTRA, MONEY, Table
 from nxcdr_async.backfill.times import moment_of
 from nxcdr_async.errors import ConfigurationError, NxcdrError, SinkError
@@ -106,6 +106,10 @@ class DuckDbSink:
     def open(self) -> None:
         """Take hold of the file, made if it is not there."""
         check_place(self.path)
+        if "?" in str(self._place):
+            raise ConfigurationError(
+                f"DuckDB takes no path with a question mark, such as {self._place}: give another --to"
+            )
         self._lock.take()
         with self._telling():
             if not self.path.exists():
@@ -128,7 +132,7 @@ class DuckDbSink:
         origins = self._fetch(f"SELECT account, zone FROM {SOURCES} WHERE source = ?", table.source)
         rows = self._fetch(f"SELECT {quoted(LedgerRow._fields)} FROM {WINDOWS} WHERE source = ?", table.source)
         origin = Origin(*origins[0]) if origins else Origin("", "")
-        return Held(origin, [LedgerRow(*row).entry for row in rows])
+        return Held(origin, entries_of(self.name, rows))
 
     def create(self, table: Table, origin: Origin) -> None:
         """Make a table, and note where its rows come from."""

@@ -17,7 +17,7 @@ from nxcdr_async.backfill.ledger import LedgerChange
 from nxcdr_async.backfill.sinks.postgresql_connection import Server
 from nxcdr_async.backfill.sinks.postgresql_rows import as_read, clean, from_csv, to_csv
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
-from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, quoted
+from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, entries_of, quoted
 from nxcdr_async.backfill.tables import EXTRA, Table
 from nxcdr_async.backfill.times import moment_of
 from nxcdr_async.errors import ConfigurationError, SinkError
@@ -120,7 +120,7 @@ class PostgresqlSink:
             return None
         wanted = {name: f"{kind}{_UNIQUE if name == table.key else ''}" for name, kind in _columns(table).items()}
         check_columns(self.name, table, found, wanted)
-        return Held(Origin(*origin[0] if origin else ("", "")), [LedgerRow(*row).entry for row in rows])
+        return Held(Origin(*origin[0] if origin else ("", "")), entries_of(self.name, rows))
 
     def create(self, table: Table, origin: Origin) -> None:
         """Make a table, and note where its rows come from."""

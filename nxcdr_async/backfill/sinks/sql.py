@@ -17,6 +17,10 @@ SOURCES = "nxcdr_sources"
 """A row for each source: the account it is read from, the zone of its local times, and how far it is complete."""
 
 
+LATEST = 253_402_300_800
+"""The second after the year 9999."""
+
+
 class LedgerRow(NamedTuple):
     """A row of the table of windows."""
 
@@ -36,7 +40,16 @@ class LedgerRow(NamedTuple):
 
     @property
     def entry(self) -> Entry:
-        """The entry of the row."""
+        """The entry of the row.
+
+        Raises:
+            ValueError: it is none, as somebody has changed it.
+        """
+        numbers = (self.start_second, self.end_second, self.read_at, self.row_count, self.bad_rows)
+        if not all(isinstance(number, int) for number in numbers) or not isinstance(self.saturated, str):
+            raise ValueError("a number is none")
+        if not 0 <= self.start_second < self.end_second <= LATEST:
+            raise ValueError("it begins or ends at no time")
         return Entry(
             window=Window(self.start_second, self.end_second),
             read_at=self.read_at,
@@ -44,6 +57,30 @@ class LedgerRow(NamedTuple):
             bad_rows=self.bad_rows,
             saturated=tuple(msgspec.json.decode(self.saturated, type=list[int])),
         )
+
+
+def entries_of(sink: str, rows: Iterable[tuple[Any, ...]]) -> list[Entry]:
+    """Return the entries of a ledger.
+
+    Args:
+        sink: what to call the sink.
+        rows: of its table of windows.
+
+    Raises:
+        ConfigurationError: somebody has changed it.
+    """
+    entries = []
+    for row in rows:
+        ledger_row = LedgerRow(*row)
+        try:
+            entries.append(ledger_row.entry)
+        except ValueError as fault:  # msgspec's, too
+            raise ConfigurationError(
+                f"the window from {ledger_row.start_second!r} to {ledger_row.end_second!r} of {ledger_row.source} in "
+                f"the table {WINDOWS} of {sink} was changed by hand ({fault}): remove that row, and what it stands for "
+                "is read again"
+            ) from None
+    return entries
 
 
 def quoted(names: Iterable[str]) -> str:

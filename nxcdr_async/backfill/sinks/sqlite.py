@@ -15,7 +15,7 @@ from nxcdr_async.backfill.ledger import LedgerChange
 from nxcdr_async.backfill.sinks.files import claimed_file
 from nxcdr_async.backfill.sinks.lock import SinkLock
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
-from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, quoted
+from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, entries_of, quoted
 from nxcdr_async.backfill.sinks.text import plain_amounts, plain_times
 from nxcdr_async.backfill.tables import Table
 from nxcdr_async.errors import ConfigurationError, SinkError
@@ -79,8 +79,8 @@ class SqliteSink:
             claimed_file(self.path)
             self._lock.take()
             with self._telling():
-                # Transactions are begun and ended by our own statements.
-                self._database = adbc.connect(str(self.path), autocommit=True)
+                # Not by a name that SQLite takes for an address. Our own statements begin and end transactions.
+                self._database = adbc.connect(str(self.path.absolute()), autocommit=True)
                 for statement in _SET_UP:
                     self._run(statement)
         except BaseException:
@@ -96,7 +96,7 @@ class SqliteSink:
         if not found:
             return None
         check_columns(self.name, table, dict(found), _columns(table))
-        return Held(Origin(*(origin or [("", "")])[0]), [LedgerRow(*row).entry for row in windows])
+        return Held(Origin(*(origin or [("", "")])[0]), entries_of(self.name, windows))
 
     def create(self, table: Table, origin: Origin) -> None:
         """Make a table, and note where its rows come from."""
@@ -171,7 +171,10 @@ class SqliteSink:
             cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(MOST_ROWS)})
             cursor.execute(f"SELECT {quoted(table.columns)} FROM {table.name} WHERE {condition}", values)
             found = cursor.fetch_arrow_table()
-        return pa.table([_read(found[name], table.kind(name)) for name in table.columns], schema=table.schema)
+        try:
+            return pa.table([_read(found[name], table.kind(name)) for name in table.columns], schema=table.schema)
+        except pa.ArrowInvalid as error:
+            raise SinkError(f"the table {table.name} in {self.path} holds what no backfill stored: {error}") from None
 
     @contextmanager
     def _transaction(self) -> Iterator[adbc.Cursor]:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from all_sinks import KINDS, ON_DISK, WITH_TYPES, Places, opened
+from all_sinks import KINDS, ON_DISK, SUFFIXES, WITH_TYPES, Places, opened
 from attrs import evolve
 from endless_writer import ROWS_A_WINDOW
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -312,6 +313,19 @@ def test_a_second_run_is_refused_and_the_first_goes_on(places: Places, kind: str
         assert entries_of(first, CALLS) == [change().entry]
 
 
+@pytest.mark.parametrize("kind", ON_DISK)
+def test_a_second_run_by_way_of_a_link_is_refused(places: Places, kind: str) -> None:
+    to = Path(places.fresh(kind))
+    with opened(str(to)) as first:
+        first.create(CALLS, ORIGIN)
+        link = Path(places.fresh(kind))
+        link.symlink_to(to)
+        second = sink_for(link)
+        with pytest.raises(ConfigurationError, match="another run"):
+            second.open()
+        second.close()
+
+
 @of_every_kind
 def test_what_was_let_go_of_can_be_taken_hold_of_again(places: Places, kind: str) -> None:
     sink = sink_for(places.fresh(kind))
@@ -415,6 +429,44 @@ def rights_below(folder: Path) -> set[str]:
     found = {path: path.stat().st_mode for path in folder.rglob("*")}
     assert found
     return {f"{'folder' if path.is_dir() else 'file'} {mode & 0o777:o}" for path, mode in found.items()}
+
+
+@pytest.mark.parametrize("kind", ON_DISK)
+@pytest.mark.parametrize("name", ["a b", 'it\'s "quoted"', "%s {x} $1", "牛小信", "file:calls", "-", "a\nb"])
+def test_a_sink_is_where_its_name_says_and_nowhere_else(
+    places: Places, kind: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, suffix = Path(places.fresh(kind)).parent, SUFFIXES[kind]
+    monkeypatch.chdir(folder)
+    with opened(f"{name}{suffix}") as sink:
+        sink.create(CALLS, ORIGIN)
+        sink.write(CALLS, plain_rows(CALLS, BEGIN, 3), change())
+    visible = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    assert visible - {f"{name}{suffix}{more}" for more in (".wal", "-wal", "-shm")} == {f"{name}{suffix}"}
+    with opened(f"{name}{suffix}") as sink:
+        assert entries_of(sink, CALLS) == [change().entry]
+
+
+@pytest.mark.parametrize("kind", ON_DISK)
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b", "\udc80"])
+def test_a_path_that_cannot_be_is_refused(places: Places, kind: str, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="nothing can be stored at"):
+        sink_for(Path(places.fresh(kind)).with_name(f"{name}{SUFFIXES[kind]}"))
+
+
+@pytest.mark.parametrize("kind", ON_DISK)
+def test_a_link_to_itself_is_refused(places: Places, kind: str) -> None:
+    link = Path(places.fresh(kind))
+    link.symlink_to(link)
+    with pytest.raises((ConfigurationError, SinkError), match=re.escape(str(link))):
+        sink_for(link).open()
+
+
+@pytest.mark.parametrize("to", ["postgresql:/keeper:secret@host", "keeper:secret@host"])
+def test_a_password_in_a_misspelt_address_is_not_repeated(to: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        sink_for(to)
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("kind", ON_DISK)

@@ -120,7 +120,7 @@ def test_columns_have_the_types_of_duckdb_and_values_come_back_exactly(sink: Duc
         "start_time": "TIMESTAMP WITH TIME ZONE",
         "answered": "BOOLEAN",
         "hangup_code": "BIGINT",
-        "total_customer_price": "DECIMAL(38,12)",
+        "total_customer_price": "DECIMAL(38,18)",
         "extra": "JSON",
     }
     assert {name: kinds[name] for name in wanted} == wanted
@@ -336,7 +336,9 @@ print(first, peak())
 
 
 def test_long_texts_are_stored_and_found_by_the_next_run(sink: DuckDbSink) -> None:
-    long = [call(number, extra={"transcript": 'a "word"\n' * 500_000}, dtmf_keys="b" * 5_000_000) for number in range(3)]
+    long = [
+        call(number, extra={"transcript": 'a "word"\n' * 500_000}, dtmf_keys="b" * 5_000_000) for number in range(3)
+    ]
     put(sink, *long)
     sink.close()
     sink.open()  # with as little memory as at first
@@ -354,6 +356,12 @@ def test_a_window_that_cannot_be_taken_in_is_told_why_and_the_next_can(
             put(sink, call(1, extra={"transcript": "a" * 20_000_000}))
     put(sink, call(2))
     assert sink.scan(CALLS, Window(START, START + HOUR))["call_id"].to_pylist() == ["0/2"]
+
+
+def test_a_path_that_duckdb_takes_for_another_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="question mark"):
+        DuckDbSink(tmp_path / "a?b.duckdb").open()
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_error_of_the_database_is_one_of_ours(sink: DuckDbSink) -> None:
