@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from attrs import define, field
 
 from nxcdr_async.backfill.ledger import LedgerChange
-from nxcdr_async.backfill.sinks.files import check_place
+from nxcdr_async.backfill.sinks.files import check_place, check_still_there, identity
 from nxcdr_async.backfill.sinks.lock import SinkLock
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
 from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, entries_of, quoted
@@ -87,6 +87,7 @@ class DuckDbSink:
     _lock: SinkLock = field(init=False)
     _database: duckdb.DuckDBPyConnection | None = field(default=None, init=False)
     _memory: int = field(default=MEMORY, init=False)
+    _identity: tuple[int, int] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._lock = SinkLock(self._place)
@@ -116,6 +117,7 @@ class DuckDbSink:
                 _make(self._place)
             self._database = _connected(self._place)
             self._memory = MEMORY
+        self._identity = identity(self.path)
         with self._transaction():
             self.database.execute(_LEDGER)
 
@@ -174,6 +176,7 @@ class DuckDbSink:
                 f"INSERT INTO {WINDOWS} VALUES (?, ?, ?, ?, ?, ?, ?)", LedgerRow.of(table, change.entry)
             )
             self.database.execute(f"UPDATE {SOURCES} SET complete_until = ? WHERE source = ?", [until, table.source])
+        check_still_there(self.path, self._identity)
 
     def scan(self, table: Table, window: Window) -> pa.Table:
         """Return the rows whose time lies in a window."""

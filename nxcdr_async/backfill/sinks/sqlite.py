@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from attrs import define, field
 
 from nxcdr_async.backfill.ledger import LedgerChange
-from nxcdr_async.backfill.sinks.files import claimed_file
+from nxcdr_async.backfill.sinks.files import check_still_there, claimed_file, identity
 from nxcdr_async.backfill.sinks.lock import SinkLock
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
 from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, entries_of, quoted
@@ -64,6 +64,7 @@ class SqliteSink:
     path: Path
     _lock: SinkLock = field(init=False)
     _database: adbc.Connection | None = field(default=None, init=False)
+    _identity: tuple[int, int] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._lock = SinkLock(self.path)
@@ -83,6 +84,7 @@ class SqliteSink:
                 self._database = adbc.connect(str(self.path.absolute()), autocommit=True)
                 for statement in _SET_UP:
                     self._run(statement)
+            self._identity = identity(self.path)
         except BaseException:
             self.close()
             raise
@@ -138,6 +140,7 @@ class SqliteSink:
                 )
             self._run(f"INSERT INTO {WINDOWS} VALUES (?, ?, ?, ?, ?, ?, ?)", LedgerRow.of(table, change.entry))
             self._run(f"UPDATE {SOURCES} SET complete_until = ? WHERE source = ?", [until, table.source])
+        check_still_there(self.path, self._identity)
 
     def scan(self, table: Table, window: Window) -> pa.Table:
         """Return the rows whose time lies in a window."""

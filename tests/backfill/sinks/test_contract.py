@@ -326,6 +326,21 @@ def test_a_second_run_by_way_of_a_link_is_refused(places: Places, kind: str) -> 
         second.close()
 
 
+@pytest.mark.parametrize("kind", ON_DISK)
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["removed", "replaced"])
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets nobody remove a file that is open")
+def test_a_place_that_is_taken_away_in_a_run_is_told_at_once(places: Places, kind: str, is_replaced: bool) -> None:
+    to = Path(places.fresh(kind))
+    with opened(str(to)) as sink:
+        sink.create(CALLS, ORIGIN)
+        sink.write(CALLS, plain_rows(CALLS, BEGIN, 3), change())
+        to.rename(to.with_name("away"))
+        if is_replaced and not to.with_name("away").is_dir():
+            to.write_bytes(b"something else")
+        with pytest.raises(SinkError, match=re.escape(str(to))):
+            sink.write(CALLS, plain_rows(CALLS, hour(1).start, 3, "b"), change(1))
+
+
 @of_every_kind
 def test_what_was_let_go_of_can_be_taken_hold_of_again(places: Places, kind: str) -> None:
     sink = sink_for(places.fresh(kind))
