@@ -120,6 +120,27 @@ def test_a_row_stands_in_place_of_one_of_about_its_time(sink: Sink) -> None:
 
 
 @of_every_kind
+@pytest.mark.parametrize("is_new_run", [False, True], ids=["in the same run", "in a later run"])
+def test_a_row_whose_time_moves_over_the_edge_of_its_window_is_still_one(
+    places: Places, kind: str, is_new_run: bool
+) -> None:
+    to, key = places.fresh(kind), "moved"
+    before, after = (
+        table_of(CALLS, [{"call_id": key, "start_time": datetime.fromtimestamp(hour(1).start + off, UTC)}])
+        for off in (-5, 5)
+    )
+    with opened(to) as sink:
+        sink.create(CALLS, ORIGIN)
+        sink.write(CALLS, before, change(0))
+        if is_new_run:
+            sink.close()
+            sink.open()
+        assert sink.find(CALLS, after)["call_id"].to_pylist() == [key]
+        sink.write(CALLS, after, change(1))
+        assert values_of(sink.scan(CALLS, ALL_TIME)) == values_of(after)
+
+
+@of_every_kind
 def test_rows_without_a_key_are_added(sink: Sink) -> None:
     sink.create(DID_CALLS, ORIGIN)
     keyless = table_of(DID_CALLS, [{"start_time": datetime.fromtimestamp(BEGIN, UTC), "number": "1"}] * 2)
