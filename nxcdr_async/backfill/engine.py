@@ -161,7 +161,9 @@ class Run:
         And now and then after that: a window is sealed as a whole, so a long one would stay open for long.
         """
         now, settle = int(self.clocks.gateway()), self.store.settle
-        must_end = range(now - settle, now, max(HOUR, settle // OPEN_WINDOWS))
+        step = max(HOUR, settle // OPEN_WINDOWS)
+        edges = (now - settle, *range(now - settle + step, now, step))
+        must_end = [edge for edge in edges if edge > reading.window.start]
         return Cutter(self.store.table, reading, self.feed.floor, must_end)
 
     async def _send(self, cutter: Cutter, began: float, send: MemoryObjectSendStream[tuple[Cut, Finding]]) -> None:

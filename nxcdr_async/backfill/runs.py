@@ -1,7 +1,8 @@
 """What a backfill and a sync do, from hold of the sink to the report."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import date
 from functools import partial
 
@@ -168,22 +169,39 @@ async def holding(sink: Sink) -> AsyncIterator[None]:
     """Have hold of a sink, so that no other run can."""
     try:
         await in_thread(sink.open)
-        with _memory_given_back():
+        with _memory_given_back:
             yield
     finally:
         with anyio.CancelScope(shield=True):
             await in_thread(sink.close)
 
 
-@contextmanager
-def _memory_given_back() -> Iterator[None]:
-    """Have Arrow allocate as everybody does: its own way to keeps what it frees, which comes to some 40 MB in a run."""
-    before = pa.default_memory_pool()
-    pa.set_memory_pool(pa.system_memory_pool())
-    try:
-        yield
-    finally:
-        pa.set_memory_pool(before)
+@define(eq=False)
+class _MemoryGivenBack:
+    """Has Arrow allocate as everybody does: its own way to keeps what it frees, which comes to some 40 MB in a run.
+
+    That is the same for the whole process, so only the last of several runs at once puts it back.
+    """
+
+    _runs: int = field(default=0, init=False)
+    _before: pa.MemoryPool | None = field(default=None, init=False)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False)
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._runs += 1
+            if self._runs == 1:
+                self._before = pa.default_memory_pool()
+                pa.set_memory_pool(pa.system_memory_pool())
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._runs -= 1
+            if self._runs == 0:
+                pa.set_memory_pool(self._before)
+
+
+_memory_given_back = _MemoryGivenBack()
 
 
 def gaps_of(entry: Entry, whole: Window) -> list[Gap]:

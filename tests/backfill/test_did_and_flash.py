@@ -52,6 +52,23 @@ async def test_all_of_a_source_is_there_and_is_read_once(source: SourceName, fil
     assert again.complete_until == first.complete_until is not None
 
 
+async def test_without_a_time_to_settle_each_day_is_sealed_once_it_is_over(filling_of: FillingOf) -> None:
+    filling = filling_of("did")
+    await filling.backfill(*days_of("did"), settle=timedelta())
+    filling.gateway.clock.move_to(at(9, 12))
+    # The days of the vendor begin eight hours earlier.
+    assert (await filling.sync(settle=timedelta())).complete_until == at(8, 16)
+
+
+@pytest.mark.parametrize("source", ["calls", "did", "flash"])
+async def test_a_window_may_stay_open_for_ever(source: SourceName, filling_of: FillingOf) -> None:
+    filling = filling_of(source)
+    report = await filling.backfill(*days_of(source), settle=timedelta.max)
+    assert report.complete_until is None
+    assert report.windows_open > 0
+    assert (await filling.sync(settle=timedelta.max)).rows_new == 0
+
+
 @pytest.mark.parametrize("source", ["did", "flash"])
 async def test_a_source_goes_on_where_it_was_stopped(
     source: SourceName, filling_of: FillingOf, monkeypatch: pytest.MonkeyPatch

@@ -11,6 +11,7 @@ from threading import Event
 from typing import Any
 
 import anyio
+import pyarrow as pa
 import pytest
 from attrs import define, field
 from stored_calls import known_calls, stored_calls
@@ -356,6 +357,20 @@ async def test_a_second_process_on_a_sink_is_refused(
     barrier.go_on.set()
     await first
     assert await asyncio.to_thread(ask, other_process, to) == "taken\n"
+
+
+async def test_two_runs_at_once_leave_arrow_as_it_was(
+    open_session: Callable[..., CdrSession], gateway: Gateway, tmp_path: Path
+) -> None:
+    before = pa.default_memory_pool().backend_name
+    session = open_session()
+    end = gateway.last_call + timedelta(seconds=1)
+    half = gateway.first_call + (end - gateway.first_call) / 20
+    await asyncio.gather(
+        backfill(session, "calls", gateway.first_call, half, tmp_path / "a.sqlite"),
+        backfill(session, "calls", gateway.first_call, end, tmp_path / "b.sqlite"),
+    )
+    assert pa.default_memory_pool().backend_name == before
 
 
 async def test_two_sinks_are_filled_at_once_by_one_session(

@@ -39,7 +39,10 @@ def sink_for(to: "str | Path | Sink") -> "Sink":
         raise ConfigurationError(f"no sink is known for {to.split('://', 1)[0]}://: give {_KNOWN}")
     path = Path(to)
     if path.suffix not in _FILES:
-        raise ConfigurationError(f"no sink is known for {path.name!r}: give {_KNOWN}")
+        # What has an @ may be a misspelt address with a password.
+        name = "what is given" if "@" in path.name else repr(path.name)
+        raise ConfigurationError(f"no sink is known for {name}: give {_KNOWN}")
+    _check_path(path)
     return _made(*_FILES[path.suffix])(path)
 
 
@@ -54,6 +57,15 @@ def filled_sink_for(to: "str | Path | Sink") -> "Sink":
     if is_path and not Path(str(to)).exists():
         raise ConfigurationError(f"there is no {to}: give the --to of an earlier backfill")
     return sink
+
+
+def _check_path(path: Path) -> None:
+    try:
+        str(path).encode()
+        path.resolve().exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no name, or a link that leads nowhere"
+        raise ConfigurationError(f"nothing can be stored at {str(path)!r}: {reason}; give another --to") from None
 
 
 def _made(room: str, name: str, extra: str) -> "Callable[[str | Path], Sink]":

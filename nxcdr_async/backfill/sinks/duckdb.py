@@ -15,7 +15,7 @@ from attrs import define, field
 
 from nxcdr_async.backfill.ledger import LedgerChange
 from nxcdr_async.backfill.sinks.durable import sync_folder
-from nxcdr_async.backfill.sinks.files import OWNER_ONLY, OWNER_ONLY_FOLDER, check_place
+from nxcdr_async.backfill.sinks.files import OWNER_ONLY, OWNER_ONLY_FOLDER, check_place, check_still_there, identity
 from nxcdr_async.backfill.sinks.lock import SinkLock
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
 from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, held_by, quoted
@@ -29,6 +29,12 @@ MEMORY = 40_000_000
 
 MEMORY_A_BYTE = 4
 """How many times the size of a window DuckDB may need to take it in."""
+
+MEMORY_A_BYTE_OF_JSON = 6
+"""How many times the size of its JSON besides, which DuckDB checks text by text, each in one piece."""
+
+MOST_MEMORY = 2_000_000_000
+"""Bytes that DuckDB may use at the most to give back what it holds, whose size nobody knows before."""
 
 ROWS_A_GROUP = 10_240
 """Rows DuckDB compresses at a time, about those of a window: its own 122,880 want all that memory and more."""
@@ -80,6 +86,7 @@ class DuckDbSink:
     _lock: SinkLock = field(init=False)
     _database: duckdb.DuckDBPyConnection | None = field(default=None, init=False)
     _memory: int = field(default=MEMORY, init=False)
+    _identity: tuple[int, int] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._lock = SinkLock(self._place)
@@ -99,12 +106,17 @@ class DuckDbSink:
     def open(self) -> None:
         """Take hold of the file, made if it is not there."""
         check_place(self.path)
+        if "?" in str(self._place):
+            raise ConfigurationError(
+                f"DuckDB takes no path with a question mark, such as {self._place}: give another --to"
+            )
         self._lock.take()
         with self._telling():
             if not self.path.exists():
                 _make(self._place)
             self._database = _connected(self._place)
             self._memory = MEMORY
+        self._identity = identity(self.path)
         with self._transaction():
             self.database.execute(_LEDGER)
 
@@ -120,7 +132,7 @@ class DuckDbSink:
         check_columns(self.name, table, dict(columns), _columns(table))
         origins = self._fetch(f"SELECT account, zone FROM {SOURCES} WHERE source = ?", table.source)
         windows = self._fetch(f"SELECT {quoted(LedgerRow._fields)} FROM {WINDOWS} WHERE source = ?", table.source)
-        return held_by(origins, windows)
+        return held_by(self.name, origins, windows)
 
     def create(self, table: Table, origin: Origin) -> None:
         """Make a table, and note where its rows come from."""
@@ -162,6 +174,7 @@ class DuckDbSink:
                 f"INSERT INTO {WINDOWS} VALUES (?, ?, ?, ?, ?, ?, ?)", LedgerRow.of(table, change.entry)
             )
             self.database.execute(f"UPDATE {SOURCES} SET complete_until = ? WHERE source = ?", [until, table.source])
+        check_still_there(self.path, self._identity)
 
     def scan(self, table: Table, window: Window) -> pa.Table:
         """Return the rows whose time lies in a window."""
@@ -185,7 +198,7 @@ class DuckDbSink:
         return self.path.resolve()
 
     def _put(self, table: Table, rows: pa.Table) -> None:
-        self._allow(MEMORY_A_BYTE * rows.nbytes)
+        self._allow(MEMORY_A_BYTE * rows.nbytes + MEMORY_A_BYTE_OF_JSON * rows[EXTRA].nbytes)
         with self._batch(rows):
             self.database.execute(
                 f'DELETE FROM {table.name} WHERE "{table.time}" BETWEEN ? AND ? '
@@ -210,8 +223,20 @@ class DuckDbSink:
     def _rows(self, table: Table, condition: str, values: list[Any]) -> pa.Table:
         columns = ", ".join(f'"{name}"' for name in table.columns if name != EXTRA)
         query = f'SELECT {columns}, "{EXTRA}"::VARCHAR AS "{EXTRA}" FROM {table.name} WHERE {condition}'
-        found: pa.Table = self.database.sql(query, params=values).to_arrow_table()
+        found = self._found(query, values)
         return found.select(table.columns).cast(table.schema)
+
+    def _found(self, query: str, values: list[Any]) -> pa.Table:
+        """Return what a query finds, with as much more memory as that takes."""
+        while True:
+            try:
+                found: pa.Table = self.database.sql(query, params=values).to_arrow_table()
+            except duckdb.OutOfMemoryException:
+                if self._memory >= MOST_MEMORY:
+                    raise
+                self._allow(2 * self._memory)
+            else:
+                return found
 
     def _fetch(self, query: str, *values: Any) -> list[Any]:
         with self._telling():
@@ -223,8 +248,12 @@ class DuckDbSink:
         self.database.register(_BATCH, rows)
         try:
             yield
-        finally:
-            self.database.unregister(_BATCH)
+        except duckdb.Error:
+            # In a transaction that has failed nothing can be unregistered; the next batch takes its place.
+            with suppress(duckdb.Error):
+                self.database.unregister(_BATCH)
+            raise
+        self.database.unregister(_BATCH)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

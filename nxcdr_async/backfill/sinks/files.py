@@ -43,6 +43,28 @@ def claimed_file(path: Path) -> None:
         raise SinkError(f"cannot write {path}: {error.strerror}") from None
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells the file at a path from any other that may take its place; None if none is there."""
+    try:
+        there = path.stat()
+    except OSError:
+        return None
+    return there.st_dev, there.st_ino
+
+
+def check_still_there(path: Path, before: tuple[int, int] | None) -> None:
+    """Check that a file is the one it was, as what is written into one that was removed is lost.
+
+    Raises:
+        SinkError: it is not.
+    """
+    if identity(path) != before:
+        raise SinkError(
+            f"{path} was removed or replaced while it was written: what this run has stored is not there any more; "
+            "the same run started again goes on from what is"
+        )
+
+
 def claimed_folder(path: Path) -> None:
     """Make sure that a folder is there, open to its owner only if it was not, and that it can be written.
 

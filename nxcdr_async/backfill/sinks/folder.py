@@ -22,6 +22,9 @@ from nxcdr_async.backfill.times import inside
 from nxcdr_async.errors import ConfigurationError, SinkError
 from nxcdr_async.windows import Window
 
+FARTHEST_MOVE = 60
+"""Seconds that the time of a row may move, between two readings, for it to be known again in another window's file."""
+
 
 @define(eq=False)
 class FolderSink:
@@ -29,7 +32,8 @@ class FolderSink:
 
     A file is put in its place at once, then the ledger notes its window: a window that is not noted is read again. A
     row stays in the file where it is; a new one goes to the file of the window that its time lies in. Keys are looked
-    up only in files with rows near the times of those asked for: a row whose time moves far away is another row here.
+    up only in files with rows within a minute of those asked for: a row whose time moves farther, into another window,
+    is another row here.
 
     Attributes:
         path: the folder.
@@ -83,7 +87,7 @@ class FolderSink:
         times = rows.filter(pc.is_null(rows[table.key]))[table.time].combine_chunks()
         found = [table.empty()]
         with self._telling():
-            for known in self._near(table, span_of(table, rows)):
+            for known in self._around(table, rows):
                 stored = self._files.read(table, known.entry.window)
                 is_keyless_there = pc.and_(pc.is_null(stored[table.key]), pc.is_in(stored[table.time], value_set=times))
                 found.append(stored.filter(pc.or_(are_in(table, stored, rows), is_keyless_there)))
@@ -121,6 +125,7 @@ class FolderSink:
     def close(self) -> None:
         """Let go of the folder."""
         self._open_ledger = None
+        self._files.forget()
         self._lock.release()
 
     def _check_files(self, table: Table) -> None:
@@ -138,16 +143,20 @@ class FolderSink:
         known = self._ledger.book(table.name).known
         return {window for window, state in known.items() if state.span is not None}
 
-    def _near(self, table: Table, span: Span | None) -> list[Known]:
+    def _around(self, table: Table, rows: pa.Table) -> list[Known]:
+        """Return the windows that have files which may have these rows."""
+        span = span_of(table, rows)
+        return [] if span is None else self._near(table, span.wider(FARTHEST_MOVE))
+
+    def _near(self, table: Table, span: Span) -> list[Known]:
         """Return the windows that have files which may have rows in a span."""
-        near = [] if span is None else self._ledger.book(table.name).near(span)
-        return [known for known in near if known.span is not None]
+        return [known for known in self._ledger.book(table.name).near(span) if known.span is not None]
 
     def _placed(self, table: Table, rows: pa.Table, change: LedgerChange) -> dict[Window, pa.Table]:
         """Return which rows go into the file of which window."""
         going = {change.entry.window, *(entry.window for entry in change.replaced)}
         placed = {}
-        for known in self._near(table, span_of(table, rows)):
+        for known in self._around(table, rows):
             home = known.entry.window
             if home in going:
                 continue

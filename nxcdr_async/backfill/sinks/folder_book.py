@@ -21,6 +21,10 @@ class Span(msgspec.Struct, frozen=True):
         """Return what covers both."""
         return self if other is None else Span(min(self.first, other.first), max(self.last, other.last))
 
+    def wider(self, seconds: int) -> "Span":
+        """Return one that begins so much earlier and ends so much later."""
+        return Span(self.first - seconds, self.last + seconds)
+
 
 class WindowLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """A window that was read, times as epoch seconds; without a span it has no file."""

@@ -5,13 +5,16 @@ from pathlib import Path
 
 import msgspec
 import pyarrow as pa
-from attrs import define
+from attrs import define, field
 
 from nxcdr_async.backfill.sinks.durable import Piece, remove_file, replace_file
 from nxcdr_async.backfill.sinks.folder_names import file_name, table_and_window
 from nxcdr_async.backfill.tables import Table
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.windows import Window
+
+FILES_REMEMBERED = 2
+"""Files that were written last whose rows are kept: those that the next window may share some with."""
 
 _NOT_DECODABLE = (pa.ArrowException, OSError, ValueError, ArithmeticError, msgspec.MsgspecError)
 
@@ -43,6 +46,7 @@ class WindowFiles:
 
     folder: Path
     format: Format
+    _written: dict[Path, pa.Table] = field(factory=dict, init=False, repr=False, eq=False)
 
     def path(self, table: Table, window: Window) -> Path:
         """Return where the rows of a window are."""
@@ -64,6 +68,8 @@ class WindowFiles:
             ConfigurationError: it is damaged, or has other columns.
         """
         path = self.path(table, window)
+        if path in self._written:
+            return self._written[path]
         written = path.read_bytes()
         try:
             return self.format.decode(written, table.schema)
@@ -76,8 +82,19 @@ class WindowFiles:
     def write(self, table: Table, window: Window, rows: pa.Table) -> None:
         """Put a file with these rows, in order of time, in the place of the one that may be there."""
         in_order = rows.sort_by([(table.time, "ascending"), (table.key, "ascending")]).combine_chunks()
-        replace_file(self.path(table, window), self.format.encode(in_order))
+        path = self.path(table, window)
+        self._written.pop(path, None)
+        replace_file(path, self.format.encode(in_order))
+        self._written[path] = in_order
+        for older in list(self._written)[:-FILES_REMEMBERED]:
+            del self._written[older]
 
     def remove(self, table: Table, window: Window) -> None:
         """Remove a file, if it is there."""
-        remove_file(self.path(table, window))
+        path = self.path(table, window)
+        self._written.pop(path, None)
+        remove_file(path)
+
+    def forget(self) -> None:
+        """Forget what was written, as others may change it from now on."""
+        self._written.clear()

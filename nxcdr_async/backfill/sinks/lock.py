@@ -21,7 +21,9 @@ class SinkLock:
     _lock: FileLock = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        path = self.target.with_name(f".{self.target.name}.lock")
+        # The same for whoever comes by a link.
+        real = self.target.resolve()
+        path = real.with_name(f".{real.name}.lock")
         self._lock = FileLock(path, timeout=0, mode=OWNER_ONLY, is_singleton=False, thread_local=False)
 
     def take(self) -> None:
@@ -31,7 +33,7 @@ class SinkLock:
             ConfigurationError: another run has it, or the folder is not there.
             SinkError: no file can be made there.
         """
-        check_folder(self.target.parent)  # else the lock would make it
+        check_folder(Path(self._lock.lock_file).parent)  # else the lock would make it
         try:
             self._lock.acquire()
         except Timeout:

@@ -120,7 +120,7 @@ class PostgresqlSink:
             return None
         wanted = {name: f"{kind}{_UNIQUE if name == table.key else ''}" for name, kind in _columns(table).items()}
         check_columns(self.name, table, found, wanted)
-        return held_by(origins, windows)
+        return held_by(self.name, origins, windows)
 
     def create(self, table: Table, origin: Origin) -> None:
         """Make a table, and note where its rows come from."""

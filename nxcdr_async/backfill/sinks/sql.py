@@ -18,6 +18,10 @@ SOURCES = "nxcdr_sources"
 """A row for each source: the account it is read from, the zone of its local times, and how far it is complete."""
 
 
+LATEST = 253_402_300_800
+"""The second after the year 9999."""
+
+
 class LedgerRow(NamedTuple):
     """A row of the table of windows."""
 
@@ -37,7 +41,16 @@ class LedgerRow(NamedTuple):
 
     @property
     def entry(self) -> Entry:
-        """The entry of the row."""
+        """The entry of the row.
+
+        Raises:
+            ValueError: it is none, as somebody has changed it.
+        """
+        numbers = (self.start_second, self.end_second, self.read_at, self.row_count, self.bad_rows)
+        if not all(isinstance(number, int) for number in numbers) or not isinstance(self.saturated, str):
+            raise ValueError("a number is none")
+        if not 0 <= self.start_second < self.end_second <= LATEST:
+            raise ValueError("it begins or ends at no time")
         return Entry(
             window=Window(self.start_second, self.end_second),
             read_at=self.read_at,
@@ -47,14 +60,28 @@ class LedgerRow(NamedTuple):
         )
 
 
-def held_by(origins: Sequence[Sequence[Any]], windows: Iterable[Sequence[Any]]) -> Held:
+def held_by(sink: str, origins: Sequence[Sequence[Any]], windows: Iterable[Sequence[Any]]) -> Held:
     """Return what the ledger says of a table.
 
     Args:
+        sink: what to call the sink.
         origins: account and zone of its source; nothing, if somebody has taken that row away.
         windows: the rows of its windows.
+
+    Raises:
+        ConfigurationError: somebody has changed it.
     """
-    return Held(Origin(*origins[0]) if origins else None, [LedgerRow(*row).entry for row in windows])
+    return Held(Origin(*origins[0]) if origins else None, [_entry(sink, LedgerRow(*row)) for row in windows])
+
+
+def _entry(sink: str, row: LedgerRow) -> Entry:
+    try:
+        return row.entry
+    except ValueError as fault:  # msgspec's, too
+        raise ConfigurationError(
+            f"the window from {row.start_second!r} to {row.end_second!r} of {row.source} in the table {WINDOWS} of "
+            f"{sink} was changed by hand ({fault}): remove that row, and what it stands for is read again"
+        ) from None
 
 
 def quoted(names: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from attrs import define, field
 
 from nxcdr_async.backfill.ledger import LedgerChange
-from nxcdr_async.backfill.sinks.files import claimed_file
+from nxcdr_async.backfill.sinks.files import check_still_there, claimed_file, identity
 from nxcdr_async.backfill.sinks.lock import SinkLock
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
 from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, held_by, quoted
@@ -65,6 +65,7 @@ class SqliteSink:
     path: Path
     _lock: SinkLock = field(init=False)
     _database: adbc.Connection | None = field(default=None, init=False)
+    _identity: tuple[int, int] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._lock = SinkLock(self.path)
@@ -80,10 +81,11 @@ class SqliteSink:
             claimed_file(self.path)
             self._lock.take()
             with self._telling():
-                # Transactions are begun and ended by our own statements.
-                self._database = adbc.connect(str(self.path), autocommit=True)
+                # Not by a name that SQLite takes for an address. Our own statements begin and end transactions.
+                self._database = adbc.connect(str(self.path.absolute()), autocommit=True)
                 for statement in _SET_UP:
                     self._run(statement)
+            self._identity = identity(self.path)
         except BaseException:
             self.close()
             raise
@@ -97,7 +99,7 @@ class SqliteSink:
         if not found:
             return None
         check_columns(self.name, table, dict(found), _columns(table))
-        return held_by(origins, windows)
+        return held_by(self.name, origins, windows)
 
     def create(self, table: Table, origin: Origin) -> None:
         """Make a table, and note where its rows come from."""
@@ -139,6 +141,7 @@ class SqliteSink:
                 )
             self._run(f"INSERT INTO {WINDOWS} VALUES (?, ?, ?, ?, ?, ?, ?)", LedgerRow.of(table, change.entry))
             self._run(f"UPDATE {SOURCES} SET complete_until = ? WHERE source = ?", [until, table.source])
+        check_still_there(self.path, self._identity)
 
     def scan(self, table: Table, window: Window) -> pa.Table:
         """Return the rows whose time lies in a window."""
@@ -172,7 +175,10 @@ class SqliteSink:
             cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(MOST_ROWS)})
             cursor.execute(f"SELECT {quoted(table.columns)} FROM {table.name} WHERE {condition}", values)
             found = cursor.fetch_arrow_table()
-        return pa.table([_read(found[name], table.kind(name)) for name in table.columns], schema=table.schema)
+        try:
+            return pa.table([_read(found[name], table.kind(name)) for name in table.columns], schema=table.schema)
+        except pa.ArrowInvalid as error:
+            raise SinkError(f"the table {table.name} in {self.path} holds what no backfill stored: {error}") from None
 
     @contextmanager
     def _transaction(self) -> Iterator[adbc.Cursor]:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from all_sinks import KINDS, ON_DISK, WITH_TYPES, Places, opened
+from all_sinks import KINDS, ON_DISK, SUFFIXES, WITH_TYPES, Places, opened
 from attrs import evolve
 from endless_writer import ROWS_A_WINDOW
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -116,6 +117,27 @@ def test_a_row_stands_in_place_of_one_of_about_its_time(sink: Sink) -> None:
     again = LedgerChange(Entry(hour(0), BEGIN + 2 * DAY), (change().entry,), None)
     sink.write(CALLS, later, again)
     assert values_of(sink.scan(CALLS, ALL_TIME)) == values_of(later)
+
+
+@of_every_kind
+@pytest.mark.parametrize("is_new_run", [False, True], ids=["in the same run", "in a later run"])
+def test_a_row_whose_time_moves_over_the_edge_of_its_window_is_still_one(
+    places: Places, kind: str, is_new_run: bool
+) -> None:
+    to, key = places.fresh(kind), "moved"
+    before, after = (
+        table_of(CALLS, [{"call_id": key, "start_time": datetime.fromtimestamp(hour(1).start + off, UTC)}])
+        for off in (-5, 5)
+    )
+    with opened(to) as sink:
+        sink.create(CALLS, ORIGIN)
+        sink.write(CALLS, before, change(0))
+        if is_new_run:
+            sink.close()
+            sink.open()
+        assert sink.find(CALLS, after)["call_id"].to_pylist() == [key]
+        sink.write(CALLS, after, change(1))
+        assert values_of(sink.scan(CALLS, ALL_TIME)) == values_of(after)
 
 
 @of_every_kind
@@ -312,6 +334,34 @@ def test_a_second_run_is_refused_and_the_first_goes_on(places: Places, kind: str
         assert entries_of(first, CALLS) == [change().entry]
 
 
+@pytest.mark.parametrize("kind", ON_DISK)
+def test_a_second_run_by_way_of_a_link_is_refused(places: Places, kind: str) -> None:
+    to = Path(places.fresh(kind))
+    with opened(str(to)) as first:
+        first.create(CALLS, ORIGIN)
+        link = Path(places.fresh(kind))
+        link.symlink_to(to)
+        second = sink_for(link)
+        with pytest.raises(ConfigurationError, match="another run"):
+            second.open()
+        second.close()
+
+
+@pytest.mark.parametrize("kind", ON_DISK)
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["removed", "replaced"])
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets nobody remove a file that is open")
+def test_a_place_that_is_taken_away_in_a_run_is_told_at_once(places: Places, kind: str, is_replaced: bool) -> None:
+    to = Path(places.fresh(kind))
+    with opened(str(to)) as sink:
+        sink.create(CALLS, ORIGIN)
+        sink.write(CALLS, plain_rows(CALLS, BEGIN, 3), change())
+        to.rename(to.with_name("away"))
+        if is_replaced and not to.with_name("away").is_dir():
+            to.write_bytes(b"something else")
+        with pytest.raises(SinkError, match=re.escape(str(to))):
+            sink.write(CALLS, plain_rows(CALLS, hour(1).start, 3, "b"), change(1))
+
+
 @of_every_kind
 def test_what_was_let_go_of_can_be_taken_hold_of_again(places: Places, kind: str) -> None:
     sink = sink_for(places.fresh(kind))
@@ -415,6 +465,44 @@ def rights_below(folder: Path) -> set[str]:
     found = {path: path.stat().st_mode for path in folder.rglob("*")}
     assert found
     return {f"{'folder' if path.is_dir() else 'file'} {mode & 0o777:o}" for path, mode in found.items()}
+
+
+@pytest.mark.parametrize("kind", ON_DISK)
+@pytest.mark.parametrize("name", ["a b", 'it\'s "quoted"', "%s {x} $1", "牛小信", "file:calls", "-", "a\nb"])
+def test_a_sink_is_where_its_name_says_and_nowhere_else(
+    places: Places, kind: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, suffix = Path(places.fresh(kind)).parent, SUFFIXES[kind]
+    monkeypatch.chdir(folder)
+    with opened(f"{name}{suffix}") as sink:
+        sink.create(CALLS, ORIGIN)
+        sink.write(CALLS, plain_rows(CALLS, BEGIN, 3), change())
+    visible = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    assert visible - {f"{name}{suffix}{more}" for more in (".wal", "-wal", "-shm")} == {f"{name}{suffix}"}
+    with opened(f"{name}{suffix}") as sink:
+        assert entries_of(sink, CALLS) == [change().entry]
+
+
+@pytest.mark.parametrize("kind", ON_DISK)
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b", "\udc80"])
+def test_a_path_that_cannot_be_is_refused(places: Places, kind: str, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="nothing can be stored at"):
+        sink_for(Path(places.fresh(kind)).with_name(f"{name}{SUFFIXES[kind]}"))
+
+
+@pytest.mark.parametrize("kind", ON_DISK)
+def test_a_link_to_itself_is_refused(places: Places, kind: str) -> None:
+    link = Path(places.fresh(kind))
+    link.symlink_to(link)
+    with pytest.raises((ConfigurationError, SinkError), match=re.escape(str(link))):
+        sink_for(link).open()
+
+
+@pytest.mark.parametrize("to", ["postgresql:/keeper:secret@host", "keeper:secret@host"])
+def test_a_password_in_a_misspelt_address_is_not_repeated(to: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        sink_for(to)
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("kind", ON_DISK)

@@ -335,6 +335,35 @@ print(first, peak())
     assert last < 250
 
 
+def test_long_texts_are_stored_and_found_by_the_next_run(sink: DuckDbSink) -> None:
+    long = [
+        call(number, extra={"transcript": 'a "word"\n' * 500_000}, dtmf_keys="b" * 5_000_000) for number in range(3)
+    ]
+    put(sink, *long)
+    sink.close()
+    sink.open()  # with as little memory as at first
+    assert sink.find(CALLS, rows_of(CALLS, [call(0), call(2)])).num_rows == 2
+    found = sink.scan(CALLS, Window(START, START + HOUR))
+    assert found.sort_by("call_id").equals(rows_of(CALLS, long))
+
+
+def test_a_window_that_cannot_be_taken_in_is_told_why_and_the_next_can(
+    sink: DuckDbSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as without_more_memory:
+        without_more_memory.setattr(DuckDbSink, "_allow", lambda _sink, _memory: None)
+        with pytest.raises(SinkError, match="Out of Memory"):
+            put(sink, call(1, extra={"transcript": "a" * 20_000_000}))
+    put(sink, call(2))
+    assert sink.scan(CALLS, Window(START, START + HOUR))["call_id"].to_pylist() == ["0/2"]
+
+
+def test_a_path_that_duckdb_takes_for_another_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="question mark"):
+        DuckDbSink(tmp_path / "a?b.duckdb").open()
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_error_of_the_database_is_one_of_ours(sink: DuckDbSink) -> None:
     with pytest.raises(SinkError, match=r"cannot store in .*calls\.duckdb: Catalog Error"):
         sink.find(evolve(CALLS, name="no_such_table"), rows_of(CALLS, [call(1)]))

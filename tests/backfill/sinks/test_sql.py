@@ -1,5 +1,7 @@
 """What the sinks that speak SQL have in common."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -7,7 +9,7 @@ from nxcdr_async import ConfigurationError
 from nxcdr_async.backfill.ledger import Entry
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
 from nxcdr_async.backfill.sinks.sql import LedgerRow, check_columns, held_by, quoted
-from nxcdr_async.backfill.tables import CALLS
+from nxcdr_async.backfill.tables import CALLS, FLASH_CALLS
 from nxcdr_async.windows import Window
 
 numbers = st.integers(0, 10**10)
@@ -31,11 +33,11 @@ def test_an_entry_comes_back_from_its_row(entry: Entry) -> None:
 def test_a_ledger_tells_where_rows_are_from_and_which_windows_were_read() -> None:
     entry = Entry(Window(0, 60), read_at=100, rows=2, saturated=(7,))
     row = LedgerRow.of(CALLS, entry)
-    assert held_by([("account", "UTC")], [tuple(row)]) == Held(Origin("account", "UTC"), [entry])
+    assert held_by("calls.sqlite", [("account", "UTC")], [tuple(row)]) == Held(Origin("account", "UTC"), [entry])
 
 
 def test_a_ledger_that_lost_its_sources_is_of_no_account_rather_than_of_another() -> None:
-    assert held_by([], []) == Held(None, [])
+    assert held_by("calls.sqlite", [], []) == Held(None, [])
 
 
 def test_columns_as_they_should_be_are_taken() -> None:
@@ -54,3 +56,25 @@ def test_columns_that_differ_are_named_three_at_most() -> None:
 
 def test_names_of_columns_are_quoted() -> None:
     assert quoted(["call_id", "order"]) == '"call_id", "order"'
+
+
+ROW = LedgerRow.of(FLASH_CALLS, Entry(Window(1_767_225_600, 1_767_229_200), 1_767_312_000, rows=5, saturated=(7,)))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("saturated", "x"),
+        ("saturated", '["a"]'),
+        ("saturated", None),
+        ("read_at", "soon"),
+        ("read_at", None),
+        ("row_count", 0.5),
+        ("start_second", -1),
+        ("end_second", ROW.start_second),
+        ("end_second", 9 * 10**18),
+    ],
+)
+def test_a_row_that_was_changed_by_hand_is_refused_by_its_window(column: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"of flash in the table nxcdr_windows of calls\.sqlite was changed"):
+        held_by("calls.sqlite", [], [tuple(ROW._replace(**{column: value}))])

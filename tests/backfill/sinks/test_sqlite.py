@@ -46,6 +46,18 @@ def test_readers_are_told_up_to_where_a_table_is_complete(to: Path, until: int |
     assert asked(to, "SELECT source, complete_until FROM nxcdr_sources") == [("calls", told)]
 
 
+@pytest.mark.parametrize("column", ["start_time", "total_customer_price"])
+def test_a_value_that_was_changed_to_none_of_its_kind_is_told(to: Path, column: str) -> None:
+    with opened(str(to)) as sink:
+        sink.create(CALLS, ORIGIN)
+        sink.write(CALLS, plain_rows(CALLS, BEGIN, 1), change(None))
+    with closing(sqlite3.connect(to)) as database:
+        database.execute(f"UPDATE calls SET {column} = '2026-01-01'")
+        database.commit()
+    with opened(str(to)) as sink, pytest.raises(SinkError, match="holds what no backfill stored"):
+        sink.scan(CALLS, Window(0, 2**33))
+
+
 def test_values_read_as_sqlite_writes_them(to: Path) -> None:
     row = {
         "call_id": "a",
