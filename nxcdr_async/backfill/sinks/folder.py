@@ -154,7 +154,8 @@ class FolderSink:
 
     def _placed(self, table: Table, rows: pa.Table, change: LedgerChange) -> dict[Window, pa.Table]:
         """Return which rows go into the file of which window."""
-        going = {change.entry.window, *(entry.window for entry in change.replaced)}
+        window = change.entry.window
+        going = {window, *(entry.window for entry in change.replaced)}
         placed = {}
         for known in self._around(table, rows):
             home = known.entry.window
@@ -164,10 +165,13 @@ class FolderSink:
             if pc.any(is_there).as_py():
                 placed[home] = rows.filter(is_there)
                 rows = rows.filter(pc.invert(is_there))
+        stored = [self._files.read(table, home) for home in going & self._with_file(table)]
+        is_own = are_in(table, rows, pa.concat_tables([table.empty(), *stored]))
+        placed[window] = rows.filter(is_own)  # wherever else their times may lie
         staying = self._ledger.book(table.name).known.keys() - going
-        for home, its_rows in by_window(table, rows, change.entry.window, staying).items():
+        for home, its_rows in by_window(table, rows.filter(pc.invert(is_own)), window, staying).items():
             placed[home] = pa.concat_tables([placed.get(home, table.empty()), its_rows])
-        return placed
+        return {home: its_rows for home, its_rows in placed.items() if its_rows.num_rows}
 
     def _announce(self, table: Table, placed: dict[Window, pa.Table], window: Window) -> None:
         """Note what is about to be written, so that whatever comes of it is known for what it is."""

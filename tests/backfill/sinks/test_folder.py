@@ -173,6 +173,14 @@ def test_a_row_outside_of_all_windows_is_found_again(folder: Path) -> None:
     assert stored(folder) == {"stray": "1"}
 
 
+@pytest.mark.parametrize("again", [(10, 20), (10, 30)], ids=["alone", "with what comes after it"])
+def test_a_row_stays_in_the_file_of_the_window_that_is_read_again(folder: Path, again: tuple[int, int]) -> None:
+    # Brought by the window after its own, before that was read.
+    fill(folder, cut(10, 20, call(5, "early")), cut(0, 10, call(5, "early")))
+    fill(folder, cut(*again, call(5, "early", caller="1")))
+    assert stored(folder) == {"early": "1"}
+
+
 def test_rows_that_were_not_read_again_stay(folder: Path) -> None:
     fill(folder, cut(0, 10, call(1, "a"), call(2, "b")), cut(0, 10, call(2, "b", caller="1")))
     assert stored(folder) == {"a": None, "b": "1"}
