@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterable
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from nxcdr_async.windows import Window
 
@@ -12,6 +12,10 @@ ROWS_A_WINDOW = 5_000
 
 SECONDS_A_WINDOW = 3.0
 """Seconds after which what is complete is stored, however few rows there are: a crash costs about as much."""
+
+
+CLOCK_TOLERANCE = 60
+"""Seconds by which two measurements of a gateway's clock may differ."""
 
 
 @define(frozen=True)
@@ -109,6 +113,13 @@ class Ledger:
                 break
             reached = entry.window.end
         return reached
+
+    def doubt(self, now: int) -> None:
+        """Take windows that were read in the future, by a clock that was wrong then, for open."""
+        self._entries = [
+            evolve(entry, read_at=entry.window.start) if entry.read_at > now + CLOCK_TOLERANCE else entry
+            for entry in self._entries
+        ]
 
     def record(self, entry: Entry, settle: int) -> LedgerChange:
         """Take in a window; return what changed."""

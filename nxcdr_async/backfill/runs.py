@@ -85,6 +85,7 @@ class Job:
                 raise ConfigurationError(f"the range begins at {moment_of(asked.start)}, which has yet to come")
             whole = Window(asked.start, min(asked.end, self.feed.ceiling(now)))
             ledger = self.store.ledger
+            ledger.doubt(now)
             again = [entry for entry in ledger.within(whole) if self._can_be_sealed(entry, now)]
             return await self._run(whole, readings_of(ledger.missing(whole), again))
 
@@ -99,6 +100,7 @@ class Job:
                     f"{self.sink.name} holds no {self.store.table.name} yet: say by a backfill from when on to read"
                 )
             now = await self._now(Window(ledger.start, ledger.start + 1))
+            ledger.doubt(now)
             whole = Window(ledger.start, max(self.feed.ceiling(now), ledger.entries[-1].window.end))
             again = [entry for entry in ledger.entries if not entry.is_sealed(self.settings.settle)]
             return await self._run(whole, readings_of(ledger.missing(whole), again))

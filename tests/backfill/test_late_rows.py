@@ -61,6 +61,16 @@ async def test_a_call_that_turns_up_within_the_time_to_settle_is_never_missed_by
         assert filling.stored_keys() >= {*added, *calls_over_by(filling, now)}
 
 
+async def test_what_was_sealed_by_a_clock_that_was_ahead_is_read_again(filling: Filling) -> None:
+    filling.gateway.clock.move_to(at(9))
+    await filling.backfill(at(1), at(2))
+    filling.gateway.clock.move_to(at(2, 1))
+    late = filling.add_call(at(1, 20))
+    report = await filling.sync()
+    assert late in filling.stored_keys()
+    assert report.complete_until is None
+
+
 async def test_a_sync_every_few_minutes_leaves_no_window_for_each_of_them(filling: Filling) -> None:
     await filling.backfill(at(1), at(3))
     before = len(filling.ledger().entries)

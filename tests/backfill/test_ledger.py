@@ -157,3 +157,9 @@ def test_a_reading_is_never_cut_inside_a_window_that_it_reads_again(
 def test_parts_that_touch_are_read_in_one_go() -> None:
     readings = readings_of([Window(10, 20), Window(40, 50)], [Entry(Window(20, 30), 0)])
     assert readings == [Reading(Window(10, 30), (Window(20, 30),)), Reading(Window(40, 50))]
+
+
+def test_a_window_that_was_read_in_the_future_is_open() -> None:
+    ledger = Ledger([Entry(Window(0, 10), read_at=500), Entry(Window(10, 20), read_at=100)])
+    ledger.doubt(now=100)
+    assert [entry.is_sealed(50) for entry in ledger.entries] == [False, True]

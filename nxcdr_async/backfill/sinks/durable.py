@@ -70,7 +70,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def _write_new(path: Path, pieces: Iterable[Piece]) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY)
+    # Whatever stands there, of a killed run or of somebody else, is not written through.
+    remove_file(path)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
     try:
         for piece in pieces:
             _write_all(file, piece)
