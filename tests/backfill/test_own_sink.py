@@ -8,11 +8,8 @@ import pyarrow.compute as pc
 
 from nxcdr_async import CdrSession
 from nxcdr_async.backfill import backfill, verify
-from nxcdr_async.backfill.ledger import Entry, LedgerChange
-from nxcdr_async.backfill.sinks.protocol import Held, Origin, Sink
-from nxcdr_async.backfill.tables import Table
+from nxcdr_async.backfill.sinks.protocol import Entry, Held, LedgerChange, Origin, Sink, Table, Window
 from nxcdr_async.testing import Gateway
-from nxcdr_async.windows import Window
 
 
 class MemorySink:

@@ -9,6 +9,8 @@ from nxcdr_async.backfill.ledger import Entry, LedgerChange
 from nxcdr_async.backfill.tables import Table
 from nxcdr_async.windows import Window
 
+__all__ = ["Entry", "Held", "LedgerChange", "Origin", "Sink", "Table", "Window"]
+
 
 @define(frozen=True)
 class Origin:
