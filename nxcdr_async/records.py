@@ -37,6 +37,10 @@ class Direction(IntEnum):
         unknown._value_ = value
         return unknown
 
+    def __reduce_ex__(self, _protocol: object) -> tuple[type[Self], tuple[int]]:
+        # By the number: the first versions of Python 3.11 go by the name, which members of our own making have not.
+        return type(self), (self._value_,)
+
 
 class UnreadRow(Protocol):
     """A row of a reply whose values are checked but not yet converted."""

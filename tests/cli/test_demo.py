@@ -92,7 +92,7 @@ def test_a_file_that_is_not_of_the_demo_is_left_alone(alone: Any) -> None:
 @on_linux
 def test_ctrl_c_leaves_nothing_behind(alone: Any) -> None:
     with subprocess.Popen(
-        alone.command("demo", "--calls", "30000"),
+        alone.command("demo", "--calls", "400000"),
         env=alone.environment,
         cwd=alone.folder,
         stdout=subprocess.PIPE,
