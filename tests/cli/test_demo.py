@@ -113,7 +113,7 @@ def test_ctrl_c_leaves_nothing_behind(alone: Any) -> None:
 @on_linux
 def test_an_emulator_does_not_outlive_a_demo_that_was_killed(alone: Any) -> None:
     with subprocess.Popen(
-        alone.command("demo", "--calls", "30000"), env=alone.environment, cwd=alone.folder, stderr=subprocess.PIPE
+        alone.command("demo", "--calls", "400000"), env=alone.environment, cwd=alone.folder, stderr=subprocess.PIPE
     ) as process:
         process.stderr.readline()
         process.stderr.readline()
