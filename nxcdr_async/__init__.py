@@ -38,6 +38,7 @@ from nxcdr_async.errors import (
     TimedOutError,
     TransportError,
 )
+from nxcdr_async.export import json_lines
 from nxcdr_async.hangup import Hangup, HangupCategory, HangupParty, explain_hangup
 from nxcdr_async.pages import Paginator
 from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
@@ -86,6 +87,7 @@ __all__ = [
     "__version__",
     "backfill",
     "explain_hangup",
+    "json_lines",
     "make_converter",
     "sign",
     "sync",

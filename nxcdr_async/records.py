@@ -10,11 +10,14 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from attrs import Attribute, define, field, fields
 
 from nxcdr_async.hangup import Hangup, HangupParty, explain_hangup
+
+SourceName = Literal["calls", "did", "flash"]
+"""What records are read from: the calls of the call center, calls over DID numbers, flash calls."""
 
 
 class Direction(IntEnum):

@@ -22,7 +22,7 @@ FLOORS = {
         ["signing", "redaction", "clock", "retry", "patience", "pace", "allowance", "convert", "settings"], 1
     ),
     **dict.fromkeys(["windows", "density", "plan"], 1),
-    "wire": 2,
+    **dict.fromkeys(["wire", "export"], 2),
     **dict.fromkeys(["clock_gate", "limiter", "connection", "transport"], 3),
     "pages": 4,
     "session": 5,
@@ -32,7 +32,7 @@ USES = {"__init__", "__main__", "testing", "cli", "backfill", "webhook"}
 """The rooms of the highest floor, which use the session."""
 
 PURE = [room for room, floor in FLOORS.items() if floor <= 2]
-PURE_IN_BACKFILL = {"columns", "comparison", "cutter", "ledger", "merge", "report", "sampling", "tables", "times"} | {
+PURE_IN_BACKFILL = {"comparison", "cutter", "ledger", "merge", "report", "sampling", "times"} | {
     f"sinks/{room}"
     for room in ("cells", "folder_book", "folder_names", "folder_places", "postgresql_rows", "protocol", "sql", "text")
 }
@@ -41,7 +41,7 @@ PURE_IN_BACKFILL = {"columns", "comparison", "cutter", "ledger", "merge", "repor
 ABOVE_A_BACKFILL = {"cli", "testing"}
 """The uses that know it, and that it does not know."""
 
-KNOWN_TO_SINKS = {"ledger", "merge", "tables", "times"}
+KNOWN_TO_SINKS = {"ledger", "merge", "times"}
 """The rooms of a backfill that a sink may import besides those of sinks: none that asks or runs."""
 
 IMPURE_MODULES = {"asyncio", "anyio", "aiohttp", "socket", "time", "random", "logging", "os", "threading"}
@@ -127,7 +127,8 @@ def test_the_session_knows_aiohttp_as_the_type_of_a_parameter_only() -> None:
 
 
 def test_aiohttp_and_the_extras_are_not_imported_with_the_package() -> None:
-    slow = "{'aiohttp', 'typer', 'rich', 'duckdb', 'pyarrow', 'psycopg', 'filelock', 'adbc_driver_sqlite'}"
+    slow = "{'aiohttp', 'typer', 'rich', 'duckdb', 'pyarrow', 'psycopg', 'filelock', 'adbc_driver_sqlite', "
+    slow += "'opentelemetry', 'pandas', 'polars'}"
     code = f"import sys; bare = set(sys.modules); import nxcdr_async; print({slow} & (set(sys.modules) - bare))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "set()"

@@ -24,6 +24,7 @@ from nxcdr_async import (
     SessionStats,
     backfill,
     explain_hangup,
+    json_lines,
     make_converter,
     sign,
     sync,
@@ -36,7 +37,7 @@ NAMES = """
     DidCallRecord Difference Direction FlashApp FlashCallRecord Gap GatewayError Hangup HangupCategory HangupParty
     IncompleteError InvalidRequestError MalformedReplyError NxcdrError Paginator PaginatorStats RecordError Region
     SaturatedSecondError ServerError SessionStats SinkError ThrottledError TimedOutError TransportError
-    VerifiedSource VerifyReport __version__ backfill explain_hangup make_converter sign sync verify
+    VerifiedSource VerifyReport __version__ backfill explain_hangup json_lines make_converter sign sync verify
 """
 BAD_ROWS = (
     "on_bad_row: Literal['raise', 'skip'] = 'raise', bad_row_callback: Callable[[RecordError], object] | None = None"
@@ -131,6 +132,7 @@ def test_every_public_name_is_there_and_sorted() -> None:
             ),
         ),
         (make_converter, f"(naive_zone: tzinfo = {UTC_PLUS_8}) -> Converter"),
+        (json_lines, "(records: Iterable[Any]) -> bytes"),
         (explain_hangup, "(code: int) -> Hangup"),
         (
             backfill,

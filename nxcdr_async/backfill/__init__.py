@@ -16,13 +16,13 @@ from nxcdr_async.backfill.report import (
     BackfillReport,
     Difference,
     Gap,
-    SourceName,
     VerifiedSource,
     VerifyReport,
 )
 from nxcdr_async.backfill.sinks import filled_sink_for, sink_for
 from nxcdr_async.errors import ConfigurationError, RecordError
 from nxcdr_async.pages import OnBadRow, bad_row_taker
+from nxcdr_async.records import SourceName
 from nxcdr_async.session import CdrSession
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from nxcdr_async.backfill.cutter import Cut
 from nxcdr_async.backfill.ledger import Entry, Ledger
 from nxcdr_async.backfill.report import Difference, DifferenceKind
 from nxcdr_async.backfill.store import Finding, Store, Taken
-from nxcdr_async.backfill.tables import Table
 from nxcdr_async.backfill.times import inside, seconds_of
+from nxcdr_async.export.tables import Table
 from nxcdr_async.windows import Window
 
 MOST_EXAMPLES = 20

@@ -8,7 +8,7 @@ from attrs import define
 
 from nxcdr_async.backfill.merge import Matched, MergedColumn, match, merged_columns
 from nxcdr_async.backfill.report import Difference, DifferenceKind
-from nxcdr_async.backfill.tables import Table
+from nxcdr_async.export.tables import Table
 
 
 @define(frozen=True)

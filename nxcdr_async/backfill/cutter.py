@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from attrs import define, field
 
 from nxcdr_async.backfill.ledger import Reading
-from nxcdr_async.backfill.tables import Table
+from nxcdr_async.export.tables import Table
 from nxcdr_async.windows import Window
 
 

@@ -10,15 +10,15 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import define, field
 
-from nxcdr_async.backfill.columns import OnBadRow, rows_of
 from nxcdr_async.backfill.cutter import Cut, Cutter
 from nxcdr_async.backfill.feeds import Feed, Mishaps
 from nxcdr_async.backfill.ledger import ROWS_A_WINDOW, SECONDS_A_WINDOW, Ledger, Reading
 from nxcdr_async.backfill.pulse import Pulse
 from nxcdr_async.backfill.store import Finding, Taken
-from nxcdr_async.backfill.tables import Table
 from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.errors import NxcdrError
+from nxcdr_async.export.columns import OnBadRow, rows_of
+from nxcdr_async.export.tables import Table
 from nxcdr_async.session import CdrSession
 from nxcdr_async.windows import HOUR
 

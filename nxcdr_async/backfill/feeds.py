@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 from attrs import define, field
 
-from nxcdr_async.backfill.report import SourceName
 from nxcdr_async.errors import ConfigurationError, RecordError, SaturatedSecondError
 from nxcdr_async.pages import Paginator
+from nxcdr_async.records import SourceName
 from nxcdr_async.session import CdrSession
 from nxcdr_async.windows import Window, window_of
 from nxcdr_async.wire import CALLS, DID, FLASH, CallQuery, DidQuery, Endpoint, checked_days, flash_parameters

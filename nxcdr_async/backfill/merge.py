@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from attrs import define
 
 from nxcdr_async.backfill.sinks.text import plain_amount
-from nxcdr_async.backfill.tables import EXTRA, Table
 from nxcdr_async.convert import are_sensible
+from nxcdr_async.export.tables import EXTRA, Table
 from nxcdr_async.wire.replies import read_number
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 from attrs import define, field
 
-from nxcdr_async.backfill.report import BackfillProgress, SourceName
+from nxcdr_async.backfill.report import BackfillProgress
 from nxcdr_async.backfill.store import Taken
 from nxcdr_async.backfill.times import moment_if_any
+from nxcdr_async.records import SourceName
 from nxcdr_async.stats import SessionStats
 from nxcdr_async.windows import Window
 

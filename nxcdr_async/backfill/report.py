@@ -5,8 +5,7 @@ from typing import Any, Literal
 
 from attrs import define, field
 
-SourceName = Literal["calls", "did", "flash"]
-"""What can be read into a sink: calls of the call center, calls over DID numbers, flash calls."""
+from nxcdr_async.records import SourceName
 
 
 @define(frozen=True)

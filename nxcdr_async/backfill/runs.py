@@ -10,18 +10,19 @@ import anyio
 import pyarrow as pa
 from attrs import define, field
 
-from nxcdr_async.backfill.columns import OnBadRow
 from nxcdr_async.backfill.engine import Clocks, Run, clocks_of
 from nxcdr_async.backfill.feeds import FEEDS, Feed
 from nxcdr_async.backfill.ledger import Entry, Reading, readings_of
 from nxcdr_async.backfill.pulse import OnProgress, Pulse
-from nxcdr_async.backfill.report import BackfillReport, Gap, SourceName
+from nxcdr_async.backfill.report import BackfillReport, Gap
 from nxcdr_async.backfill.sinks.protocol import Origin, Sink
 from nxcdr_async.backfill.store import Store
-from nxcdr_async.backfill.tables import TABLES
 from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.backfill.times import moment_if_any, moment_of
 from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.export.columns import OnBadRow
+from nxcdr_async.export.tables import TABLES
+from nxcdr_async.records import SourceName
 from nxcdr_async.session import CdrSession
 from nxcdr_async.stats import SessionStats
 from nxcdr_async.windows import Window

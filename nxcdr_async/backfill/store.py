@@ -8,8 +8,8 @@ from nxcdr_async.backfill.cutter import Cut
 from nxcdr_async.backfill.ledger import Entry, Ledger
 from nxcdr_async.backfill.merge import merge
 from nxcdr_async.backfill.sinks.protocol import Held, Origin, Sink
-from nxcdr_async.backfill.tables import Table
 from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.export.tables import Table
 
 
 @define(frozen=True)

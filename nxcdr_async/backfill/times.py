@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nxcdr_async.backfill.tables import Table
+from nxcdr_async.export.tables import Table
 from nxcdr_async.windows import Window
 
 MICROSECONDS = 1_000_000

@@ -9,18 +9,19 @@ import pyarrow as pa
 from attrs import define, field
 
 from nxcdr_async.backfill.checker import Checker
-from nxcdr_async.backfill.columns import rows_of
 from nxcdr_async.backfill.comparison import absent
 from nxcdr_async.backfill.engine import Run
 from nxcdr_async.backfill.feeds import Mishaps
-from nxcdr_async.backfill.report import SourceName, VerifiedSource, VerifyReport
+from nxcdr_async.backfill.report import VerifiedSource, VerifyReport
 from nxcdr_async.backfill.runs import Job, Settings, gaps_of, holding
 from nxcdr_async.backfill.sampling import readings_again, sample
 from nxcdr_async.backfill.sinks.protocol import Sink
-from nxcdr_async.backfill.tables import TABLES, Table
 from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.backfill.times import moment_if_any, seconds_of
 from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.export.columns import rows_of
+from nxcdr_async.export.tables import TABLES, Table
+from nxcdr_async.records import SourceName
 from nxcdr_async.session import CdrSession
 from nxcdr_async.windows import HOUR, Window
 

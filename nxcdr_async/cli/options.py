@@ -11,9 +11,9 @@ from urllib.parse import unquote
 
 import typer
 
-from nxcdr_async.backfill.report import SourceName
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.records import SourceName
 
 
 class Source(Enum):

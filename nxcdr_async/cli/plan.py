@@ -16,14 +16,14 @@ from rich.text import Text
 
 from nxcdr_async.allowance import FIRST_LIMIT
 from nxcdr_async.backfill.ledger import ROWS_A_WINDOW, SECONDS_A_WINDOW
-from nxcdr_async.backfill.report import SourceName
 from nxcdr_async.cli.console import PlainConsole
 from nxcdr_async.cli.disk import PART_OF_JSON_LINES, free_bytes, part_of_json_lines
 from nxcdr_async.cli.lines import write_at_once
 from nxcdr_async.cli.output import duration, megabytes, say
-from nxcdr_async.cli.rows import json_lines
 from nxcdr_async.convert import UTC_PLUS_8, structure_row
 from nxcdr_async.errors import RecordError
+from nxcdr_async.export.lines import json_lines
+from nxcdr_async.records import SourceName
 from nxcdr_async.session import CdrSession
 from nxcdr_async.windows import HOUR, Window, window_of
 from nxcdr_async.wire import CALLS, DID, FLASH, CallQuery, DidQuery, Endpoint, Page, checked_days, flash_parameters

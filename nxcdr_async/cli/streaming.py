@@ -12,9 +12,9 @@ from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.lines import write_lines
 from nxcdr_async.cli.output import duration, say
 from nxcdr_async.cli.progress import ProgressTracker, bar_or_nothing
-from nxcdr_async.cli.rows import json_lines
 from nxcdr_async.convert import UTC_PLUS_8
 from nxcdr_async.errors import NxcdrError, RecordError
+from nxcdr_async.export.lines import json_lines
 from nxcdr_async.pages import Paginator
 from nxcdr_async.session import CdrSession
 

@@ -7,7 +7,6 @@ import anyio
 from attrs import Attribute, asdict, define
 
 from nxcdr_async.backfill import Difference, VerifiedSource, VerifyReport, verify
-from nxcdr_async.backfill.report import SourceName
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.monitor import Monitor, watched
 from nxcdr_async.cli.options import CommonOptions
@@ -15,6 +14,7 @@ from nxcdr_async.cli.output import duration, say
 from nxcdr_async.cli.report import ReportPlace, json_line, moment_text, report_failure, show_gaps
 from nxcdr_async.cli.streaming import BadRows, note_how_to_skip
 from nxcdr_async.errors import NxcdrError
+from nxcdr_async.records import SourceName
 from nxcdr_async.session import CdrSession
 
 MOST_EXAMPLES_SHOWN = 5

@@ -8,7 +8,7 @@ from table_rows import plain_rows
 
 from nxcdr_async.backfill.ledger import Entry, Ledger
 from nxcdr_async.backfill.sinks.protocol import Origin
-from nxcdr_async.backfill.tables import CALLS
+from nxcdr_async.export.tables import CALLS
 from nxcdr_async.windows import Window
 
 BEGIN = 1_767_225_600

@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 
 from nxcdr_async.backfill.comparison import absent, compare
 from nxcdr_async.backfill.merge import merge
-from nxcdr_async.backfill.tables import CALLS, DID_CALLS
+from nxcdr_async.export.tables import CALLS, DID_CALLS
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from nxcdr_async.backfill.cutter import Cut, Cutter
 from nxcdr_async.backfill.ledger import Reading
-from nxcdr_async.backfill.tables import Table
+from nxcdr_async.export.tables import Table
 from nxcdr_async.windows import Window
 
 START, END = 1000, 1060

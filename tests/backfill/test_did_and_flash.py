@@ -11,8 +11,8 @@ from filling import Filling, at, seconds
 
 from nxcdr_async import CdrSession, ConfigurationError, Credentials, Gap
 from nxcdr_async.backfill import engine
-from nxcdr_async.backfill.report import SourceName
-from nxcdr_async.backfill.tables import TABLES
+from nxcdr_async.export.tables import TABLES
+from nxcdr_async.records import SourceName
 from nxcdr_async.testing import Gateway
 from nxcdr_async.windows import Window
 

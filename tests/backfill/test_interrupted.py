@@ -29,7 +29,7 @@ from nxcdr_async import (
 from nxcdr_async.backfill import engine
 from nxcdr_async.backfill.ledger import Ledger
 from nxcdr_async.backfill.sinks import sink_for
-from nxcdr_async.backfill.tables import CALLS
+from nxcdr_async.export.tables import CALLS
 from nxcdr_async.testing import Gateway
 
 OpenSession = Callable[..., CdrSession]

@@ -20,7 +20,7 @@ from told_sink import CLOSING, FINDING, LOOKING, OPENING, READING, WRITING
 from nxcdr_async import CdrSession, sync
 from nxcdr_async.backfill.ledger import Ledger
 from nxcdr_async.backfill.sinks import sink_for
-from nxcdr_async.backfill.tables import CALLS
+from nxcdr_async.export.tables import CALLS
 from nxcdr_async.testing import FaultKind, Gateway
 from nxcdr_async.windows import Window
 

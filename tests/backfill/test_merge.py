@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 from table_rows import table_of, values_of
 
 from nxcdr_async.backfill.merge import merge
-from nxcdr_async.backfill.tables import CALLS, DID_CALLS, EXTRA, Table
+from nxcdr_async.export.tables import CALLS, DID_CALLS, EXTRA, Table
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 

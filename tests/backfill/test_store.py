@@ -10,13 +10,13 @@ from all_sinks import opened
 from table_rows import ALL_TIME
 
 from nxcdr_async import CallRecord, ConfigurationError
-from nxcdr_async.backfill.columns import rows_of
 from nxcdr_async.backfill.cutter import Cut
 from nxcdr_async.backfill.ledger import Entry
 from nxcdr_async.backfill.sinks.protocol import Origin, Sink
 from nxcdr_async.backfill.store import Finding, Store, Taken
-from nxcdr_async.backfill.tables import CALLS, DID_CALLS, Table
 from nxcdr_async.backfill.times import moment_of
+from nxcdr_async.export.columns import rows_of
+from nxcdr_async.export.tables import CALLS, DID_CALLS, Table
 from nxcdr_async.windows import Window
 
 BEGIN = 1_767_225_600

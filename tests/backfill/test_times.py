@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, strategies as st
 from table_rows import table_of
 
-from nxcdr_async.backfill.tables import CALLS, DID_CALLS
 from nxcdr_async.backfill.times import inside, moment_if_any, moment_of, seconds_of
+from nxcdr_async.export.tables import CALLS, DID_CALLS
 from nxcdr_async.windows import Window
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

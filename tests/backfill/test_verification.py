@@ -23,7 +23,7 @@ from nxcdr_async import (
     verify,
 )
 from nxcdr_async.backfill import engine, verification
-from nxcdr_async.backfill.tables import CALLS, DID_CALLS, FLASH_CALLS, TABLES
+from nxcdr_async.export.tables import CALLS, DID_CALLS, FLASH_CALLS, TABLES
 from nxcdr_async.testing import Gateway
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ from attrs import define
 
 from nxcdr_async.backfill.ledger import LedgerChange
 from nxcdr_async.backfill.sinks.protocol import Held, Origin, Sink
-from nxcdr_async.backfill.tables import Table
+from nxcdr_async.export.tables import Table
 from nxcdr_async.windows import Window
 
 OPENING, LOOKING, READING, FINDING, WRITING, CLOSING, CLOSED = "olrfwcd"

@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 
 from nxcdr_async import CallRecord, Direction, SessionStats
-from nxcdr_async.backfill.columns import rows_of
 from nxcdr_async.backfill.ledger import Entry, LedgerChange
 from nxcdr_async.backfill.sinks.duckdb import DuckDbSink
 from nxcdr_async.backfill.sinks.protocol import Origin
-from nxcdr_async.backfill.tables import CALLS
 from nxcdr_async.cli.summary import Run, show_summary
+from nxcdr_async.export.columns import rows_of
+from nxcdr_async.export.tables import CALLS
 from nxcdr_async.windows import Window
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

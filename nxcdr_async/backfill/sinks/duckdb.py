@@ -19,9 +19,9 @@ from nxcdr_async.backfill.sinks.files import OWNER_ONLY, OWNER_ONLY_FOLDER, chec
 from nxcdr_async.backfill.sinks.lock import SinkLock
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
 from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, held_by, quoted
-from nxcdr_async.backfill.tables import EXTRA, MONEY, Table
 from nxcdr_async.backfill.times import moment_if_any, moment_of
 from nxcdr_async.errors import ConfigurationError, NxcdrError, SinkError
+from nxcdr_async.export.tables import EXTRA, MONEY, Table
 from nxcdr_async.windows import FARTHEST_OUTSIDE, Window
 
 MEMORY = 40_000_000

@@ -17,9 +17,9 @@ from nxcdr_async.backfill.sinks.folder_places import are_in, by_window, over, sp
 from nxcdr_async.backfill.sinks.folder_recovery import recover
 from nxcdr_async.backfill.sinks.lock import SinkLock
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
-from nxcdr_async.backfill.tables import Table
 from nxcdr_async.backfill.times import inside
 from nxcdr_async.errors import ConfigurationError, SinkError
+from nxcdr_async.export.tables import Table
 from nxcdr_async.windows import Window
 
 FARTHEST_MOVE = 60

@@ -9,8 +9,8 @@ from attrs import define, field
 
 from nxcdr_async.backfill.sinks.durable import Piece, remove_file, replace_file
 from nxcdr_async.backfill.sinks.folder_names import file_name, table_and_window
-from nxcdr_async.backfill.tables import Table
 from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.export.tables import Table
 from nxcdr_async.windows import Window
 
 FILES_REMEMBERED = 2

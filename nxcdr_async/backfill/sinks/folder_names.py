@@ -3,8 +3,8 @@
 import re
 from datetime import UTC, datetime
 
-from nxcdr_async.backfill.tables import TABLES, Table
 from nxcdr_async.backfill.times import moment_of
+from nxcdr_async.export.tables import TABLES, Table
 from nxcdr_async.windows import Window
 
 _TIME = "%Y%m%dT%H%M%SZ"

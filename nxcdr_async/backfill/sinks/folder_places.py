@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nxcdr_async.backfill.sinks.folder_book import Span
-from nxcdr_async.backfill.tables import Table
 from nxcdr_async.backfill.times import MICROSECONDS
+from nxcdr_async.export.tables import Table
 from nxcdr_async.windows import Window
 
 

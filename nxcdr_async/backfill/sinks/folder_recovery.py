@@ -9,7 +9,7 @@ from nxcdr_async.backfill.sinks.folder_book import Book, Known, Line
 from nxcdr_async.backfill.sinks.folder_files import WindowFiles
 from nxcdr_async.backfill.sinks.folder_ledger import LEDGER_NAME, FolderLedger
 from nxcdr_async.backfill.sinks.folder_places import over, span_of
-from nxcdr_async.backfill.tables import TABLES, Table
+from nxcdr_async.export.tables import TABLES, Table
 from nxcdr_async.windows import Window
 
 

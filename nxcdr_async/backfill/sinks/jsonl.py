@@ -13,7 +13,7 @@ from nxcdr_async.backfill.sinks.durable import Piece
 from nxcdr_async.backfill.sinks.folder import FolderSink
 from nxcdr_async.backfill.sinks.folder_files import Format
 from nxcdr_async.backfill.sinks.text import plain_amounts, plain_times
-from nxcdr_async.backfill.tables import EXTRA
+from nxcdr_async.export.tables import EXTRA
 
 ROWS_A_PIECE = 2_500
 """Rows that are made lines at once: few enough for other threads to get their turn."""

@@ -18,9 +18,9 @@ from nxcdr_async.backfill.sinks.postgresql_connection import Server
 from nxcdr_async.backfill.sinks.postgresql_rows import as_read, clean, from_csv, to_csv
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
 from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, held_by, quoted
-from nxcdr_async.backfill.tables import EXTRA, Table
 from nxcdr_async.backfill.times import moment_if_any, moment_of
 from nxcdr_async.errors import ConfigurationError, SinkError
+from nxcdr_async.export.tables import EXTRA, Table
 from nxcdr_async.windows import Window
 
 SECONDS_TO_WAIT = 3

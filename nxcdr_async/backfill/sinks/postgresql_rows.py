@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from nxcdr_async.backfill.sinks.text import plain_amount, plain_amounts
-from nxcdr_async.backfill.tables import EXTRA, Table
+from nxcdr_async.export.tables import EXTRA, Table
 
 REPLACEMENT = "\ufffd"
 """What stands for a NUL, which PostgreSQL cannot hold in text or JSON."""

@@ -6,7 +6,7 @@ import pyarrow as pa
 from attrs import define
 
 from nxcdr_async.backfill.ledger import Entry, LedgerChange
-from nxcdr_async.backfill.tables import Table
+from nxcdr_async.export.tables import Table
 from nxcdr_async.windows import Window
 
 __all__ = ["Entry", "Held", "LedgerChange", "Origin", "Sink", "Table", "Window"]

@@ -7,8 +7,8 @@ import msgspec
 
 from nxcdr_async.backfill.ledger import Entry
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
-from nxcdr_async.backfill.tables import Table
 from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.export.tables import Table
 from nxcdr_async.windows import Window
 
 WINDOWS = "nxcdr_windows"

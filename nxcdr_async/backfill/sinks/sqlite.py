@@ -17,9 +17,9 @@ from nxcdr_async.backfill.sinks.lock import SinkLock
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
 from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, held_by, quoted
 from nxcdr_async.backfill.sinks.text import plain_amounts, plain_times
-from nxcdr_async.backfill.tables import Table
 from nxcdr_async.backfill.times import MICROSECONDS
 from nxcdr_async.errors import ConfigurationError, SinkError
+from nxcdr_async.export.tables import Table
 from nxcdr_async.windows import Window
 
 MILLISECONDS_TO_WAIT = 30_000

@@ -24,7 +24,7 @@ from nxcdr_async import ConfigurationError, SinkError
 from nxcdr_async.backfill.ledger import Entry, Ledger, LedgerChange
 from nxcdr_async.backfill.sinks import sink_for
 from nxcdr_async.backfill.sinks.protocol import Held, Origin, Sink
-from nxcdr_async.backfill.tables import CALLS, DID_CALLS, FLASH_CALLS, Table
+from nxcdr_async.export.tables import CALLS, DID_CALLS, FLASH_CALLS, Table
 from nxcdr_async.windows import Window
 
 BEGIN = 1_767_225_600

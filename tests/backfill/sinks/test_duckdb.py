@@ -15,11 +15,11 @@ import pytest
 from attrs import evolve
 
 from nxcdr_async import CallRecord, ConfigurationError, SinkError
-from nxcdr_async.backfill.columns import rows_of
 from nxcdr_async.backfill.ledger import Entry, LedgerChange
 from nxcdr_async.backfill.sinks.duckdb import LOG_BYTES, DuckDbSink
 from nxcdr_async.backfill.sinks.protocol import Origin
-from nxcdr_async.backfill.tables import CALLS
+from nxcdr_async.export.columns import rows_of
+from nxcdr_async.export.tables import CALLS
 from nxcdr_async.windows import Window
 
 START = 1_767_225_600
@@ -91,7 +91,7 @@ import pyarrow as pa
 from nxcdr_async.backfill.ledger import Entry, LedgerChange
 from nxcdr_async.backfill.sinks.duckdb import DuckDbSink
 from nxcdr_async.backfill.sinks.protocol import Origin
-from nxcdr_async.backfill.tables import CALLS
+from nxcdr_async.export.tables import CALLS
 from nxcdr_async.windows import Window
 
 START, HOUR, SIZE = 1767225600, 3600, 10_000

@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given, strategies as st
 
 from nxcdr_async import ConfigurationError, SinkError
-from nxcdr_async.backfill.columns import rows_of
 from nxcdr_async.backfill.cutter import Cut
 from nxcdr_async.backfill.sinks import folder_ledger
 from nxcdr_async.backfill.sinks.folder import FolderSink
@@ -26,7 +25,8 @@ from nxcdr_async.backfill.sinks.folder_names import file_name, table_and_window
 from nxcdr_async.backfill.sinks.parquet import ParquetSink
 from nxcdr_async.backfill.sinks.protocol import Origin
 from nxcdr_async.backfill.store import Finding, Store
-from nxcdr_async.backfill.tables import CALLS, DID_CALLS, FLASH_CALLS
+from nxcdr_async.export.columns import rows_of
+from nxcdr_async.export.tables import CALLS, DID_CALLS, FLASH_CALLS
 from nxcdr_async.records import CallRecord
 from nxcdr_async.windows import Window
 
@@ -420,12 +420,12 @@ import os, resource, signal, sys
 from datetime import datetime, UTC
 from pathlib import Path
 from nxcdr_async import NxcdrError
-from nxcdr_async.backfill.columns import rows_of
+from nxcdr_async.export.columns import rows_of
 from nxcdr_async.backfill.cutter import Cut
 from nxcdr_async.backfill.sinks import sink_for
 from nxcdr_async.backfill.sinks.protocol import Origin
 from nxcdr_async.backfill.store import Finding, Store
-from nxcdr_async.backfill.tables import CALLS
+from nxcdr_async.export.tables import CALLS
 from nxcdr_async.records import CallRecord
 from nxcdr_async.windows import Window
 path, limit, user = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])

@@ -15,7 +15,7 @@ from nxcdr_async.backfill.ledger import Entry, LedgerChange
 from nxcdr_async.backfill.merge import merge
 from nxcdr_async.backfill.sinks.postgresql import PostgresqlSink
 from nxcdr_async.backfill.sinks.protocol import Origin
-from nxcdr_async.backfill.tables import CALLS, DID_CALLS, Table
+from nxcdr_async.export.tables import CALLS, DID_CALLS, Table
 from nxcdr_async.testing import Gateway
 from nxcdr_async.windows import Window
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from nxcdr_async.backfill.sinks.postgresql_rows import REPLACEMENT, as_read, clean, from_csv, to_csv
-from nxcdr_async.backfill.tables import CALLS, DID_CALLS, EXTRA
+from nxcdr_async.export.tables import CALLS, DID_CALLS, EXTRA
 
 AWKWARD = [
     "", None, '"', '""', "a\nb", "a\r\nb", "\r", "\\", "\\.", "x\n\\.\ny", "\\.\n", "\\N", "NULL", "null", "é漢😀",

@@ -9,7 +9,7 @@ from nxcdr_async import ConfigurationError
 from nxcdr_async.backfill.ledger import Entry
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
 from nxcdr_async.backfill.sinks.sql import LedgerRow, check_columns, held_by, quoted
-from nxcdr_async.backfill.tables import CALLS, FLASH_CALLS
+from nxcdr_async.export.tables import CALLS, FLASH_CALLS
 from nxcdr_async.windows import Window
 
 numbers = st.integers(0, 10**10)

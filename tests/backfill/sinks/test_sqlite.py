@@ -16,7 +16,7 @@ from nxcdr_async import CdrSession, ConfigurationError, SinkError, backfill
 from nxcdr_async.backfill.ledger import Entry, LedgerChange
 from nxcdr_async.backfill.sinks import sink_for
 from nxcdr_async.backfill.sinks.protocol import Origin
-from nxcdr_async.backfill.tables import CALLS
+from nxcdr_async.export.tables import CALLS
 from nxcdr_async.testing import Gateway
 from nxcdr_async.windows import Window
 

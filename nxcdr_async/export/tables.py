@@ -1,4 +1,4 @@
-"""The tables a sink keeps: a column for each value of a record, under its name. Pure."""
+"""Records as tables: a column for each value of a record, under its name. Pure."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -7,11 +7,10 @@ from typing import Any, get_args
 import pyarrow as pa
 from attrs import define, fields
 
-from nxcdr_async.backfill.report import SourceName
-from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
+from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord, SourceName
 
 MONEY = (38, 18)
-"""Digits in all, and behind the point, that a sink keeps of an amount."""
+"""Digits in all, and behind the point, that a table keeps of an amount."""
 
 EXTRA = "extra"
 """The column of the keys nobody knows: a JSON object as text, null without any."""
@@ -29,7 +28,7 @@ _ARROW_TYPES: dict[Any, pa.DataType] = {
 
 @define(frozen=True, eq=False)
 class Table:
-    """A table of a sink.
+    """A table of records.
 
     Attributes:
         source: what is read into it.

@@ -12,9 +12,9 @@ from hypothesis import given, settings, strategies as st
 from table_rows import table_of
 
 from nxcdr_async import CallRecord, DidCallRecord, Direction, FlashCallRecord, RecordError
-from nxcdr_async.backfill.columns import rows_of
-from nxcdr_async.backfill.tables import CALLS, DID_CALLS, EXTRA, FLASH_CALLS, Table
 from nxcdr_async.convert import make_converter
+from nxcdr_async.export.columns import rows_of
+from nxcdr_async.export.tables import CALLS, DID_CALLS, EXTRA, FLASH_CALLS, Table
 from nxcdr_async.records import unread_row, vendor_fields
 from nxcdr_async.wire import CALLS as CALLS_API
 from nxcdr_async.wire.rows import TypedRows

@@ -5,7 +5,7 @@ import pytest
 from attrs import fields
 
 from nxcdr_async.backfill import SOURCES
-from nxcdr_async.backfill.tables import CALLS, DID_CALLS, EXTRA, FLASH_CALLS, TABLES, Table
+from nxcdr_async.export.tables import CALLS, DID_CALLS, EXTRA, FLASH_CALLS, TABLES, Table
 from nxcdr_async.records import Direction
 
 all_tables = pytest.mark.parametrize("table", [CALLS, DID_CALLS, FLASH_CALLS], ids=lambda table: table.name)

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from nxcdr_async.backfill.tables import EXTRA, Table
 from nxcdr_async.errors import RecordError
+from nxcdr_async.export.tables import EXTRA, Table
 from nxcdr_async.records import Direction, read_column, read_whole, unread_row, vendor_key
 
 OnBadRow = Callable[[RecordError], object]

@@ -26,7 +26,15 @@ def row_of(record: Any) -> dict[str, Any]:
 
 
 def json_lines(records: Iterable[Any]) -> bytes:
-    """Return records as JSON lines: times in UTC, money as text, exact and never in powers of ten."""
+    """Return records as JSON lines (NDJSON): an object of its attributes each, with some derived ones (`queue_wait`).
+
+    Times are ISO 8601 in UTC, durations seconds, directions names, money is text: exact, never in powers of ten.
+
+    >>> async def lines(calls):
+    ...     async with calls:
+    ...         async for page in calls.pages():
+    ...             yield json_lines(page)
+    """
     return _encoder.encode_lines(
         {name: f"{value:f}" if isinstance(value, Decimal) else value for name, value in row_of(record).items()}
         for record in records

@@ -1,0 +1,40 @@
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from nxcdr_async import CallRecord, Direction, FlashCallRecord, json_lines
+
+START = datetime(2026, 1, 1, 8, 30, tzinfo=UTC)
+
+
+def test_each_record_is_a_line() -> None:
+    lines = json_lines([CallRecord(call_id="a", start_time=START), CallRecord(call_id="b", start_time=START)])
+    assert lines.endswith(b"\n")
+    assert [json.loads(line)["call_id"] for line in lines.splitlines()] == ["a", "b"]
+
+
+def test_no_records_are_no_lines() -> None:
+    assert json_lines([]) == b""
+
+
+def test_values_are_written_exactly_and_for_any_reader() -> None:
+    call = CallRecord(
+        call_id="0gQAAC8W/Waas@103.251.203.149",
+        start_time=START,
+        in_queue_time=START,
+        out_queue_time=START.replace(second=6),
+        direction=Direction.INBOUND,
+        hangup_code=11042,
+        total_customer_price=Decimal("0E-8"),
+        extra={"牛": [1]},
+    )
+    row = json.loads(json_lines([call]))
+    assert row["start_time"] == "2026-01-01T08:30:00Z"
+    assert (row["direction"], row["total_customer_price"], row["extra"]) == ("inbound", "0.00000000", {"牛": [1]})
+    assert (row["queue_wait"], row["hangup_meaning"]) == (6.0, "queue timeout, no agent online")
+
+
+def test_other_records_have_what_is_theirs() -> None:
+    row = json.loads(json_lines([FlashCallRecord(id=7, gmt_create=START)]))
+    assert row["id"] == 7
+    assert "queue_wait" not in row
