@@ -30,6 +30,7 @@ from nxcdr_async.pages import (
     WindowedPages,
     bad_row_taker,
     cancel_and_wait,
+    in_words,
 )
 from nxcdr_async.plan import WindowPlan
 from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
@@ -222,7 +223,7 @@ class CdrSession:
             page_size=self._page_sizes[CALLS.name],
             stats=structurer.stats,
         )
-        return self._paginator(CALLS, source, rows.records, structurer.stats)
+        return self._paginator(CALLS, source, rows.records, structurer, in_words(window))
 
     async def calls_by_order(self, order_id: str, *, tenant_id: int) -> list[CallRecord]:
         """Read the calls of one order of yours (cdr/queryByOrderId), sorted by start time.
@@ -288,7 +289,7 @@ class CdrSession:
             page_size=DID.page_size,
             stats=structurer.stats,
         )
-        return self._paginator(DID, source, _records, structurer.stats)
+        return self._paginator(DID, source, _records, structurer, f"{first} to {last}")
 
     def flash_calls(
         self,
@@ -330,7 +331,7 @@ class CdrSession:
             stats=structurer.stats,
             on_saturated_second=on_saturated_second,
         )
-        return self._paginator(FLASH, source, _records, structurer.stats)
+        return self._paginator(FLASH, source, _records, structurer, in_words(window))
 
     async def ask_page(self, endpoint: Endpoint[Any], parameters: Mapping[str, Any]) -> Page:
         """Ask one question of an API and return the raw rows of its answer.
@@ -408,10 +409,17 @@ class CdrSession:
         endpoint: Endpoint[RecordT],
         source: Source,
         finish: Callable[[list[Any]], list[RecordT]],
-        stats: PaginatorStats,
+        structurer: RowStructurer[RecordT],
+        range_in_words: str,
     ) -> Paginator[RecordT]:
         readers = partial(self._transport.worthwhile, endpoint)
-        return Paginator(Pump(source, Sequencer(endpoint.end_ms), finish, readers=readers, stats=stats), self._own)
+        return Paginator(
+            Pump(source, Sequencer(endpoint.end_ms), finish, readers=readers, stats=structurer.stats),
+            self._own,
+            record_class=endpoint.record_class,
+            asked_for=f"{endpoint.noun} {range_in_words}",
+            on_bad_row=structurer.on_bad_row,
+        )
 
     def _own(self, task: "asyncio.Task[None]") -> None:
         self._tasks.add(task)

@@ -108,6 +108,9 @@ def test_every_public_name_is_there_and_sorted() -> None:
         (CdrSession.aclose, "(self) -> None"),
         (Paginator.pages, "(self) -> AsyncIterator[list[RecordT]]"),
         (Paginator.collect, "(self) -> list[RecordT]"),
+        (Paginator.to_arrow, "(self) -> 'pa.Table'"),
+        (Paginator.to_pandas, "(self) -> 'pd.DataFrame'"),
+        (Paginator.to_polars, "(self) -> 'pl.DataFrame'"),
         (Paginator.aclose, "(self) -> None"),
         (Paginator.__aiter__, "(self) -> Self"),
         (Paginator.__anext__, "(self) -> RecordT"),
@@ -153,6 +156,9 @@ def test_a_paginator_offers_nothing_else() -> None:
         "complete_until",
         "pages",
         "stats",
+        "to_arrow",
+        "to_pandas",
+        "to_polars",
     }
 
 

@@ -17,19 +17,13 @@ from nxcdr_async.backfill.pulse import Pulse
 from nxcdr_async.backfill.store import Finding, Taken
 from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.errors import NxcdrError
-from nxcdr_async.export.columns import OnBadRow, rows_of
+from nxcdr_async.export.columns import RECORDS_AT_ONCE, OnBadRow, rows_of
 from nxcdr_async.export.tables import Table
 from nxcdr_async.session import CdrSession
 from nxcdr_async.windows import HOUR
 
 OPEN_WINDOWS = 24
 """Windows, none under an hour, that what may still get late rows is cut into: so closely follows `complete_until`."""
-
-RECORDS_AT_ONCE = 1_000
-"""Records worth making rows of at once, which takes the event loop some milliseconds.
-
-It takes no longer than in another thread, which would hold Python's lock as long, and the loop back much longer.
-"""
 
 WINDOWS_WAITING = 1
 """Windows that may wait for the one being stored."""

@@ -14,6 +14,12 @@ from nxcdr_async.records import Direction, read_column, read_whole, unread_row, 
 
 OnBadRow = Callable[[RecordError], object]
 
+RECORDS_AT_ONCE = 1_000
+"""Records worth making rows of at once, which takes the event loop some milliseconds.
+
+It takes no longer than in another thread, which would hold Python's lock as long, and the loop back much longer.
+"""
+
 _NOT_STORABLE = (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError, msgspec.MsgspecError)
 _MILLISECONDS = pa.timestamp("ms", tz="UTC")
 _TIMES = (datetime, datetime | None)

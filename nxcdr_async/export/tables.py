@@ -75,3 +75,10 @@ DID_CALLS = _table("did", "did_calls", DidCallRecord, "id", "start_time")
 FLASH_CALLS = _table("flash", "flash_calls", FlashCallRecord, "id", "gmt_create")
 
 TABLES: dict[SourceName, Table] = {table.source: table for table in (CALLS, DID_CALLS, FLASH_CALLS)}
+
+_TABLES_BY_CLASS = {table.record_class: table for table in TABLES.values()}
+
+
+def table_for(record_class: type[Any]) -> Table:
+    """Return the table of the records of a class."""
+    return _TABLES_BY_CLASS[record_class]

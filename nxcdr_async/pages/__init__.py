@@ -13,6 +13,7 @@ from nxcdr_async.pages.source import (
     RowStructurer,
     Source,
     bad_row_taker,
+    in_words,
 )
 from nxcdr_async.pages.windowed import WindowedPages
 
@@ -31,5 +32,6 @@ __all__ = [
     "WindowedPages",
     "bad_row_taker",
     "cancel_and_wait",
+    "in_words",
     "wait_for_end",
 ]

@@ -6,15 +6,22 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import anyio
 
-from nxcdr_async.errors import ConfigurationError, NxcdrError
+from nxcdr_async.errors import ConfigurationError, NxcdrError, RecordError
+from nxcdr_async.export.frames import Filling, arrow_table, pandas_frame, polars_frame
 from nxcdr_async.pages.pump import Pump
 from nxcdr_async.stats import PaginatorStats
 
+if TYPE_CHECKING:
+    import pandas as pd  # type: ignore[import-untyped]  # it ships no types; a user may have pandas-stubs
+    import polars as pl
+    import pyarrow as pa
+
 RecordT = TypeVar("RecordT")
+FrameT = TypeVar("FrameT")
 
 
 async def cancel_and_wait(tasks: Collection["asyncio.Task[None]"]) -> None:
@@ -60,9 +67,20 @@ class Paginator(Generic[RecordT]):
     An error is raised after the records before it, with `complete_until` telling up to where they are complete.
     """
 
-    def __init__(self, pump: Pump[RecordT], on_start: Callable[["asyncio.Task[None]"], None]) -> None:
+    def __init__(
+        self,
+        pump: Pump[RecordT],
+        on_start: Callable[["asyncio.Task[None]"], None],
+        *,
+        record_class: type[RecordT],
+        asked_for: str,
+        on_bad_row: Callable[[RecordError], object] | None = None,
+    ) -> None:
         self._pump = pump
         self._on_start = on_start
+        self._record_class = record_class
+        self._asked_for = asked_for
+        self._on_bad_row = on_bad_row
         self._task: asyncio.Task[None] | None = None
         self._batch: deque[RecordT] = deque()
         self._complete_until_before: int | None = None
@@ -97,6 +115,43 @@ class Paginator(Generic[RecordT]):
                 records += page
         return records
 
+    async def to_arrow(self) -> "pa.Table":
+        """Read everything that is left into a `pyarrow.Table`; needs pyarrow (the extra `files`).
+
+        It has a column for each attribute of a record, as the stores of a backfill have: times in UTC to the
+        microsecond, money as decimal128, directions as names, `extra` as JSON text, null without keys. A range without
+        records gives a table without rows. Records are let go as soon as they are rows, so memory holds the table only,
+        and it comes in chunks of a thousand rows or so; `combine_chunks()` makes them one.
+
+        Raises:
+            ConfigurationError: a package is missing; nothing was asked.
+            RecordError: a record that fits into no table, such as an amount of forty digits, unless the paginator was
+                to skip bad rows.
+            NxcdrError: as for `collect`: there is no table then. `complete_until` of the error tells up to where
+                one can be had: ask for a range that ends there.
+        """
+        return await self._fill(arrow_table(self._record_class))
+
+    async def to_pandas(self) -> "pd.DataFrame":
+        """Read everything that is left into a `pandas.DataFrame`; needs pandas 2 or newer, and pyarrow.
+
+        The columns are those of `to_arrow`, exact, nulls and all: times `datetime64[us, UTC]`, all else of Arrow's
+        types, as pandas has no exact money of its own. The errors are those of `to_arrow`.
+
+        >>> async def spent_by_hour(cdr, start, end):
+        ...     calls = await cdr.calls(start, end).to_pandas()
+        ...     return calls.set_index("start_time").resample("1h").total_customer_price.sum()
+        """
+        return await self._fill(pandas_frame(self._record_class))
+
+    async def to_polars(self) -> "pl.DataFrame":
+        """Read everything that is left into a `polars.DataFrame`; needs polars and pyarrow.
+
+        The columns are those of `to_arrow`: `Datetime("us", "UTC")`, `Decimal(38, 18)`, `Int64`, `Boolean`, `String`.
+        It comes in chunks; `rechunk()` makes them one. The errors are those of `to_arrow`.
+        """
+        return await self._fill(polars_frame(self._record_class))
+
     async def aclose(self) -> None:
         """Stop, and wait until no request is under way. Closing twice does no harm."""
         self._closed = True
@@ -123,6 +178,11 @@ class Paginator(Generic[RecordT]):
     ) -> None:
         await self.aclose()
 
+    def __repr__(self) -> str:
+        until = self.complete_until
+        reached = "" if until is None else f", complete until {until.isoformat()}"
+        return f"<Paginator of {self._asked_for}: {self._state}, {self.stats.records} records read{reached}>"
+
     def __del__(self) -> None:
         task = getattr(self, "_task", None)
         if task is None or task.done() or self._closed:
@@ -136,6 +196,28 @@ class Paginator(Generic[RecordT]):
             source=self,
             stacklevel=2,
         )
+
+    @property
+    def _state(self) -> str:
+        if self._ended:
+            return "read to its end"
+        if self._pump.error is not None:
+            return f"failed with {type(self._pump.error).__name__}"
+        if self._closed:
+            return "closed"
+        return "not started" if self._task is None else "being read"
+
+    async def _fill(self, filling: Filling[FrameT]) -> FrameT:
+        on_bad_row = None if self._on_bad_row is None else self._skip
+        async with self:
+            async for page in self.pages():
+                filling.take(page, self.complete_until, on_bad_row)
+            return filling.end(on_bad_row)
+
+    def _skip(self, bad: RecordError) -> None:
+        self.stats.bad_rows += 1
+        if self._on_bad_row is not None:
+            self._on_bad_row(bad)
 
     def _check_not_ended(self) -> None:
         if self._ended:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from paging_model import BEGIN, ModelGateway, evenly, pump_of
 
-from nxcdr_async import CdrSession, Paginator, ServerError
+from nxcdr_async import CallRecord, CdrSession, Paginator, ServerError
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.testing import Gateway
 from nxcdr_async.wire import Page
@@ -37,7 +37,7 @@ class ByEnd(ModelGateway):
 async def progress_of(gateway: ModelGateway, width: int) -> list[tuple[set[str], int | None]]:
     """Read all, and return what was handed out at each moment with how far it was told to be complete."""
     pump = pump_of(gateway.ask, SECONDS, width, PaginatorStats())
-    paginator = Paginator(pump, lambda _: None)
+    paginator = Paginator(pump, lambda _: None, record_class=CallRecord, asked_for="calls")
     told: list[tuple[set[str], int | None]] = []
     read: set[str] = set()
     async with paginator:

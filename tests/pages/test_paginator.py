@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,14 +14,20 @@ import anyio
 import pytest
 
 from nxcdr_async import (
+    AuthenticationError,
     CallRecord,
     CdrSession,
     ConfigurationError,
+    Credentials,
+    FlashApp,
     NxcdrError,
     Paginator,
+    RecordError,
     ServerError,
     TransportError,
 )
+from nxcdr_async.export.columns import rows_of
+from nxcdr_async.export.tables import CALLS, DID_CALLS, FLASH_CALLS
 from nxcdr_async.pages.pump import FEWEST_WINDOWS
 from nxcdr_async.session import ROWS_A_WINDOW
 from nxcdr_async.testing import Gateway
@@ -67,6 +74,150 @@ async def test_pages_go_on_where_single_records_stopped(gateway: Gateway, open_s
         rest = [call async for page in calls.pages() for call in page]
     assert first not in rest
     assert 1 + len(rest) == len(gateway.call_ids())
+
+
+async def test_a_table_has_the_columns_and_calls_of_a_store(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session()
+    table = await all_calls(session, gateway).to_arrow()
+    assert table == rows_of(CALLS, await all_calls(session, gateway).collect())
+    assert table.num_rows == len(gateway.call_ids())
+
+
+async def test_data_frames_have_all_calls_in_order(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session()
+    ids = [call.call_id for call in await all_calls(session, gateway).collect()]
+    assert list((await all_calls(session, gateway).to_pandas()).call_id) == ids
+    assert (await all_calls(session, gateway).to_polars())["call_id"].to_list() == ids
+
+
+async def test_did_and_flash_calls_become_tables_too(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session()
+    day = gateway.first_call.date()
+    assert (await session.did_calls(day).to_arrow()).schema == DID_CALLS.schema
+    flash = session.flash_calls(gateway.first_call, gateway.first_call + timedelta(hours=1))
+    assert (await flash.to_arrow()).schema == FLASH_CALLS.schema
+
+
+async def test_a_range_without_calls_is_a_table_with_all_columns(gateway: Gateway, open_session: OpenSession) -> None:
+    before = gateway.first_call - timedelta(days=9)
+    calls = open_session().calls(before, before + timedelta(days=1))
+    assert await calls.to_arrow() == CALLS.empty()
+
+
+async def test_a_table_has_what_is_left_and_the_paginator_is_at_its_end(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
+    calls = all_calls(open_session(), gateway)
+    first = await anext(calls)
+    table = await calls.to_arrow()
+    assert table["call_id"].to_pylist() == gateway.call_ids()[1:]
+    assert first.call_id == gateway.call_ids()[0]
+    with pytest.raises(ConfigurationError, match="read once"):
+        await calls.to_arrow()
+
+
+async def test_a_table_is_not_made_of_half_a_range(open_session: OpenSession) -> None:
+    with Gateway(calls=40_000, days=2) as busy:
+        session = open_session(concurrency=2, gateway=busy.url, credentials=busy.credentials)
+        session._transport.sleep = no_sleep
+        calls = all_calls(session, busy)
+        async for _ in calls:
+            if calls.complete_until is not None:
+                break
+        busy.switches.faults, busy.switches.fault_rate = ["88"], 1.0
+        with pytest.raises(ServerError) as caught:
+            await calls.to_arrow()
+        until = caught.value.complete_until
+        assert until is not None
+        busy.switches.fault_rate = 0.0
+        table = await session.calls(busy.first_call, until).to_arrow()
+        assert set(busy.call_ids(end=until)) <= set(table["call_id"].to_pylist())
+        assert session.stats.in_flight == 0
+
+
+def add_call_of_forty_digits(gateway: Gateway) -> None:
+    start = int(gateway.first_call.timestamp() * 1000) + 1
+    gateway.add_call(callId="much", startTime=start, totalCustomerPrice="1" * 40)
+
+
+async def test_a_record_that_fits_into_no_table_is_an_error(gateway: Gateway, open_session: OpenSession) -> None:
+    add_call_of_forty_digits(gateway)
+    session = open_session()
+    with pytest.raises(RecordError, match="much") as caught:
+        await all_calls(session, gateway).to_arrow()
+    assert caught.value.path == "totalCustomerPrice"
+    assert session.stats.in_flight == 0
+
+
+async def test_it_is_skipped_and_told_where_bad_rows_are(gateway: Gateway, open_session: OpenSession) -> None:
+    add_call_of_forty_digits(gateway)
+    bad: list[RecordError] = []
+    calls = open_session().calls(
+        gateway.first_call, gateway.last_call + SECOND, on_bad_row="skip", bad_row_callback=bad.append
+    )
+    table = await calls.to_arrow()
+    assert sorted([*table["call_id"].to_pylist(), "much"]) == sorted(gateway.call_ids())
+    assert ([error.record_id for error in bad], calls.stats.bad_rows) == (["much"], 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "package"),
+    [("to_arrow", "pyarrow"), ("to_pandas", "pandas"), ("to_pandas", "pyarrow"), ("to_polars", "polars")],
+)
+async def test_a_missing_package_is_told_before_anything_is_asked(
+    method: str, package: str, gateway: Gateway, open_session: OpenSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = open_session()
+    calls = all_calls(session, gateway)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, package, None)
+        with pytest.raises(ConfigurationError, match=f"pip install {package}"):
+            await getattr(calls, method)()
+    assert session.stats.requests == 0
+    assert len(await calls.collect()) == len(gateway.call_ids())
+
+
+async def test_cancelling_a_table_ends_the_requests(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session()
+    gateway.switches.latency = (5, 5)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await all_calls(session, gateway).to_arrow()
+    assert session.stats.in_flight == 0
+
+
+async def test_a_paginator_shows_what_it_reads_and_how_far(gateway: Gateway, open_session: OpenSession) -> None:
+    start, end = gateway.first_call.replace(microsecond=0), gateway.last_call.replace(microsecond=0) + SECOND
+    calls = open_session().calls(start, end, caller="85212345678")
+    what = f"calls {start.isoformat()} to {end.isoformat()}"
+    assert repr(calls) == f"<Paginator of {what}: not started, 0 records read>"
+    calls = open_session().calls(start, end)
+    await anext(calls)
+    assert repr(calls).startswith(f"<Paginator of {what}: being read, ")
+    count = 1 + len(await calls.collect())
+    assert (
+        repr(calls) == f"<Paginator of {what}: read to its end, {count} records read, complete until {end.isoformat()}>"
+    )
+
+
+async def test_a_paginator_shows_how_it_was_left(gateway: Gateway, open_session: OpenSession) -> None:
+    session = open_session()
+    days = session.did_calls(gateway.first_call.date(), gateway.last_call.date())
+    await days.aclose()
+    what = f"DID calls {gateway.first_call.date()} to {gateway.last_call.date()}"
+    assert repr(days) == f"<Paginator of {what}: closed, 0 records read>"
+    calls = all_calls(open_session(credentials=Credentials("nobody", "nothing")), gateway)
+    with pytest.raises(AuthenticationError):
+        await calls.collect()
+    assert ": failed with AuthenticationError, 0 records read>" in repr(calls)
+
+
+async def test_a_paginator_shows_no_secret(gateway: Gateway, open_session: OpenSession) -> None:
+    app = FlashApp("flash-key", "flash-secret")
+    calls = open_session(flash_app=app).flash_calls(gateway.first_call, gateway.last_call)
+    assert repr(calls).startswith("<Paginator of flash calls ")
+    assert "flash-secret" not in repr(calls)
+    assert "flash-key" not in repr(calls)
 
 
 async def test_the_stats_count_what_was_handed_out(gateway: Gateway, open_session: OpenSession) -> None:

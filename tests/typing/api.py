@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Literal, assert_type
 from zoneinfo import ZoneInfo
 
+import polars as pl
+
 from nxcdr_async import (
     BackfillProgress,
     BackfillReport,
@@ -62,6 +64,9 @@ async def calls(cdr: CdrSession) -> None:
     assert_type(
         await cdr.calls(START, END, caller="1", callee="2", call_id="3", order_id="4").collect(), list[CallRecord]
     )
+    assert_type(await cdr.calls(START, END).to_polars(), pl.DataFrame)
+    (await cdr.calls(START, END).to_arrow()).num_rows  # noqa: B018 - neither pyarrow nor pandas ships types
+    (await cdr.calls(START, END).to_pandas()).dtypes  # noqa: B018 - as above
     assert_type(await cdr.calls_by_order("order", tenant_id=144), list[CallRecord])
     async with cdr.calls(START, END) as some:
         assert_type(some, Paginator[CallRecord])
