@@ -1,4 +1,4 @@
-"""Records to the rows of a table. Pure."""
+"""Records to the rows of a table, for stores and data frames. Pure."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -33,10 +33,10 @@ def rows_of(table: Table, records: Sequence[Any], on_bad_row: OnBadRow | None = 
     Args:
         table: the table.
         records: of its class.
-        on_bad_row: gets the error of each record that no sink can hold, which is left out; None to raise it.
+        on_bad_row: gets the error of each record that no table can hold, which is left out; None to raise it.
 
     Raises:
-        RecordError: a value that no sink can hold, such as a number of forty digits.
+        RecordError: a value that no table can hold, such as a number of forty digits.
     """
     try:
         return _rows(table, records)

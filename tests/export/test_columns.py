@@ -168,7 +168,7 @@ unstorable = pytest.mark.parametrize(
 
 
 @unstorable
-def test_what_no_sink_can_hold_is_a_bad_row_with_its_id_and_path(make: Callable[[], CallRecord], path: str) -> None:
+def test_what_no_table_can_hold_is_a_bad_row_with_its_id_and_path(make: Callable[[], CallRecord], path: str) -> None:
     record = make()
     with pytest.raises(RecordError) as caught:
         rows_of(CALLS, [call(call_id="good"), record])
@@ -179,7 +179,7 @@ def test_what_no_sink_can_hold_is_a_bad_row_with_its_id_and_path(make: Callable[
 
 
 @unstorable
-def test_what_no_sink_can_hold_goes_to_the_callback_and_the_rest_is_kept(
+def test_what_no_table_can_hold_goes_to_the_callback_and_the_rest_is_kept(
     make: Callable[[], CallRecord], path: str
 ) -> None:
     bad: list[RecordError] = []

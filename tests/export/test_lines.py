@@ -1,3 +1,5 @@
+"""Records to JSON lines: exact, and the same for every reader."""
+
 import json
 from datetime import UTC, datetime
 from decimal import Decimal

@@ -1,11 +1,11 @@
-"""The tables a backfill keeps: a column for each value of a record, with its type."""
+"""The tables of records: a column for each value, with its type."""
 
 import pyarrow as pa
 import pytest
 from attrs import fields
 
 from nxcdr_async.backfill import SOURCES
-from nxcdr_async.export.tables import CALLS, DID_CALLS, EXTRA, FLASH_CALLS, TABLES, Table
+from nxcdr_async.export.tables import CALLS, DID_CALLS, EXTRA, FLASH_CALLS, TABLES, Table, table_for
 from nxcdr_async.records import Direction
 
 all_tables = pytest.mark.parametrize("table", [CALLS, DID_CALLS, FLASH_CALLS], ids=lambda table: table.name)
@@ -17,6 +17,11 @@ def test_each_source_has_a_table() -> None:
         "did": "did_calls",
         "flash": "flash_calls",
     }
+
+
+@all_tables
+def test_a_record_class_has_its_table(table: Table) -> None:
+    assert table_for(table.record_class) is table
 
 
 @all_tables
