@@ -1,13 +1,15 @@
 """Call pushes: the vendor POSTs each finished call to an address of yours, and a callback of yours gets it.
 
-In FastAPI or Starlette, the pushes then go to `/nxcdr/calls`:
-
 >>> async def on_call(call) -> None:
 ...     print(call.call_id, call.start_time)
 >>> pushes = call_push_app(on_call, token="the token of the vendor's console", path="/calls")
 
-`app.mount("/nxcdr", pushes)` in FastAPI and Starlette, `asgi("/nxcdr", is_mount=True)(pushes)` among the route handlers
-of Litestar, `router.add_post("/nxcdr/calls", pushes.handle_aiohttp)` in aiohttp.web, or alone: `uvicorn module:pushes`.
+Then add it to the service, which takes pushes at `/nxcdr/calls`:
+
+- FastAPI, Starlette: `app.mount("/nxcdr", pushes)`
+- Litestar: `asgi("/nxcdr", is_mount=True, copy_scope=True)(pushes)` among its route handlers
+- aiohttp.web: `app.router.add_post("/nxcdr/calls", pushes.handle_aiohttp)`
+- alone: `uvicorn module:pushes`, for `/calls`
 
 Whether the vendor sends a push again that failed is not documented, so a push is a hint: a backfill that is synced now
 and then is the truth.
@@ -60,9 +62,10 @@ def call_push_app(
         on_call: gets each call, as an aware record; pushes lack many fields, which are None then.
         token: what the header `token` has to be, as set in the vendor's console.
         credentials: the key pair that signs, if signed pushes were chosen there.
-        path: where pushes are taken, below the prefix that the app is mounted on. All else is 404.
+        path: where pushes are taken, below the prefix that the app is mounted on; all else is 404. A slash at the end
+            does not count.
         once_within: how long after the callback took a call other pushes of it are answered with 200 and go no further;
-            `timedelta(0)` lets all through. While the callback has a call, other pushes of it wait what becomes of it.
+            `timedelta(0)` lets all through. While the callback has a call, other pushes of it wait for its outcome.
         largest_body: bytes of a push.
         timeout: seconds for the body to come, and again for the callback.
         now: epoch seconds, to judge timestamps by; for tests.

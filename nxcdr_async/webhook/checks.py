@@ -51,7 +51,7 @@ class Head:
 
     Attributes:
         method: of HTTP.
-        path: below whatever the app is mounted on; None where a router has decided on it.
+        path: below whatever the app is mounted on, as `path_below` gives it; None where a router has decided on it.
         headers: as they came.
     """
 
@@ -61,9 +61,13 @@ class Head:
 
 
 def path_below(path: str, mounted_on: str) -> str:
-    """Return a path below the prefix an app is mounted on, whether or not the framework has taken it off already."""
+    """Return a path below the prefix an app is mounted on, whether or not the framework has taken it off already.
+
+    A slash at the end does not count.
+    """
     below = path.removeprefix(mounted_on.rstrip("/"))
-    return (below if below[:1] in {"", "/"} else path) or "/"
+    # Litestar puts a slash behind each path.
+    return (below if below[:1] in {"", "/"} else path).rstrip("/") or "/"
 
 
 def check_shape(head: Head, *, path: str, largest_body: int) -> None:
@@ -72,7 +76,7 @@ def check_shape(head: Head, *, path: str, largest_body: int) -> None:
     Raises:
         PushRefusedError: it cannot be one, or is too large.
     """
-    if head.path is not None and head.path != path:
+    if head.path is not None and head.path != (path.rstrip("/") or "/"):
         raise PushRefusedError(404, "there is nothing here: check the path of the push address")
     if head.method != "POST":
         raise PushRefusedError(405, "calls are pushed by POST", headers={"allow": "POST"})

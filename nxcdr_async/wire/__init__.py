@@ -23,7 +23,7 @@ from nxcdr_async.wire.replies import (
 )
 from nxcdr_async.wire.requests import Request, flash_request, signed_request
 from nxcdr_async.wire.rows import TypedRows
-from nxcdr_async.wire.verification import ALLOWED_SKEW_MS, SIGNED_HEADERS, SignedHeaders
+from nxcdr_async.wire.verification import ALLOWED_SKEW_MS, SIGNED_HEADERS, SignedHeaders, read_ts
 
 __all__ = [
     "ALLOWED_SKEW_MS",
@@ -56,6 +56,7 @@ __all__ = [
     "order_filters",
     "order_parameters",
     "read_page",
+    "read_ts",
     "request_id_in",
     "signed_request",
 ]

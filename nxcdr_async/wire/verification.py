@@ -21,6 +21,11 @@ _MOST_DIGITS = 20
 """Of a `ts`; those of this epoch have 13, and Python reads no number that is endless."""
 
 
+def read_ts(text: str) -> int | None:
+    """Return the epoch milliseconds of a header `ts`, None for what is no such number."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None
+
+
 @define(frozen=True)
 class SignedHeaders:
     """The headers of a signed request as they came, "" for those that are missing."""
@@ -61,11 +66,12 @@ class SignedHeaders:
             return 1001
         if Signing(self.biz_type, self.action) != signing or self.algorithm not in _ALGORITHMS:
             return 1002
-        if not (self.ts.isascii() and self.ts.isdigit() and len(self.ts) <= _MOST_DIGITS):
+        ts = read_ts(self.ts)
+        if ts is None:
             return 1002
         if self.access_key not in keys:
             return 1005
-        return 1004 if abs(now_ms - int(self.ts)) > ALLOWED_SKEW_MS else None
+        return 1004 if abs(now_ms - ts) > ALLOWED_SKEW_MS else None
 
     def is_signed_by(self, credentials: Credentials, body: bytes) -> bool:
         """Tell whether the signature is that of these headers and this body; only for headers without a fault.

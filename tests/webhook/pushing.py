@@ -13,7 +13,7 @@ from aiohttp import web
 from attrs import define
 
 from nxcdr_async import CallRecord, Credentials, sign
-from nxcdr_async.webhook import CallPushApp
+from nxcdr_async.webhook import CallPushApp, call_push_app
 
 TOKEN = "t0ken-of-the-console"
 PAIR = Credentials("AKpush", "s3cret-of-the-pushes")
@@ -91,6 +91,16 @@ def a_desk() -> Desk:
     return Desk([], [], go_on)
 
 
+@define(eq=False)
+class Stage:
+    """An ASGI app that hands on to another, which may change while the server runs."""
+
+    app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await (self.app or call_push_app(a_desk().take, token=TOKEN))(scope, receive, send)
+
+
 @contextmanager
 def under_uvicorn(app: Any, **settings: Any) -> Iterator[str]:
     """Run an ASGI app under uvicorn in a thread, and give its address."""
@@ -117,7 +127,7 @@ async def under_aiohttp(app: CallPushApp, path: str = "/") -> AsyncIterator[str]
     """Run the handler under aiohttp's server, with a limit of its own that is far below ours, and give its address."""
     application = web.Application(client_max_size=100)
     application.router.add_route("*", path, app.handle_aiohttp)
-    runner = web.AppRunner(application)
+    runner = web.AppRunner(application, shutdown_timeout=0.5)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
