@@ -19,7 +19,7 @@ from nxcdr_async.signing import sign
 from nxcdr_async.testing.replies import encode
 from nxcdr_async.wire import Request
 
-PUSHED_KEYS = (
+PUSHED_KEYS: tuple[str, ...] = (
     "callId",
     "caller",
     "callee",
