@@ -125,6 +125,7 @@ class OtelTelemetry:
     ) -> None:
         self._region = region
         self._servers: dict[str, Attributes] = {}
+        self._places: dict[tuple[str, str], tuple[Attributes, Attributes]] = {}
         self.tracer: Tracer = get_tracer(names.SCOPE, __version__, tracer_provider, names.SCHEMA_URL)
         self.instruments = _instruments(meter_provider or get_meter_provider())
 
@@ -138,21 +139,15 @@ class OtelTelemetry:
 
     def attempt(self, endpoint: Endpoint[Any], gateway: str, *, number: int, waited: float) -> "_Attempt":
         """Watch an attempt."""
-        place = self._place(endpoint, gateway)
-        sent = {
-            **place,
-            names.METHOD: endpoint.method,
-            names.URL: f"{gateway}{endpoint.path}",
-            names.ATTEMPT: number,
-            names.WAITED: waited,
-        }
+        place, address = self._place(endpoint, gateway)
+        sent = {**address, names.ATTEMPT: number, names.WAITED: waited}
         if number > 1:
             sent[names.RESENT] = number - 1
         return _Attempt(self, endpoint, place, sent, number)
 
     def retried(self, endpoint: Endpoint[Any], gateway: str, fault: NxcdrError) -> None:
         """Count that a question will be asked again."""
-        self.instruments.retries.add(1, {**self._place(endpoint, gateway), **_outcome(endpoint, fault)})
+        self.instruments.retries.add(1, {**self._place(endpoint, gateway)[0], **_outcome(endpoint, fault)})
 
     def measured(self, gateway: str, *, limit: int, skew: float | None) -> None:
         """Record what is known of a gateway by now."""
@@ -161,8 +156,14 @@ class OtelTelemetry:
         if skew is not None:
             self.instruments.skew.set(skew, server)
 
-    def _place(self, endpoint: Endpoint[Any], gateway: str) -> Attributes:
-        return {**self._server(gateway), names.ENDPOINT: endpoint.name}
+    def _place(self, endpoint: Endpoint[Any], gateway: str) -> tuple[Attributes, Attributes]:
+        """Return where a request goes, for metrics, and for the span of an attempt."""
+        found = self._places.get((endpoint.name, gateway))
+        if found is None:
+            place = {**self._server(gateway), names.ENDPOINT: endpoint.name}
+            address = {**place, names.METHOD: endpoint.method, names.URL: f"{gateway}{endpoint.path}"}
+            found = self._places[endpoint.name, gateway] = place, address
+        return found
 
     def _server(self, gateway: str) -> Attributes:
         server = self._servers.get(gateway)
