@@ -17,6 +17,7 @@ from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError, RecordError, SaturatedSecondError
 from nxcdr_async.limiter import Limiter
 from nxcdr_async.pages import (
+    Ask,
     CappedList,
     CountedPages,
     OnBadRow,
@@ -37,6 +38,8 @@ from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallR
 from nxcdr_async.regions import Region, checked_gateway
 from nxcdr_async.settings import settings_from
 from nxcdr_async.stats import PaginatorStats, SessionStats
+from nxcdr_async.telemetry import telemetry_for
+from nxcdr_async.telemetry.names import CUSTOM
 from nxcdr_async.transport import Transport, known_gateways
 from nxcdr_async.windows import check_offset, window_of
 from nxcdr_async.wire import (
@@ -137,6 +140,7 @@ class CdrSession:
             connection=self._connection,
             credentials=credentials,
             flash_app=flash_app,
+            telemetry=telemetry_for(self.region.name if gateway is None else CUSTOM),
         )
         self._page_sizes = {endpoint.name: PageSize(endpoint.page_size) for endpoint in (CALLS, FLASH)}
         self._rows: dict[str, TypedRows[CallRecord]] = {}
@@ -210,10 +214,10 @@ class CdrSession:
         structurer = self._structurer(CALLS, rows.record, on_bad_row, bad_row_callback)
         source = WindowedPages(
             plan=WindowPlan(window, most_rows=ROWS_A_WINDOW, most_at_once=ROWS_AT_ONCE),
-            reader=PageReader(
+            reader=self._reader(
+                CALLS,
                 partial(self._transport.ask, CALLS, read_typed=rows.reading()),
                 structurer.stats,
-                CALLS.noun,
                 FilterCheck(query.filters),
             ),
             parameters=partial(query.page, size=CALLS.page_size),
@@ -239,7 +243,7 @@ class CdrSession:
         self._transport.need_credentials()
         rows = self._typed_rows(ORDER)
         ask = partial(self._transport.ask, ORDER, read_typed=rows.reading())
-        reader = PageReader(ask, PaginatorStats(), ORDER.noun, FilterCheck(order_filters(order_id)))
+        reader = self._reader(ORDER, ask, PaginatorStats(), FilterCheck(order_filters(order_id)))
         page = await reader.page_with_rows(parameters, f"of order {order_id!r}")
         calls: dict[str, CallRecord] = {}
         try:
@@ -282,7 +286,7 @@ class CdrSession:
             first_day=first,
             last_day=last,
             zone=self.naive_zone,
-            reader=PageReader(partial(self.ask_page, DID), structurer.stats, DID.noun, FilterCheck(query.filters)),
+            reader=self._reader(DID, partial(self.ask_page, DID), structurer.stats, FilterCheck(query.filters)),
             parameters=partial(query.page, size=DID.page_size),
             structurer=structurer,
             row_key=DID.row_key,
@@ -323,7 +327,7 @@ class CdrSession:
         structurer = self._structurer(FLASH, self._structure(FLASH), on_bad_row, bad_row_callback)
         source = CappedList(
             plan=WindowPlan(window, most_rows=ROWS_A_LIST, most_at_once=ROWS_A_LIST),
-            reader=PageReader(partial(self.ask_page, FLASH), structurer.stats, FLASH.noun),
+            reader=self._reader(FLASH, partial(self.ask_page, FLASH), structurer.stats, FilterCheck()),
             parameters=partial(flash_parameters, zone=self.naive_zone),
             structurer=structurer,
             row_key=FLASH.row_key,
@@ -388,6 +392,12 @@ class CdrSession:
         if rows is None or rows.converter is not self.converter:
             rows = self._rows[endpoint.name] = TypedRows(endpoint, self.converter, self._transport.redactor)
         return rows
+
+    def _reader(
+        self, endpoint: Endpoint[Any], ask: Ask, stats: PaginatorStats, filter_check: FilterCheck
+    ) -> PageReader:
+        watch = partial(self._transport.telemetry.page, endpoint)
+        return PageReader(ask, stats, endpoint.noun, filter_check, watch)
 
     def _structurer(
         self,

@@ -1,6 +1,5 @@
 """The line: slot, then sign, then send, then learn the clock; and again, where that may help."""
 
-import logging
 import math
 import random
 import time
@@ -36,6 +35,8 @@ from nxcdr_async.retry import (
     pause_asked_for,
 )
 from nxcdr_async.stats import SessionStats
+from nxcdr_async.telemetry import SILENCE, Telemetry
+from nxcdr_async.telemetry.log import log_clock_refusal, log_reply, log_retry
 from nxcdr_async.wire import (
     CALLS,
     Endpoint,
@@ -51,8 +52,6 @@ from nxcdr_async.wire import (
 
 if TYPE_CHECKING:
     from nxcdr_async.connection import Connection
-
-_log = logging.getLogger("nxcdr_async")
 
 
 @define(eq=False)
@@ -107,6 +106,7 @@ class Transport:
         connection: sends one request.
         credentials: for signed requests.
         flash_app: for the flash-call list.
+        telemetry: who is told what happens.
         now: our clock, epoch seconds, which does not jump.
         wall: the machine's clock, epoch seconds, which people set.
         sleep: how retries wait.
@@ -118,6 +118,7 @@ class Transport:
     connection: "Connection"
     credentials: Credentials | None
     flash_app: FlashApp | None
+    telemetry: Telemetry = SILENCE
     now: Callable[[], float] = field(factory=steady_clock)
     wall: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[Any]] = anyio.sleep
@@ -178,14 +179,17 @@ class Transport:
                     raise
                 attempts.note(fault, self.now())
                 if isinstance(fault, ClockSkewError):
-                    wait = self._plan_retry_by_clock(fault, gateway, attempts)
+                    wait = self._plan_retry_by_clock(fault, endpoint, gateway, attempts)
                 else:
                     wait = self._plan_retry(fault, endpoint, gateway, attempts)
+                self.telemetry.retried(endpoint, gateway.url, fault)
             attempts.count += 1
             self._counts.retries += 1
             await self.sleep(wait)
 
-    def _plan_retry_by_clock(self, refused: ClockSkewError, gateway: KnownGateway, attempts: Attempts) -> float:
+    def _plan_retry_by_clock(
+        self, refused: ClockSkewError, endpoint: Endpoint[Any], gateway: KnownGateway, attempts: Attempts
+    ) -> float:
         """Ask again at once, by the clock just measured; then more slowly, and longer where that may still help.
 
         Raises:
@@ -193,7 +197,7 @@ class Transport:
         """
         attempts.clock_refusals += 1
         self._counts.clock_refusals += 1
-        _log.info("timestamp refused, the gateway's clock is %.1f s ahead of ours", gateway.clock.skew or 0.0)
+        log_clock_refusal(endpoint, attempts, refused, gateway.clock.skew or 0.0)
         if attempts.clock_refusals == 1:
             return 0.0
         is_hopeless = attempts.clock_refusals >= MOST_CLOCK_REFUSALS and not gateway.clock.may_be_accepted
@@ -213,7 +217,7 @@ class Transport:
         if is_over or not is_worth_retrying(fault) or self._is_outage(gateway, attempts):
             raise fault
         wait = delay_before(attempts.count + 1, chance=self.chance(), within_budget=self._budget.spend())
-        _log.info("%s: attempt %d failed, next in %.2f s: %s", endpoint.name, attempts.count, wait, fault)
+        log_retry(endpoint, attempts, fault, wait)
         return wait
 
     def _is_outage(self, gateway: KnownGateway, attempts: Attempts) -> bool:
@@ -233,6 +237,7 @@ class Transport:
         attempts: Attempts,
     ) -> Page:
         lane = self._lane(endpoint)
+        queued = self.now()
         async with self.limiter.slot(*lane) as slot:
             if attempts.last_fault is not None and self._is_outage(gateway, attempts):
                 # An outage may have become plain while this waited for its slot, one of many.
@@ -240,7 +245,7 @@ class Transport:
             try:
                 async with nullcontext() if endpoint.signing is None else gateway.clock_gate.passed(self._moment):
                     slot.sent()
-                    page = await self._exchange(endpoint, parameters, gateway, read_typed)
+                    page = await self._exchange(endpoint, parameters, gateway, read_typed, attempts, queued=queued)
             except NxcdrError as fault:
                 pause = min(pause_asked_for(fault), LONGEST_RETRY_AFTER)
                 if asks_for_less(fault):
@@ -252,8 +257,11 @@ class Transport:
                     self.limiter.hold(*lane, pause)
                     gateway.paused_until = max(gateway.paused_until, self.now() + pause)
                 raise
-            slot.taken()
-            return page
+            else:
+                slot.taken()
+                return page
+            finally:
+                self.telemetry.measured(gateway.url, limit=self.limiter.limit(*lane), skew=gateway.clock.skew)
 
     async def _exchange(
         self,
@@ -261,6 +269,9 @@ class Transport:
         parameters: Mapping[str, Any],
         gateway: KnownGateway,
         read_typed: ReadTyped | None,
+        attempts: Attempts,
+        *,
+        queued: float,
     ) -> Page:
         # Signed only now that it will be sent at once: no queue can age the timestamp.
         correction = gateway.clock.correction
@@ -269,13 +280,20 @@ class Transport:
         redactor = Redactor((*self.redactor.secrets, request.signature))
         self._counts.requests += 1
         self._asked_last = self._lane(endpoint)
-        try:
-            reply = await self.connection.send(gateway.url, request)
-        except NxcdrError as failure:
-            if failure.request_id:
-                failure.request_id = redactor.line(failure.request_id)
-            raise
-        return self._read(endpoint, gateway, reply, redactor, read_typed, sent=sent, correction=correction)
+        with self.telemetry.attempt(endpoint, gateway.url, number=attempts.count, waited=sent - queued) as watch:
+            try:
+                reply = await self.connection.send(gateway.url, request)
+            except NxcdrError as failure:
+                if failure.request_id:
+                    failure.request_id = redactor.line(failure.request_id)
+                raise
+            watch.replied(reply.status)
+            received = self.now()
+            log_reply(endpoint, attempts, reply.status, received - sent)
+            moments = {"sent": sent, "received": received, "correction": correction}
+            page = self._read(endpoint, gateway, reply, redactor, read_typed, **moments)
+            watch.answered(len(page.rows))
+            return page
 
     def _lane(self, endpoint: Endpoint[Any]) -> tuple[str, str | None]:
         """Return where an API is asked, and which account's share of what is allowed there it counts in."""
@@ -303,10 +321,9 @@ class Transport:
         read_typed: ReadTyped | None,
         *,
         sent: float,
+        received: float,
         correction: float,
     ) -> Page:
-        received = self.now()
-        _log.debug("%s: HTTP %d after %.0f ms", endpoint.name, reply.status, (received - sent) * 1000)
         told_time = gateway.clock.observe(
             sent=sent, received=received, date=reply.headers.get("date"), age=reply.headers.get("age")
         )

@@ -23,7 +23,7 @@ FLOORS = {
     ),
     **dict.fromkeys(["windows", "density", "plan"], 1),
     **dict.fromkeys(["wire", "export"], 2),
-    **dict.fromkeys(["clock_gate", "limiter", "connection", "transport"], 3),
+    **dict.fromkeys(["clock_gate", "telemetry", "limiter", "connection", "transport"], 3),
     "pages": 4,
     "session": 5,
 }
@@ -119,6 +119,13 @@ def test_every_room_stands_on_a_floor() -> None:
 def test_only_the_line_knows_aiohttp(path: Path) -> None:
     if room_of(path) not in MAY_IMPORT_AIOHTTP:
         assert not [name for name in imports_of(path) if name.split(".")[0] in {"aiohttp", "yarl"}]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=ids)
+def test_only_one_room_knows_opentelemetry_and_of_it_the_api_alone(path: Path) -> None:
+    known = {name for name in imports_of(path) if name.split(".")[0] == "opentelemetry"}
+    api = {"opentelemetry", "opentelemetry.context", "opentelemetry.metrics", "opentelemetry.trace"}
+    assert known <= (api if ids(path) == str(Path("telemetry", "otel.py")) else set())
 
 
 def test_the_session_knows_aiohttp_as_the_type_of_a_parameter_only() -> None:

@@ -1,4 +1,4 @@
-"""A thief reads all a program may leave behind: logs, warnings, errors and their frames. No secret may be in any of it.
+"""A thief reads all a program may leave behind: logs, errors and their frames, spans. No secret may be in any of it.
 
 The servers here send back what they know of us, in every part of a reply; everything that can be logged is.
 """
@@ -24,8 +24,14 @@ from urllib.parse import quote, quote_plus
 import aiohttp
 import pytest
 from attrs import define, field
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from nxcdr_async import CdrSession, ConfigurationError, Credentials, FlashApp, NxcdrError, sign
+from nxcdr_async.telemetry.otel import OtelTelemetry
 from nxcdr_async.testing import FAULT_KINDS, Gateway
 from nxcdr_async.wire import CALLS, FLASH
 
@@ -157,6 +163,28 @@ class Loot:
         return [text[:1000] for text in self.found if any(spelling in text for spelling in told)]
 
 
+@define(eq=False)
+class Exported:
+    """What a session's telemetry would be exported as."""
+
+    spans: InMemorySpanExporter = field(factory=InMemorySpanExporter)
+    metrics: InMemoryMetricReader = field(factory=InMemoryMetricReader)
+
+    def watch(self, session: CdrSession) -> None:
+        tracers = TracerProvider()
+        tracers.add_span_processor(SimpleSpanProcessor(self.spans))
+        session._transport.telemetry = OtelTelemetry(
+            "custom", tracer_provider=tracers, meter_provider=MeterProvider([self.metrics])
+        )
+
+    def take_into(self, loot: Loot) -> None:
+        """Take it as JSON, as exporters see it."""
+        told = self.metrics.get_metrics_data()
+        loot.take("metrics", told.to_json() if told else "none")
+        for span in self.spans.get_finished_spans():
+            loot.take("span", span.to_json(), span.attributes, span.status.description)
+
+
 @contextmanager
 def burglary() -> Iterator[Loot]:
     """Log everything at its most talkative level, and take it all, and what nobody awaited or caught."""
@@ -222,7 +250,9 @@ def session_on(url: str, **changes: Any) -> CdrSession:
 
 
 async def robbed(loot: Loot, session: CdrSession, ask: Ask) -> NxcdrError:
-    """Ask, and take the error and everything there is of the session."""
+    """Ask, and take the error, the telemetry and everything there is of the session."""
+    exported = Exported()
+    exported.watch(session)
     task = asyncio.current_task()
     try:
         await ask(session)
@@ -235,6 +265,9 @@ async def robbed(loot: Loot, session: CdrSession, ask: Ask) -> NxcdrError:
         "repr", repr(session), session._transport, session._connection, session._transport.limiter, session.stats, task
     )
     loot.take("repr", session.calls(START, END)._pump, session.flash_calls(START, END)._pump)
+    exported.take_into(loot)
+    assert any(text.startswith("span: ") for text in loot.found)
+    assert any("nxcdr.requests" in text for text in loot.found if text.startswith("metrics: "))
     return caught
 
 

@@ -6,6 +6,7 @@ from nxcdr_async.pages.paginator import Paginator, cancel_and_wait, wait_for_end
 from nxcdr_async.pages.pump import Pump
 from nxcdr_async.pages.sequencer import Sequencer
 from nxcdr_async.pages.source import (
+    Ask,
     OnBadRow,
     PageReader,
     PageSize,
@@ -18,6 +19,7 @@ from nxcdr_async.pages.source import (
 from nxcdr_async.pages.windowed import WindowedPages
 
 __all__ = [
+    "Ask",
     "CappedList",
     "CountedPages",
     "OnBadRow",

@@ -136,7 +136,7 @@ class CountedPages:
 
     async def _ask(self, day: date, number: int) -> Page:
         """Ask for a page; one without rows is asked for twice, as an empty page ends a day."""
-        return await self.reader.page_with_rows(self.parameters(day, number), _part(day), number)
+        return await self.reader.page_with_rows(self.parameters(day, number), day, number)
 
     def _page_count(self, page: Page) -> int:
         """Return how many pages a day has; a gateway may make its pages smaller than asked for."""
@@ -187,12 +187,8 @@ class CountedPages:
         records: list[Dated] = []
         try:
             for number in sorted(pages):
-                self.structurer.add(pages[number], records, self.reader.in_words(_part(day), number))
+                self.structurer.add(pages[number], records, self.reader.in_words(day, number))
             check_inside(window, records, None, margin=FARTHEST_FROM_DAY)
         except Exception as fault:  # noqa: BLE001 - a bad row, an error of the user's callback, an ignored date: likewise
             return ReadResult(records, error or fault)
         return ReadResult(records, error)
-
-
-def _part(day: date) -> str:
-    return f"of {day}"

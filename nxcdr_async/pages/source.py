@@ -1,13 +1,14 @@
 """What a paginator reads: a source that cuts its range into windows, in order of time, and reads one at a time."""
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from attrs import define, field
 
 from nxcdr_async.errors import ConfigurationError, IncompleteError, NxcdrError, RecordError
 from nxcdr_async.stats import PaginatorStats
+from nxcdr_async.telemetry import SILENCE, PageWatch
+from nxcdr_async.telemetry.parts import Part, edges_of
 from nxcdr_async.windows import FARTHEST_OUTSIDE, HOUR, Window
 from nxcdr_async.wire import Dated, DatedRecord, FilterCheck, Page
 
@@ -15,6 +16,9 @@ RecordT = TypeVar("RecordT")
 
 Ask = Callable[[Mapping[str, Any]], Awaitable[Page]]
 """All a source needs of the world: the parameters of a question to the page that answers it."""
+
+Watch = Callable[[Part, int | None], PageWatch]
+"""Watches a page that is asked for, whose part and number it is told."""
 
 Step = Callable[[], Awaitable[None]]
 """Something to do for a window that takes one of the places worth having at once; mostly one question."""
@@ -109,6 +113,10 @@ class Source(Protocol):
         """Begin to read a window."""
 
 
+def _unwatched(_part: Part, _number: int | None) -> PageWatch:
+    return SILENCE
+
+
 @define(eq=False)
 class PageReader:
     """Asks for pages, counts them, and says in errors what was asked for.
@@ -118,14 +126,16 @@ class PageReader:
         stats: where pages are counted.
         records: what the rows are called in errors, such as "calls".
         filter_check: notices answers to another question.
+        watch: is told of each page.
     """
 
     ask: Ask
     stats: PaginatorStats
     records: str
     filter_check: FilterCheck = field(factory=FilterCheck)
+    watch: Watch = _unwatched
 
-    async def page(self, parameters: Mapping[str, Any], part: Window | str, number: int | None = None) -> Page:
+    async def page(self, parameters: Mapping[str, Any], part: Part, number: int | None = None) -> Page:
         """Ask for a page; one that may or may not say "no rows" is asked for once more.
 
         Args:
@@ -136,9 +146,7 @@ class PageReader:
         page = await self._once(parameters, part, number)
         return await self._once(parameters, part, number) if page.is_vague else page
 
-    async def page_with_rows(
-        self, parameters: Mapping[str, Any], part: Window | str, number: int | None = None
-    ) -> Page:
+    async def page_with_rows(self, parameters: Mapping[str, Any], part: Part, number: int | None = None) -> Page:
         """Ask for a page that should have rows; one without any is asked for once more.
 
         A throttled gateway may answer with nothing instead of a refusal. The arguments are those of `page`.
@@ -146,20 +154,21 @@ class PageReader:
         page = await self._once(parameters, part, number)
         return page if page.rows else await self._once(parameters, part, number)
 
-    async def _once(self, parameters: Mapping[str, Any], part: Window | str, number: int | None) -> Page:
+    async def _once(self, parameters: Mapping[str, Any], part: Part, number: int | None) -> Page:
         self.stats.pages += 1
         try:
-            page = await self.ask(parameters)
-            self.filter_check.take(page)
+            with self.watch(part, number):
+                page = await self.ask(parameters)
+                self.filter_check.take(page)
         except NxcdrError as error:
             error.asked_for = self.in_words(part, number)
             raise
         return page
 
-    def in_words(self, part: Window | str, number: int | None = None) -> str:
+    def in_words(self, part: Part, number: int | None = None) -> str:
         """Return what a page was asked for, for errors. The arguments are those of `page`."""
         numbered = "" if number is None else f"page {number} of "
-        return f"{numbered}{self.records} {part if isinstance(part, str) else in_words(part)}"
+        return f"{numbered}{self.records} {in_words(part)}"
 
 
 def bad_row_taker(
@@ -313,7 +322,8 @@ def check_inside(
         )
 
 
-def in_words(window: Window) -> str:
-    """Return a window in words, for errors."""
-    start, end = (datetime.fromtimestamp(edge, UTC).isoformat() for edge in (window.start, window.end))
-    return f"{start} to {end}"
+def in_words(part: Part) -> str:
+    """Return a part in words, for errors."""
+    if isinstance(part, Window):
+        return " to ".join(edges_of(part))
+    return part if isinstance(part, str) else f"of {part}"

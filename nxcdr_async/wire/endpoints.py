@@ -67,6 +67,11 @@ class Endpoint(Generic[RecordT]):
     id_key: str
     start_key: str
 
+    @property
+    def method(self) -> Literal["GET", "POST"]:
+        """The method of its requests."""
+        return "GET" if self.signing is None else "POST"
+
     def row_key(self, row: Any) -> str | None:
         """Return the id of a row that is not a record yet as text, None if it has none: 5, 5.0 and "5" are one."""
         found = row.get(self.id_key) if isinstance(row, dict) else getattr(row, "identity", None)

@@ -1,0 +1,102 @@
+"""What is logged, by the standard library's logger `nxcdr_async`: a text, and its facts as fields of the record.
+
+The fields are attributes of the record (`extra`), so that a JSON formatter, or structlog's ProcessorFormatter with
+ExtraAdder, finds them. A record has those of them that are known:
+
+| field | what it is |
+| --- | --- |
+| `endpoint` | the API: "calls", "order", "did" or "flash" |
+| `attempt` | the number of the attempt, 1 for the first |
+| `http_status` | the status of the HTTP reply |
+| `duration_seconds` | how long the exchange took |
+| `wait_seconds` | how long it will be until the next attempt |
+| `skew_seconds` | by how much the gateway's clock is ahead of ours |
+| `error_type` | the class of the error, such as "nxcdr_async.errors.ThrottledError" |
+| `code` | the vendor's result code |
+| `gateway_request_id` | the gateway's id of the request, to be quoted to the vendor's support |
+
+| level | when |
+| --- | --- |
+| debug | a reply came: endpoint, attempt, http_status, duration_seconds |
+| info | a question will be asked again: endpoint, attempt, wait_seconds, error_type, code, … |
+| info | a timestamp was refused: endpoint, attempt, skew_seconds, error_type, code, … |
+| warning | OpenTelemetry is installed and cannot be used, once a process: error_type |
+"""
+
+import logging
+from functools import cache
+from typing import Any
+
+from nxcdr_async.errors import GatewayError, NxcdrError
+from nxcdr_async.retry import Attempts
+from nxcdr_async.wire import Endpoint
+
+_log = logging.getLogger("nxcdr_async")
+# A library that nobody configured logging for stays silent, warnings included.
+_log.addHandler(logging.NullHandler())
+
+
+def type_name(error: BaseException) -> str:
+    """Return the name of an error's class with its module."""
+    return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
+def log_reply(endpoint: Endpoint[Any], attempts: Attempts, status: int, seconds: float) -> None:
+    """Log that a reply came."""
+    if _log.isEnabledFor(logging.DEBUG):
+        fields = {"http_status": status, "duration_seconds": seconds}
+        _log.debug(
+            "%s: HTTP %d after %.0f ms",
+            endpoint.name,
+            status,
+            seconds * 1000,
+            extra={**_fields(endpoint, attempts), **fields},
+        )
+
+
+def log_retry(endpoint: Endpoint[Any], attempts: Attempts, fault: NxcdrError, wait: float) -> None:
+    """Log that a question will be asked again after so many seconds."""
+    _log.info(
+        "%s: attempt %d failed, next in %.2f s: %s",
+        endpoint.name,
+        attempts.count,
+        wait,
+        fault,
+        extra={**_fields(endpoint, attempts), **_fields_of(fault), "wait_seconds": wait},
+    )
+
+
+def log_clock_refusal(endpoint: Endpoint[Any], attempts: Attempts, fault: NxcdrError, skew: float) -> None:
+    """Log that a timestamp was refused."""
+    _log.info(
+        "%s: timestamp refused, the gateway's clock is %.1f s ahead of ours",
+        endpoint.name,
+        skew,
+        extra={**_fields(endpoint, attempts), **_fields_of(fault), "skew_seconds": skew},
+    )
+
+
+def log_broken_telemetry(error: Exception) -> None:
+    """Log, once a process for each kind of error, that OpenTelemetry is installed and cannot be used."""
+    _log_broken_telemetry(type_name(error))
+
+
+@cache
+def _log_broken_telemetry(error_type: str) -> None:
+    _log.warning(
+        "OpenTelemetry is installed but cannot be used (%s), so there are no traces and no metrics: "
+        "install nxcdr-async[otel], or look at the OTEL_… variables",
+        error_type,
+        extra={"error_type": error_type},
+    )
+
+
+def _fields(endpoint: Endpoint[Any], attempts: Attempts) -> dict[str, Any]:
+    return {"endpoint": endpoint.name, "attempt": attempts.count}
+
+
+def _fields_of(fault: NxcdrError) -> dict[str, Any]:
+    told: dict[str, Any] = {"gateway_request_id": fault.request_id}
+    if isinstance(fault, GatewayError):
+        told |= {"http_status": fault.http_status, "code": fault.code}
+    return {"error_type": type_name(fault)} | {name: value for name, value in told.items() if value is not None}

@@ -1,0 +1,331 @@
+"""Spans and metrics through the API of OpenTelemetry. Who makes and exports them, a user configures as always.
+
+A page is a span; each attempt at it is an HTTP client span inside. Neither has an address with a query, a header, a
+message of the gateway, or anything else that a secret or a number of a person might be in.
+"""
+
+import time
+from collections.abc import Mapping
+from contextvars import Token
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from attrs import define, field
+from opentelemetry import context as contexts
+from opentelemetry.context import Context
+from opentelemetry.metrics import (
+    Counter,
+    Histogram,
+    Meter,
+    MeterProvider,
+    _Gauge as Gauge,
+    get_meter_provider,
+)
+from opentelemetry.trace import (
+    Span,
+    SpanKind,
+    Status,
+    StatusCode,
+    Tracer,
+    TracerProvider,
+    get_tracer,
+    set_span_in_context,
+)
+
+from nxcdr_async._version import __version__
+from nxcdr_async.errors import GatewayError, NxcdrError
+from nxcdr_async.retry import asks_for_less
+from nxcdr_async.telemetry import names
+from nxcdr_async.telemetry.log import type_name
+from nxcdr_async.telemetry.names import Metric
+from nxcdr_async.telemetry.parts import Part, edges_of
+from nxcdr_async.windows import Window
+from nxcdr_async.wire import Endpoint
+
+Attributes = dict[str, str | int | float]
+
+_PAGE = contexts.create_key("nxcdr-page")
+_OTHERS_ARE_SILENT = contexts._SUPPRESS_HTTP_INSTRUMENTATION_KEY  # noqa: SLF001 - the one all instrumentations look at
+"""Instrumentations of HTTP clients leave an exchange to us: theirs record its query, which may hold a secret."""
+
+_LARGEST_CODE = 2**31
+"""No code of the vendor comes near; exporters cannot take in what some strange gateway may call one."""
+
+
+@define(eq=False)
+class _Instruments:
+    """What records the metrics."""
+
+    requests: Counter
+    retries: Counter
+    throttled: Counter
+    rows: Counter
+    duration: Histogram
+    page_rows: Histogram
+    limit: Gauge
+    skew: Gauge
+
+    @classmethod
+    def of(cls, meter: Meter) -> Self:
+        return cls(
+            requests=_counter(meter, names.REQUESTS),
+            retries=_counter(meter, names.RETRIES),
+            throttled=_counter(meter, names.THROTTLED),
+            rows=_counter(meter, names.FETCHED_ROWS),
+            duration=_histogram(meter, names.DURATION),
+            page_rows=_histogram(meter, names.PAGE_ROWS),
+            limit=_gauge(meter, names.LIMIT),
+            skew=_gauge(meter, names.SKEW),
+        )
+
+
+def _counter(meter: Meter, metric: Metric) -> Counter:
+    return meter.create_counter(metric.name, metric.unit, metric.description)
+
+
+def _histogram(meter: Meter, metric: Metric) -> Histogram:
+    return meter.create_histogram(
+        metric.name, metric.unit, metric.description, explicit_bucket_boundaries_advisory=metric.buckets
+    )
+
+
+def _gauge(meter: Meter, metric: Metric) -> Gauge:
+    return meter.create_gauge(metric.name, metric.unit, metric.description)
+
+
+_INSTRUMENTS: WeakKeyDictionary[MeterProvider, _Instruments] = WeakKeyDictionary()
+"""One set for all sessions: while no provider is set, the API keeps every instrument that was ever asked for."""
+
+
+def _instruments(provider: MeterProvider) -> _Instruments:
+    found = _INSTRUMENTS.get(provider)
+    if found is None:
+        meter = provider.get_meter(names.SCOPE, __version__, names.SCHEMA_URL)
+        found = _INSTRUMENTS[provider] = _Instruments.of(meter)
+    return found
+
+
+class OtelTelemetry:
+    """Tells OpenTelemetry what a session does.
+
+    Args:
+        region: the name of the session's region, or "custom".
+        tracer_provider: None for the global one, which may be set later.
+        meter_provider: likewise.
+    """
+
+    def __init__(
+        self,
+        region: str,
+        *,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+    ) -> None:
+        self._region = region
+        self._servers: dict[str, Attributes] = {}
+        self._places: dict[tuple[str, str], tuple[Attributes, Attributes]] = {}
+        self.tracer: Tracer = get_tracer(names.SCOPE, __version__, tracer_provider, names.SCHEMA_URL)
+        self.instruments = _instruments(meter_provider or get_meter_provider())
+
+    def page(self, endpoint: Endpoint[Any], part: Part, number: int | None) -> "_Page":
+        """Watch a page that is asked for."""
+        attributes: Attributes = {names.REGION: self._region, names.ENDPOINT: endpoint.name}
+        asked = {**attributes, **_attributes_of(part)}
+        if number is not None:
+            asked[names.PAGE] = number
+        return _Page(self, f"nxcdr {endpoint.name} page", attributes, asked)
+
+    def attempt(self, endpoint: Endpoint[Any], gateway: str, *, number: int, waited: float) -> "_Attempt":
+        """Watch an attempt."""
+        place, address = self._place(endpoint, gateway)
+        sent = {**address, names.ATTEMPT: number, names.WAITED: waited}
+        if number > 1:
+            sent[names.RESENT] = number - 1
+        return _Attempt(self, endpoint, place, sent, number)
+
+    def retried(self, endpoint: Endpoint[Any], gateway: str, fault: NxcdrError) -> None:
+        """Count that a question will be asked again."""
+        self.instruments.retries.add(1, {**self._place(endpoint, gateway)[0], **_outcome(endpoint, fault)})
+
+    def measured(self, gateway: str, *, limit: int, skew: float | None) -> None:
+        """Record what is known of a gateway by now."""
+        server = self._server(gateway)
+        self.instruments.limit.set(limit, server)
+        if skew is not None:
+            self.instruments.skew.set(skew, server)
+
+    def _place(self, endpoint: Endpoint[Any], gateway: str) -> tuple[Attributes, Attributes]:
+        """Return where a request goes, for metrics, and for the span of an attempt."""
+        found = self._places.get((endpoint.name, gateway))
+        if found is None:
+            place = {**self._server(gateway), names.ENDPOINT: endpoint.name}
+            address = {**place, names.METHOD: endpoint.method, names.URL: f"{gateway}{endpoint.path}"}
+            found = self._places[endpoint.name, gateway] = place, address
+        return found
+
+    def _server(self, gateway: str) -> Attributes:
+        server = self._servers.get(gateway)
+        if server is None:
+            parts = urlsplit(gateway)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            server = {names.REGION: self._region, names.SERVER: parts.hostname or "", names.PORT: port}
+            self._servers[gateway] = server
+        return server
+
+
+@define(eq=False)
+class _Page:
+    """A page that is asked for; the attempts at it, which find it in the context, tell it how they went.
+
+    Attributes:
+        telemetry: whose page it is.
+        name: of its span.
+        attributes: of its metrics.
+        asked: of its span, as it begins.
+        attempts: how many it took so far.
+        code: of the last reply.
+        rows: of the answer.
+    """
+
+    telemetry: OtelTelemetry
+    name: str
+    attributes: Attributes
+    asked: Attributes
+    attempts: int = field(default=0, init=False)
+    code: int | None = field(default=None, init=False)
+    rows: int | None = field(default=None, init=False)
+    _span: Span = field(init=False)
+    _token: Token[Context] = field(init=False)
+
+    def __enter__(self) -> Self:
+        self._span = self.telemetry.tracer.start_span(self.name, attributes=self.asked)
+        self._token = contexts.attach(contexts.set_value(_PAGE, self, set_span_in_context(self._span)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.rows is not None:
+            self.telemetry.instruments.rows.add(self.rows, self.attributes)
+            self.telemetry.instruments.page_rows.record(self.rows, self.attributes)
+        _leave(self._token, error)
+        told = {names.ATTEMPT: self.attempts, names.CODE: self.code, names.ROWS: self.rows}
+        _end(self._span, error, {name: value for name, value in told.items() if value is not None})
+
+
+@define(eq=False)
+class _Attempt:
+    """One attempt.
+
+    Attributes:
+        telemetry: whose attempt it is.
+        endpoint: the API.
+        place: the attributes of its metrics.
+        sent: those of its span, as it begins.
+        number: 1 for the first.
+    """
+
+    telemetry: OtelTelemetry
+    endpoint: Endpoint[Any]
+    place: Attributes
+    sent: Attributes
+    number: int
+    _page: object = field(init=False)
+    _span: Span = field(init=False)
+    _token: Token[Context] = field(init=False)
+    _began: float = field(init=False)
+    _seconds: float | None = field(default=None, init=False)
+    _ended: int | None = field(default=None, init=False)
+    _outcome: Attributes = field(factory=dict, init=False)
+
+    def __enter__(self) -> Self:
+        self._page = contexts.get_value(_PAGE)
+        self._span = self.telemetry.tracer.start_span(self.endpoint.method, kind=SpanKind.CLIENT, attributes=self.sent)
+        self._token = contexts.attach(contexts.set_value(_OTHERS_ARE_SILENT, True, set_span_in_context(self._span)))  # noqa: FBT003 - the value of a key
+        self._began = time.perf_counter()
+        return self
+
+    def replied(self, status: int) -> None:
+        """Take in that the reply is there."""
+        # What is done with it from now on is no part of the exchange.
+        self._seconds, self._ended = time.perf_counter() - self._began, time.time_ns()
+        self._outcome = {names.STATUS: status}
+
+    def answered(self, rows: int) -> None:
+        """Take in that the reply is a success."""
+        self._outcome[names.CODE] = 0
+        if isinstance(self._page, _Page):
+            self._page.rows = rows
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._record(error)
+        _leave(self._token, error)
+        code = _code_of(error) if error is not None else 0
+        if isinstance(self._page, _Page):
+            self._page.attempts, self._page.code = self.number, code
+        _end(self._span, error, self._outcome if code is None else {**self._outcome, names.CODE: code}, self._ended)
+
+    def _record(self, error: BaseException | None) -> None:
+        instruments = self.telemetry.instruments
+        attributes = {**self.place, **self._outcome, **_outcome(self.endpoint, error)}
+        instruments.requests.add(1, attributes)
+        if isinstance(error, NxcdrError) and asks_for_less(error):
+            instruments.throttled.add(1, attributes)
+        seconds = time.perf_counter() - self._began if self._seconds is None else self._seconds
+        instruments.duration.record(seconds, {**attributes, names.METHOD: self.endpoint.method})
+
+
+def _attributes_of(part: Part) -> Attributes:
+    """Return what tells which part was asked for; nothing of an order, whose id may be a person's."""
+    if isinstance(part, Window):
+        start, end = edges_of(part)
+        return {names.WINDOW_START: start, names.WINDOW_END: end}
+    return {} if isinstance(part, str) else {names.DAY: part.isoformat()}
+
+
+def _leave(token: Token[Context], error: BaseException | None) -> None:
+    """Make the span before the current one again."""
+    # A task that is dropped half-way is closed by whoever drops it, and its context went with it.
+    if not isinstance(error, GeneratorExit):
+        contexts.detach(token)
+
+
+def _end(span: Span, error: BaseException | None, told: Mapping[str, str | int | float], at: int | None = None) -> None:
+    """End a span, with what was told of it by then."""
+    if span.is_recording():
+        span.set_attributes(told)
+        if error is not None:
+            span.set_attribute(names.ERROR_TYPE, _error_type(error))
+        if isinstance(error, Exception):
+            span.set_status(Status(StatusCode.ERROR, _description(error)))
+    span.end(at)
+
+
+def _error_type(error: BaseException) -> str:
+    return type_name(error) if isinstance(error, Exception) else names.CANCELLED
+
+
+def _description(error: Exception) -> str | None:
+    """Return what a failure is in numbers: messages of a gateway may tell anything."""
+    if not isinstance(error, GatewayError):
+        return None
+    numbers = (("code", _code_of(error)), ("HTTP", error.http_status))
+    return ", ".join(f"{name} {value}" for name, value in numbers if value is not None)
+
+
+def _outcome(endpoint: Endpoint[Any], error: BaseException | None) -> Attributes:
+    """Return what a metric tells of an error: the codes a document knows, as there may be no end of others."""
+    if error is None:
+        return {}
+    code = _code_of(error)
+    known: Attributes = {} if code is None or code not in endpoint.codes else {names.CODE: code}
+    return {names.ERROR_TYPE: _error_type(error), **known}
+
+
+def _code_of(error: BaseException) -> int | None:
+    code = error.code if isinstance(error, GatewayError) else None
+    return code if code is not None and abs(code) < _LARGEST_CODE else None
