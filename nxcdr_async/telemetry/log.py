@@ -31,9 +31,8 @@ from nxcdr_async.errors import GatewayError, NxcdrError
 from nxcdr_async.retry import Attempts
 from nxcdr_async.wire import Endpoint
 
+# Without a NullHandler: where nobody configured logging, a callback that fails must still show on stderr.
 _log = logging.getLogger("nxcdr_async")
-# A library that nobody configured logging for stays silent, warnings included.
-_log.addHandler(logging.NullHandler())
 
 
 def type_name(error: BaseException) -> str:

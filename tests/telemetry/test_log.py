@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
@@ -100,5 +102,7 @@ def test_fields_are_no_attributes_every_record_has() -> None:
     assert not own & (documented | {"error_type", "code", "gateway_request_id"})
 
 
-def test_a_library_stays_silent_where_nobody_configured_logging() -> None:
-    assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("nxcdr_async").handlers)
+def test_a_warning_shows_where_nobody_configured_logging() -> None:
+    code = "import nxcdr_async.webhook, logging; logging.getLogger('nxcdr_async').warning('a call push was refused')"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stderr == "a call push was refused\n"
