@@ -16,6 +16,7 @@ from attrs import define, field
 
 from nxcdr_async.allowance import HIGHEST_LIMIT, Allowance, Start
 from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.turns import Turns
 
 MOST_CONCURRENCY = 10_000
 """The highest ceiling that can be asked for."""
@@ -180,7 +181,7 @@ class _Own:
 
 
 class Limiter:
-    """Hands out slots, first come, first served, to all requests of a session; sessions take turns at a gateway.
+    """Hands out slots to all requests of a session: its askers take turns, as do sessions at a gateway.
 
     Whoever asks a gateway names the account too, as any hashable that tells accounts apart: each has an allowance of
     its own there, and the sessions of one share it.
@@ -227,7 +228,7 @@ class Limiter:
         self._sleep = sleep
         self._valve = _Valve(self._bounds, now, sleep)
         self._lanes: dict[tuple[str, Hashable], Lane] = {}
-        self._turns: dict[Lane, asyncio.Lock] = {}
+        self._turns: dict[Lane, Turns] = {}
 
     @property
     def ceiling(self) -> int:
@@ -268,9 +269,15 @@ class Limiter:
         self._lane(gateway, account).valve.hold(seconds)
 
     @asynccontextmanager
-    async def slot(self, gateway: str, account: Hashable) -> AsyncIterator[Slot]:
-        """Wait for a slot at a gateway, and for the pace and any pause; on leaving, the slot is free again."""
-        slot = await self._begin(self._lane(gateway, account))
+    async def slot(self, gateway: str, account: Hashable, asker: Hashable | None = None) -> AsyncIterator[Slot]:
+        """Wait for a slot at a gateway, and for the pace and any pause; on leaving, the slot is free again.
+
+        Args:
+            gateway: its base URL.
+            account: what tells accounts apart.
+            asker: whose request it is; those of one asker start in the order they came. None for an asker of its own.
+        """
+        slot = await self._begin(self._lane(gateway, account), object() if asker is None else asker)
         try:
             yield slot
         finally:
@@ -286,14 +293,18 @@ class Limiter:
             if lanes is not None and lane.is_deserted and lanes.get(key) is lane:
                 del lanes[key]
 
-    async def _begin(self, lane: Lane) -> Slot:
-        async with self._turns[lane]:
+    async def _begin(self, lane: Lane, asker: Hashable) -> Slot:
+        turns = self._turns[lane]
+        await turns.take(asker)
+        try:
             while True:
                 await self._valve.opened()
                 async with lane.turn:
                     was_paced = await lane.valve.opened()
                     if self._valve.is_open:
                         return self._start(lane, was_paced=was_paced)
+        finally:
+            turns.pass_on()
 
     def _start(self, lane: Lane, *, was_paced: bool) -> Slot:
         self._valve.start()
@@ -313,7 +324,7 @@ class Limiter:
         lane = self._lanes.get((gateway, account))
         if lane is None:
             lane = self._lanes[gateway, account] = self._shared_lane(gateway, account)
-            self._turns[lane] = asyncio.Lock()
+            self._turns[lane] = Turns()
             lane.join(self)
         return lane
 

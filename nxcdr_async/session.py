@@ -210,7 +210,7 @@ class CdrSession:
         source = WindowedPages(
             plan=WindowPlan(window, most_rows=ROWS_A_WINDOW, most_at_once=ROWS_AT_ONCE),
             reader=PageReader(
-                partial(self._transport.ask, CALLS, read_typed=rows.reading()),
+                partial(self._transport.ask, CALLS, asker=object(), read_typed=rows.reading()),
                 structurer.stats,
                 CALLS.noun,
                 FilterCheck(query.filters),
@@ -281,7 +281,12 @@ class CdrSession:
             first_day=first,
             last_day=last,
             zone=self.naive_zone,
-            reader=PageReader(partial(self.ask_page, DID), structurer.stats, DID.noun, FilterCheck(query.filters)),
+            reader=PageReader(
+                partial(self._transport.ask, DID, asker=object()),
+                structurer.stats,
+                DID.noun,
+                FilterCheck(query.filters),
+            ),
             parameters=partial(query.page, size=DID.page_size),
             structurer=structurer,
             row_key=DID.row_key,
@@ -322,7 +327,7 @@ class CdrSession:
         structurer = self._structurer(FLASH, self._structure(FLASH), on_bad_row, bad_row_callback)
         source = CappedList(
             plan=WindowPlan(window, most_rows=ROWS_A_LIST, most_at_once=ROWS_A_LIST),
-            reader=PageReader(partial(self.ask_page, FLASH), structurer.stats, FLASH.noun),
+            reader=PageReader(partial(self._transport.ask, FLASH, asker=object()), structurer.stats, FLASH.noun),
             parameters=partial(flash_parameters, zone=self.naive_zone),
             structurer=structurer,
             row_key=FLASH.row_key,

@@ -23,7 +23,7 @@ FLOORS = {
     ),
     **dict.fromkeys(["windows", "density", "plan"], 1),
     **dict.fromkeys(["wire", "export"], 2),
-    **dict.fromkeys(["clock_gate", "limiter", "connection", "transport"], 3),
+    **dict.fromkeys(["clock_gate", "turns", "limiter", "connection", "transport"], 3),
     "pages": 4,
     "session": 5,
 }
