@@ -17,7 +17,6 @@ from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError, RecordError, SaturatedSecondError
 from nxcdr_async.limiter import Limiter
 from nxcdr_async.pages import (
-    Ask,
     CappedList,
     CountedPages,
     OnBadRow,
@@ -52,6 +51,7 @@ from nxcdr_async.wire import (
     Endpoint,
     FilterCheck,
     Page,
+    ReadTyped,
     TypedRows,
     checked_days,
     flash_parameters,
@@ -214,12 +214,7 @@ class CdrSession:
         structurer = self._structurer(CALLS, rows.record, on_bad_row, bad_row_callback)
         source = WindowedPages(
             plan=WindowPlan(window, most_rows=ROWS_A_WINDOW, most_at_once=ROWS_AT_ONCE),
-            reader=self._reader(
-                CALLS,
-                partial(self._transport.ask, CALLS, read_typed=rows.reading()),
-                structurer.stats,
-                FilterCheck(query.filters),
-            ),
+            reader=self._reader(CALLS, structurer.stats, FilterCheck(query.filters), rows.reading()),
             parameters=partial(query.page, size=CALLS.page_size),
             structurer=structurer,
             end_ms=CALLS.end_ms,
@@ -242,8 +237,7 @@ class CdrSession:
         parameters = order_parameters(order_id, tenant_id)
         self._transport.need_credentials()
         rows = self._typed_rows(ORDER)
-        ask = partial(self._transport.ask, ORDER, read_typed=rows.reading())
-        reader = self._reader(ORDER, ask, PaginatorStats(), FilterCheck(order_filters(order_id)))
+        reader = self._reader(ORDER, PaginatorStats(), FilterCheck(order_filters(order_id)), rows.reading())
         page = await reader.page_with_rows(parameters, f"of order {order_id!r}")
         calls: dict[str, CallRecord] = {}
         try:
@@ -286,7 +280,7 @@ class CdrSession:
             first_day=first,
             last_day=last,
             zone=self.naive_zone,
-            reader=self._reader(DID, partial(self.ask_page, DID), structurer.stats, FilterCheck(query.filters)),
+            reader=self._reader(DID, structurer.stats, FilterCheck(query.filters)),
             parameters=partial(query.page, size=DID.page_size),
             structurer=structurer,
             row_key=DID.row_key,
@@ -327,7 +321,7 @@ class CdrSession:
         structurer = self._structurer(FLASH, self._structure(FLASH), on_bad_row, bad_row_callback)
         source = CappedList(
             plan=WindowPlan(window, most_rows=ROWS_A_LIST, most_at_once=ROWS_A_LIST),
-            reader=self._reader(FLASH, partial(self.ask_page, FLASH), structurer.stats, FilterCheck()),
+            reader=self._reader(FLASH, structurer.stats, FilterCheck()),
             parameters=partial(flash_parameters, zone=self.naive_zone),
             structurer=structurer,
             row_key=FLASH.row_key,
@@ -358,7 +352,12 @@ class CdrSession:
         return sha256(self._transport.need_key(endpoint).encode()).hexdigest()[:16]
 
     async def aclose(self) -> None:
-        """Stop every paginator and close what this session opened. Closing twice does no harm."""
+        """Stop every paginator and close what this session opened. Closing twice does no harm.
+
+        Raises:
+            ConfigurationError: another event loop is at work with it, which goes on undisturbed.
+        """
+        self._connection.check_closable()
         try:
             await cancel_and_wait(list(self._tasks))
         finally:
@@ -367,6 +366,8 @@ class CdrSession:
                 await self._connection.aclose()
 
     async def __aenter__(self) -> Self:
+        # From here on it belongs to this event loop, before any other can be the first to ask.
+        self._connection.check_usable()
         return self
 
     async def __aexit__(
@@ -394,8 +395,13 @@ class CdrSession:
         return rows
 
     def _reader(
-        self, endpoint: Endpoint[Any], ask: Ask, stats: PaginatorStats, filter_check: FilterCheck
+        self,
+        endpoint: Endpoint[Any],
+        stats: PaginatorStats,
+        filter_check: FilterCheck,
+        read_typed: ReadTyped | None = None,
     ) -> PageReader:
+        ask = partial(self._transport.ask, endpoint, asker=object(), read_typed=read_typed)
         watch = partial(self._transport.telemetry.page, endpoint)
         return PageReader(ask, stats, endpoint.noun, filter_check, watch)
 

@@ -3,7 +3,7 @@
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -156,13 +156,19 @@ class Transport:
         return self.limiter.worthwhile(*self._lane(endpoint))
 
     async def ask(
-        self, endpoint: Endpoint[Any], parameters: Mapping[str, Any], *, read_typed: ReadTyped | None = None
+        self,
+        endpoint: Endpoint[Any],
+        parameters: Mapping[str, Any],
+        *,
+        asker: Hashable | None = None,
+        read_typed: ReadTyped | None = None,
     ) -> Page:
         """Ask an endpoint, again where that may help.
 
         Args:
             endpoint: the API to ask.
             parameters: in the vendor's terms.
+            asker: whose question it is, such as a paginator's: askers take turns. None for an asker of its own.
             read_typed: as for `read_page`.
 
         Raises:
@@ -173,7 +179,7 @@ class Transport:
         while True:
             self.connection.check_usable()
             try:
-                return await self._attempt(endpoint, parameters, gateway, read_typed, attempts)
+                return await self._attempt(endpoint, parameters, gateway, attempts, asker=asker, read_typed=read_typed)
             except NxcdrError as fault:
                 if fault is attempts.last_fault:  # nothing more was sent
                     raise
@@ -233,12 +239,14 @@ class Transport:
         endpoint: Endpoint[Any],
         parameters: Mapping[str, Any],
         gateway: KnownGateway,
-        read_typed: ReadTyped | None,
         attempts: Attempts,
+        *,
+        asker: Hashable | None,
+        read_typed: ReadTyped | None,
     ) -> Page:
         lane = self._lane(endpoint)
         queued = self.now()
-        async with self.limiter.slot(*lane) as slot:
+        async with self.limiter.slot(*lane, asker) as slot:
             if attempts.last_fault is not None and self._is_outage(gateway, attempts):
                 # An outage may have become plain while this waited for its slot, one of many.
                 raise attempts.last_fault
