@@ -26,6 +26,7 @@ from test_own_sink import MemorySink
 from told_sink import WRITING, ToldSink
 
 from nxcdr_async import (
+    AuthenticationError,
     CallRecord,
     CdrSession,
     ConfigurationError,
@@ -40,6 +41,7 @@ from nxcdr_async import (
 from nxcdr_async.backfill.ledger import Ledger
 from nxcdr_async.backfill.pushes import PushedCalls
 from nxcdr_async.backfill.sinks import sink_for
+from nxcdr_async.backfill.sinks.protocol import BusyError
 from nxcdr_async.export.tables import CALLS, Table
 from nxcdr_async.testing import Gateway
 
@@ -225,6 +227,16 @@ async def test_a_pushed_call_that_the_gateway_never_tells_stays_and_is_called_ex
     assert stored_calls("sqlite", to).keys() == {*known_calls(gateway), "never told"}
 
 
+async def test_a_first_run_that_failed_binds_a_store_to_no_account(
+    gateway: Gateway, open_session: OpenSession, to: str
+) -> None:
+    gateway.clock.move_to(at(9))
+    with pytest.raises(AuthenticationError):
+        await backfill(open_session(credentials=OTHER_KEYS), "calls", at(1), at(2), to)
+    await PushedCalls(open_session(), to).store(call("a"))
+    assert stored_calls("sqlite", to).keys() == {"a"}
+
+
 async def test_a_store_that_only_has_pushed_calls_has_to_be_begun_by_a_backfill(session: CdrSession, to: str) -> None:
     await PushedCalls(session, to).store(call("a"))
     with pytest.raises(ConfigurationError, match="say by a backfill"):
@@ -359,6 +371,28 @@ async def test_a_push_waits_for_a_run_to_let_go(session: CdrSession, to: str) ->
     await asyncio.to_thread(run.close)
     await storing
     assert stored_calls("sqlite", to).keys() == {"a"}
+
+
+class OftenBusy(MemorySinkForPushes):
+    tries = 0
+
+    def open(self) -> None:
+        self.tries += 1
+        if self.tries <= 3:
+            raise BusyError("another run has it")
+
+
+async def test_a_busy_sink_is_tried_again_as_long_as_there_is_patience(session: CdrSession) -> None:
+    sink = OftenBusy()
+    await PushedCalls(session, sink, patience=60).store(call("a"))
+    assert (sink.tries, sink.rows["calls"]["call_id"].to_pylist()) == (4, ["a"])
+
+
+async def test_a_busy_sink_is_tried_once_without_patience(session: CdrSession) -> None:
+    sink = OftenBusy()
+    with pytest.raises(ConfigurationError, match="another run"):
+        await PushedCalls(session, sink, patience=0).store(call("a"))
+    assert sink.tries == 1
 
 
 @to_every_store

@@ -500,28 +500,6 @@ def test_a_folder_takes_no_rows_of_no_window(places: Places, kind: str) -> None:
 
 
 @of_every_kind
-def test_who_waits_for_a_sink_gets_it_before_who_comes_back_at_once(places: Places, kind: str) -> None:
-    to, is_over, rounds = places.fresh(kind), threading.Event(), []
-
-    def come_back_at_once() -> None:
-        while not is_over.is_set():
-            with opened(to):
-                rounds.append(time.monotonic())
-
-    greedy = threading.Thread(target=come_back_at_once)
-    greedy.start()
-    try:
-        while not rounds:
-            time.sleep(0.001)
-        for _ in range(3):
-            with opened(to):
-                pass
-    finally:
-        is_over.set()
-        greedy.join()
-
-
-@of_every_kind
 def test_a_run_that_is_let_go_of_in_a_moment_is_waited_for(places: Places, kind: str) -> None:
     to = places.fresh(kind)
     with opened(to):
