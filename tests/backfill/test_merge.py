@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from table_rows import table_of, values_of
 
-from nxcdr_async.backfill.merge import merge
+from nxcdr_async.backfill.merge import complete, merge
 from nxcdr_async.export.tables import CALLS, DID_CALLS, EXTRA, Table
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -217,3 +217,20 @@ def test_a_time_that_moved_is_a_change() -> None:
 def test_absurd_numbers_of_extra_take_no_memory(number: str) -> None:
     read = call(extra=f'{{"a":{number},"b":1}}')
     assert merge(CALLS, call(extra=f'{{"b":1,"a":{number}}}'), read).unchanged == 1
+
+
+@given(stored_calls, read_calls)
+def test_rows_that_were_told_only_fill_in_what_is_null(stored: list[Row], told: list[Row]) -> None:
+    merged = complete(CALLS, table_of(CALLS, stored), table_of(CALLS, told))
+    # What was told first, and then what is stored over it, is what is known.
+    first: dict[str, Row] = {}
+    for row in told:
+        first.setdefault(row["call_id"], row)
+    over = merge(CALLS, table_of(CALLS, list(first.values())), table_of(CALLS, stored))
+    known = {row["call_id"]: row for row in values_of(table_of(CALLS, list(first.values())))}
+    known |= {row["call_id"]: row for row in values_of(over.rows)}
+    before = {row["call_id"]: row for row in values_of(table_of(CALLS, stored))}
+    expected = [row for key, row in known.items() if key in first and row != before.get(key)]
+    assert values_of(merged.rows) == sorted(expected, key=lambda row: str(row["call_id"]))
+    assert merged.new == len(first.keys() - before.keys())
+    assert merged.new + merged.changed + merged.unchanged == len(first)

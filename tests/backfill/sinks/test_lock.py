@@ -1,0 +1,63 @@
+"""The lock of a file or folder: one has it at a time, and who waits is next."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from nxcdr_async import ConfigurationError
+from nxcdr_async.backfill.sinks import lock
+from nxcdr_async.backfill.sinks.lock import SinkLock
+from nxcdr_async.backfill.sinks.protocol import BusyError
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "calls.sqlite"
+
+
+def test_who_waits_is_before_who_comes_back_at_once(target: Path) -> None:
+    is_over, is_taken, had = threading.Event(), threading.Event(), []
+
+    def come_back_at_once() -> None:
+        greedy = SinkLock(target)
+        while not is_over.is_set():
+            greedy.take()
+            had.append("greedy")
+            is_taken.set()
+            time.sleep(0.05)  # as long as a batch takes
+            greedy.release()
+
+    thread = threading.Thread(target=come_back_at_once)
+    thread.start()
+    is_taken.wait()
+    waiting = SinkLock(target)
+    try:
+        for _ in range(5):
+            waiting.take()
+            had.append("waiting")
+            waiting.release()
+    finally:
+        is_over.set()
+        thread.join()
+    assert had.count("waiting") == 5
+
+
+def test_a_lock_that_is_never_let_go_of_is_waited_for_a_moment_only(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "SECONDS_TO_WAIT", 0.2)
+    first, second = SinkLock(target), SinkLock(target)
+    first.take()
+    began = time.monotonic()
+    with pytest.raises(BusyError, match="another run"):
+        second.take()
+    assert 0.2 <= time.monotonic() - began < 2
+    first.release()
+    second.take()
+    second.release()
+
+
+def test_a_busy_sink_is_to_its_user_as_any_that_cannot_work() -> None:
+    assert issubclass(BusyError, ConfigurationError)
