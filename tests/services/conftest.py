@@ -5,7 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from running_service import UVICORN, RunService, Service, running
+from running_service import RunService, running_on, trouble_of
+from shared.service import UVICORN, Service
 
 from nxcdr_async.testing import Gateway
 
@@ -17,14 +18,14 @@ def run_service(tmp_path: Path) -> Iterator[RunService]:
 
         def run(gateway: Gateway, *options: str) -> Service:
             command = (*UVICORN, *options, "watched_service:app")
-            started.append(left.enter_context(running(gateway, tmp_path, *command)))
+            started.append(left.enter_context(running_on(gateway, tmp_path, *command)))
             return started[-1]
 
         started: list[Service] = []
         yield run
         for service in started:
             service.stop()
-            assert not service.trouble
+            assert not trouble_of(service)
 
 
 @pytest.fixture

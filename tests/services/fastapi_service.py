@@ -3,20 +3,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, time
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from nxcdr_async import (
-    CallRecord,
-    CdrSession,
-    ConfigurationError,
-    InvalidRequestError,
-    NxcdrError,
-    ServerError,
-    ThrottledError,
-    TransportError,
-    json_lines,
-)
+from nxcdr_async import CallRecord, CdrSession, NxcdrError, errors, json_lines
 
 Pages = AsyncIterator[list[CallRecord]]
 
@@ -30,22 +20,10 @@ async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, CdrSession]]:
 app = FastAPI(lifespan=lifespan)
 
 
-@app.exception_handler(NxcdrError)
-async def answer_error(_: Request, error: NxcdrError) -> JSONResponse:
-    match error:
-        case ConfigurationError() | InvalidRequestError():  # what was asked for cannot be
-            status = 400
-        case ServerError() | ThrottledError() | TransportError():  # tried again for a minute, in vain
-            status = 503
-        case _:
-            status = 502
-    return JSONResponse({"error": str(error)}, status)
-
-
 async def pages_of_day(day: date, request: Request) -> AsyncIterator[Pages]:
     start, end = datetime.combine(day, time.min, UTC), datetime.combine(day, time.max, UTC)
     async with request.state.cdr.calls(start, end) as calls:
-        yield calls.pages()  # ended when the answer is, or its client has gone
+        yield calls.pages()  # left when the answer is sent, or its client has gone
 
 
 @app.get("/calls/{day}")
@@ -63,6 +41,16 @@ async def calls_of_day(pages: Annotated[Pages, Depends(pages_of_day)]) -> Stream
 @app.get("/orders/{order_id}")
 async def calls_of_order(order_id: str, tenant: int, request: Request) -> Response:
     calls = await request.state.cdr.calls_by_order(order_id, tenant_id=tenant)
-    if not calls:
-        raise HTTPException(404, "no call of this order has ended")
     return Response(json_lines(calls), media_type="application/x-ndjson")
+
+
+@app.exception_handler(NxcdrError)
+async def answer_error(_: Request, error: NxcdrError) -> JSONResponse:
+    match error:
+        case errors.ConfigurationError() | errors.InvalidRequestError():
+            status = 400  # what was asked for cannot be
+        case errors.ServerError() | errors.ThrottledError() | errors.TransportError():
+            status = 503  # may pass, but did not for a minute
+        case _:
+            status = 502
+    return JSONResponse({"error": str(error)}, status)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from running_service import SERVERS, UVICORN, RunService, Service, running
+from running_service import SERVERS, RunService, running_on
+from shared.service import UVICORN, Service
 from stream_client import StreamClient
 
 from nxcdr_async.testing import Gateway
@@ -129,7 +130,7 @@ def test_twenty_clients_that_leave_one_after_the_other_leave_nothing_behind(
 
 
 def test_a_service_that_is_told_to_end_in_mid_stream_ends_in_time(busy_day: Gateway, tmp_path: Path) -> None:
-    with running(busy_day, tmp_path, *UVICORN, "fastapi_service:app") as service:
+    with running_on(busy_day, tmp_path, *UVICORN, "fastapi_service:app") as service:
         client = StreamClient(day_of(busy_day, service))
         client.read_lines(1)
         assert service.stop() < SECONDS_AT_MOST

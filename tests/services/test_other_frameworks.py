@@ -5,7 +5,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from running_service import AIOHTTP, UVICORN, running
+from running_service import running_on, trouble_of
+from shared.service import AIOHTTP, UVICORN
 
 from nxcdr_async.testing import Gateway
 
@@ -19,7 +20,7 @@ SERVICES = {
 def test_an_order_is_looked_up(gateway: Gateway, tmp_path: Path, framework: str) -> None:
     command, path = SERVICES[framework]
     ids = [gateway.add_call(orderId="ORDER-1"), gateway.add_call(orderId="ORDER-1")]
-    with running(gateway, tmp_path, *command) as service:
+    with running_on(gateway, tmp_path, *command) as service:
         replies = {
             order: httpx.get(service.url + path.format(order=order, tenant=gateway.tenant_id))
             for order in ("ORDER-1", "nobody's")
@@ -29,4 +30,4 @@ def test_an_order_is_looked_up(gateway: Gateway, tmp_path: Path, framework: str)
         assert sorted(json.loads(line)["call_id"] for line in replies["ORDER-1"].text.splitlines()) == sorted(ids)
         assert replies["nobody's"].content == b""
         service.stop()
-        assert not service.trouble
+        assert not trouble_of(service)
