@@ -45,7 +45,7 @@ KNOWN_TO_SINKS = {"ledger", "merge", "times"}
 """The rooms of a backfill that a sink may import besides those of sinks: none that asks or runs."""
 
 IMPURE_MODULES = {"asyncio", "anyio", "aiohttp", "socket", "time", "random", "logging", "os", "threading"}
-MAY_IMPORT_AIOHTTP = {"connection", "session", "testing"}
+MAY_IMPORT_AIOHTTP = {"connection", "session", "testing", "webhook"}
 LONGEST_ROOM = 300
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -132,6 +132,16 @@ def test_aiohttp_and_the_extras_are_not_imported_with_the_package() -> None:
     code = f"import sys; bare = set(sys.modules); import nxcdr_async; print({slow} & (set(sys.modules) - bare))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "set()"
+
+
+def test_the_webhook_knows_aiohttp_in_one_room_which_comes_with_the_first_request() -> None:
+    webhook = PACKAGE / "webhook"
+    knowing = {path.name for path in webhook.glob("*.py") if "aiohttp" in set(imports_of(path))}
+    assert knowing == {"aiohttp_web.py", "app.py"}
+    code = "import sys; from nxcdr_async.webhook import call_push_app; call_push_app(print, token='t'); "
+    code += "print('aiohttp' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "False"
 
 
 def is_pure(path: Path) -> bool:

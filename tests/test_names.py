@@ -30,6 +30,7 @@ from nxcdr_async import (
     sync,
     verify,
 )
+from nxcdr_async.webhook import CallPushApp, call_push_app
 
 NAMES = """
     AuthenticationError BackfillProgress BackfillReport CallRecord CdrSession CertificateError ClockSkewError
@@ -138,6 +139,15 @@ def test_every_public_name_is_there_and_sorted() -> None:
             backfill,
             (f"(session: CdrSession, source: {SOURCE}, start: date, end: date, {INTO_A_SINK}) -> BackfillReport"),
         ),
+        (
+            call_push_app,
+            (
+                "(on_call: Callable[[CallRecord], Awaitable[object]], *, token: str | None = None, "
+                "credentials: Credentials | None = None, path: str = '/', "
+                "once_within: timedelta = timedelta(seconds=600), largest_body: int = 65536, "
+                "timeout: float = 30.0, now: Callable[[], float] = <built-in function time>) -> CallPushApp"
+            ),
+        ),
         (sync, f"(session: CdrSession, source: {SOURCE}, {INTO_A_SINK}) -> BackfillReport"),
     ],
     ids=lambda value: getattr(value, "__qualname__", ""),
@@ -168,6 +178,10 @@ def test_a_session_offers_nothing_else() -> None:
         "from_env",
         "stats",
     }
+
+
+def test_a_receiver_of_pushes_offers_nothing_else() -> None:
+    assert {name for name in vars(CallPushApp) if not name.startswith("_")} == {"handle_aiohttp"}
 
 
 def test_exactly_these_regions_are_known() -> None:

@@ -2,19 +2,13 @@
 
 from collections.abc import Mapping
 from hmac import compare_digest
-from typing import Literal
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from nxcdr_async.credentials import Credentials, FlashApp
-from nxcdr_async.signing import sign
 from nxcdr_async.testing.replies import RefusedError
+from nxcdr_async.wire import SignedHeaders, Signing
 
-ALLOWED_SKEW_MS = 60_000
-"""How far `ts` may be from the gateway's clock."""
-
-_ALGORITHMS: dict[str, Literal["md5", "sha256"]] = {"md5": "md5", "sha256": "sha256"}
-_COMMON_HEADERS = ("accessKey", "ts", "bizType", "action", "sign")
 _WRONG_FLASH_KEY = 1
 
 
@@ -49,22 +43,14 @@ class RequestVerifier:
         Raises:
             RefusedError: with the vendor's code.
         """
-        if not all(headers.get(name) for name in _COMMON_HEADERS):
-            raise RefusedError(1001)
-        ts, algorithm = headers["ts"], _ALGORITHMS.get(headers.get("algorithm", "md5"))
-        if headers["bizType"] != biz_type or headers["action"] != action or algorithm is None:
-            raise RefusedError(1002)
-        if not (ts.isascii() and ts.isdigit()):
-            raise RefusedError(1002)
-        pair = self._pairs.get(headers["accessKey"])
-        if pair is None:
-            raise RefusedError(1005)
-        if abs(now_ms - int(ts)) > ALLOWED_SKEW_MS:
-            raise RefusedError(1004)
+        signed = SignedHeaders.found_by(headers.get)
+        fault = signed.fault(Signing(biz_type, action), self._pairs, now_ms=now_ms)
+        if fault is not None:
+            raise RefusedError(fault)
+        pair = self._pairs[signed.access_key]
         if headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
             raise RefusedError(1003)
-        expected = sign(evolve(pair, algorithm=algorithm), action=action, biz_type=biz_type, ts=ts, body=body)
-        if not compare_digest(expected.encode(), headers["sign"].encode(errors="surrogateescape")):
+        if not signed.is_signed_by(pair, body):
             raise RefusedError(1003)
         if pair is self.without_rights:
             raise RefusedError(1005)

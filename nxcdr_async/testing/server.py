@@ -21,6 +21,7 @@ from nxcdr_async.testing.queries import Catalog
 from nxcdr_async.testing.replies import EmulatedReply, RefusedError, Style, answer, refusal, web_page
 from nxcdr_async.testing.security import RequestVerifier
 from nxcdr_async.testing.switches import EndpointName, FaultKind, Switches
+from nxcdr_async.wire import read_ts
 
 _BREAKS_OFF = {"reset", "cut-chunked"}
 _NOTHING_FOUND: dict[str, Any] = {"list": [], "null": None, "object": {}}
@@ -111,10 +112,9 @@ class GatewayServer:
         async def handle(request: web.Request) -> web.StreamResponse:
             body = await request.read()
             parameters = _parameters(request, body)
-            ts = request.headers.get("ts", "")
             seen = SeenRequest(
                 route.name,
-                int(ts) if ts.isascii() and ts.isdigit() else None,
+                read_ts(request.headers.get("ts", "")),
                 self._clock.now(),
                 without_secrets(parameters),
             )

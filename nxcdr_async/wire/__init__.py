@@ -1,6 +1,6 @@
 """The wire: the table of the vendor's APIs, questions to bytes, and bytes to rows or an error. No I/O, no clock."""
 
-from nxcdr_async.wire.endpoints import CALLS, DID, ENDPOINTS, FLASH, ORDER, Endpoint, GatewayKind, Signing
+from nxcdr_async.wire.endpoints import CALL_PUSH, CALLS, DID, ENDPOINTS, FLASH, ORDER, Endpoint, GatewayKind, Signing
 from nxcdr_async.wire.filters import FilterCheck
 from nxcdr_async.wire.queries import (
     CallQuery,
@@ -10,16 +10,31 @@ from nxcdr_async.wire.queries import (
     order_filters,
     order_parameters,
 )
-from nxcdr_async.wire.replies import Dated, DatedRecord, Page, ReadTyped, Reply, read_page, request_id_in
+from nxcdr_async.wire.replies import (
+    UNDECODABLE,
+    Dated,
+    DatedRecord,
+    Page,
+    ReadTyped,
+    Reply,
+    decode_body,
+    read_page,
+    request_id_in,
+)
 from nxcdr_async.wire.requests import Request, flash_request, signed_request
 from nxcdr_async.wire.rows import TypedRows
+from nxcdr_async.wire.verification import ALLOWED_SKEW_MS, SIGNED_HEADERS, SignedHeaders, read_ts
 
 __all__ = [
+    "ALLOWED_SKEW_MS",
     "CALLS",
+    "CALL_PUSH",
     "DID",
     "ENDPOINTS",
     "FLASH",
     "ORDER",
+    "SIGNED_HEADERS",
+    "UNDECODABLE",
     "CallQuery",
     "Dated",
     "DatedRecord",
@@ -31,14 +46,17 @@ __all__ = [
     "ReadTyped",
     "Reply",
     "Request",
+    "SignedHeaders",
     "Signing",
     "TypedRows",
     "checked_days",
+    "decode_body",
     "flash_parameters",
     "flash_request",
     "order_filters",
     "order_parameters",
     "read_page",
+    "read_ts",
     "request_id_in",
     "signed_request",
 ]

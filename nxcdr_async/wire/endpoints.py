@@ -132,5 +132,8 @@ FLASH: Endpoint[FlashCallRecord] = Endpoint(
     id_key="id",
     start_key="gmtCreate",
 )
+CALL_PUSH = Signing(biz_type="8", action="callback")
+"""What the vendor signs its pushes of finished calls for."""
+
 ENDPOINTS: tuple[Endpoint[Any], ...] = (CALLS, ORDER, DID, FLASH)
 """Every API of the vendor this package reads."""

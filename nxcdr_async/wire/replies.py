@@ -166,19 +166,25 @@ def _page_in(
 
 def _decode(reply: Reply) -> Mapping[str, Any] | None:
     try:
-        envelope = _decode_json(reply.body.removeprefix(codecs.BOM_UTF8))
+        envelope = decode_body(reply.body)
     except UNDECODABLE:
         return None
     return envelope if isinstance(envelope, dict) else None
 
 
-def _decode_json(body: bytes) -> Any:
+def decode_body(body: bytes) -> Any:
+    """Decode a body of JSON to dicts and lists, its numbers exact.
+
+    Raises:
+        Exception: one of `UNDECODABLE`: it is no JSON.
+    """
+    text = body.removeprefix(codecs.BOM_UTF8)
     try:
-        return decode_plain(body)
+        return decode_plain(text)
     except msgspec.DecodeError:
         # A server that cuts a text in the middle of an emoji must not cost the whole page.
-        whole = _LONE_SURROGATE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body)
-        if whole == body:
+        whole = _LONE_SURROGATE.sub(lambda found: rb"\ufffd" if found[1] else found[0], text)
+        if whole == text:
             raise
         return decode_plain(whole)
 

@@ -33,7 +33,8 @@ async def test_a_missing_common_header_is_1001(client: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"bizType": "6"}, {"action": "send"}, {"algorithm": "sha1"}, {"ts": "soon"}, {"ts": "-1"}]
+    "wrong",
+    [{"bizType": "6"}, {"action": "send"}, {"algorithm": "sha1"}, *({"ts": ts} for ts in ("soon", "-1", "9" * 5_000))],
 )
 async def test_a_wrong_header_is_1002(client: Any, wrong: dict[str, str]) -> None:
     assert (await client.post("calls", BODY, wrong)).code == 1002

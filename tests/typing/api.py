@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Literal, assert_type
 from zoneinfo import ZoneInfo
 
+from aiohttp import web
+
 from nxcdr_async import (
     BackfillProgress,
     BackfillReport,
@@ -41,6 +43,7 @@ from nxcdr_async import (
     sync,
     verify,
 )
+from nxcdr_async.webhook import CallPushApp, call_push_app
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 END = START + timedelta(days=1)
@@ -168,6 +171,16 @@ async def stores(cdr: CdrSession) -> None:
         assert_type(await sync(cdr, "calls", "calls.duckdb", print, new_key=True), BackfillReport)
     except SinkError as error:
         assert_type(error.complete_until, datetime | None)
+
+
+async def pushes() -> None:
+    async def store(call: CallRecord) -> int:
+        return len(call.call_id)
+
+    app = call_push_app(store, token="token", credentials=Credentials("AK", "secret"), once_within=timedelta(0))
+    assert_type(app, CallPushApp)
+    web.Application().router.add_post("/push", app.handle_aiohttp)
+    call_push_app(print, token="token")  # type: ignore[arg-type]
 
 
 async def saturated_seconds(cdr: CdrSession) -> None:

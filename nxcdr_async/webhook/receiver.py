@@ -1,0 +1,134 @@
+"""The way of a push, whatever the framework: its head, its body, its signature, its call, the callback."""
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+
+import anyio
+from attrs import define, field
+from cattrs import Converter
+
+from nxcdr_async.convert import make_converter, structure_row
+from nxcdr_async.errors import RecordError
+from nxcdr_async.records import CallRecord
+from nxcdr_async.webhook.checks import Doorkeeper, Head, check_shape, check_size
+from nxcdr_async.webhook.memory import PushMemory
+from nxcdr_async.webhook.refusals import KNOWN, TAKEN, Answer, PushRefusedError
+from nxcdr_async.webhook.turns import Turns
+from nxcdr_async.wire import UNDECODABLE, SignedHeaders, decode_body
+
+OnCall = Callable[[CallRecord], Awaitable[object]]
+"""What users do with a call."""
+
+NextChunk = Callable[[], Awaitable[bytes | None]]
+"""Reads on in a body; None at its end."""
+
+TURNS_TO_WAIT = 2
+"""How many times as long as a callback may take a push waits for another of its call: that one's time, and room."""
+
+_log = logging.getLogger("nxcdr_async")
+
+
+class ClientGoneError(Exception):
+    """Whoever sent the push went away before its body was read."""
+
+
+@define(eq=False)
+class Receiver:
+    """Takes pushes, and hands each call to the user.
+
+    Attributes:
+        on_call: what the user does with a call.
+        doorkeeper: knows whose pushes are taken.
+        path: where pushes are taken.
+        memory: of what was taken lately.
+        largest_body: bytes.
+        timeout: seconds for a body to come, and for the callback.
+        now: epoch seconds.
+    """
+
+    on_call: OnCall
+    doorkeeper: Doorkeeper
+    path: str
+    memory: PushMemory
+    largest_body: int
+    timeout: float
+    now: Callable[[], float]
+    _converter: Converter = field(factory=make_converter, init=False, repr=False)
+    _turns: Turns = field(factory=Turns, init=False, repr=False)
+
+    async def answer(self, head: Head, next_chunk: NextChunk) -> Answer:
+        """Return the answer to one push, after all that is to be done about it is done.
+
+        Raises:
+            ClientGoneError: there is nobody left to answer.
+        """
+        try:
+            return await self._take(head, next_chunk)
+        except PushRefusedError as refused:
+            answer = refused.answer
+        if answer.status < 500:  # noqa: PLR2004 - what is our own fault was logged where it happened
+            # Nothing that came with the request is in these words, so that nobody can write into the log.
+            what = (answer.status, answer.said["error"])
+            _log.warning("a call push was refused with %d: %s", *what, extra={"status": answer.status})
+        return answer
+
+    async def _take(self, head: Head, next_chunk: NextChunk) -> Answer:
+        check_shape(head, path=self.path, largest_body=self.largest_body)
+        signed = self.doorkeeper.admit(head.headers, now_ms=int(self.now() * 1000))
+        body = await self._body(next_chunk)
+        if signed is not None:
+            self.doorkeeper.check_signature(signed, body)
+        return await self._hand_over(self._call_in(body), signed)
+
+    async def _body(self, next_chunk: NextChunk) -> bytes:
+        body = bytearray()
+        with anyio.move_on_after(self.timeout):
+            while (chunk := await next_chunk()) is not None:
+                check_size(len(body) + len(chunk), self.largest_body)
+                body += chunk
+            return bytes(body)
+        raise PushRefusedError(408, f"the body did not come within {self.timeout:g} seconds", is_cut=True)
+
+    def _call_in(self, body: bytes) -> CallRecord:
+        try:
+            row = decode_body(body)
+        except UNDECODABLE:
+            raise PushRefusedError(400, "the body is not JSON") from None
+        try:
+            return structure_row(self._converter, row, CallRecord)
+        except RecordError as bad:
+            raise PushRefusedError(422, _no_call(bad.path), path=bad.path, detail=str(bad)) from None
+
+    async def _hand_over(self, call: CallRecord, signed: SignedHeaders | None) -> Answer:
+        try:
+            async with self._turns.of(call.call_id, patience=TURNS_TO_WAIT * self.timeout):
+                if self.memory.knows(call.call_id, signed, now=self.now()):
+                    return KNOWN
+                await self._call_back(call)
+                self.memory.take(call.call_id, signed, now=self.now())
+                return TAKEN
+        except TimeoutError:
+            _log.warning("a call push waited too long for another one of its call", extra={"status": 503})
+            raise PushRefusedError(503, "another push of this call is still worked on: send it again later") from None
+
+    async def _call_back(self, call: CallRecord) -> None:
+        with anyio.move_on_after(self.timeout):
+            try:
+                await self._awaitable_of(call)
+            except Exception:  # noqa: BLE001 - whatever the user's own code raises, the push failed
+                _log.exception("on_call failed with a pushed call", extra={"status": 500})
+                raise PushRefusedError(500, "the call could not be handled: send it again later") from None
+            return
+        _log.error("on_call took more than %g seconds with a pushed call", self.timeout, extra={"status": 500})
+        raise PushRefusedError(500, "the call could not be handled in time: send it again later")
+
+    def _awaitable_of(self, call: CallRecord) -> Awaitable[object]:
+        doing = self.on_call(call)
+        if not inspect.isawaitable(doing):
+            raise TypeError(f"on_call returned {type(doing).__name__}, which cannot be awaited: make it an async def")
+        return doing
+
+
+def _no_call(path: str) -> str:
+    return f"the body cannot be a call: see its {path}" if path else "the body cannot be a call"
