@@ -17,6 +17,9 @@ settings.register_profile(
 )
 settings.load_profile("nxcdr")
 
+pytest_plugins = ["pytester"]
+"""For the tests of our own plugin; pytest takes this from the uppermost conftest only."""
+
 OpenSession = Callable[..., CdrSession]
 
 

@@ -6,7 +6,20 @@
         ...  # CdrSession(gateway=gateway.url, credentials=gateway.credentials, flash_app=gateway.flash_app)
 
 `Gateway` is a real HTTP server on loopback with a seeded, plausible history of calls and switches for everything that
-can go wrong. pytest users get one as the fixture `nxcdr_gateway`.
+can go wrong. All of it may be used from any thread while it serves:
+
+    gateway.add_call(startTime=datetime(2026, 1, 1, 9, tzinfo=UTC), answered=False)  # the vendor's keys; add_calls(50)
+    gateway.fail_next("503", times=3, endpoint="calls")  # or for a while: with gateway.failing("hang"): …
+    gateway.clock.move(-90)  # seconds; clock.reset()
+    gateway.switches.latency = (0.05, 0.2)
+    await gateway.push_call("http://127.0.0.1:8000/push", gateway.add_call(), token="…")  # as the vendor pushes calls
+
+pytest users get, fresh for each test, the fixture `nxcdr_gateway`; `@pytest.mark.nxcdr_gateway(calls=2_000, days=2)`
+tells what it starts with. The fixture `nxcdr_environment` leads `CdrSession.from_env()` to it, and hides the machine's
+own keys. They need no event loop, so they go with the plugins of anyio, pytest-asyncio, or none.
+
+A receiver of call pushes is tested with `gateway.push_call`, or without an emulator with `send_push`; a `Push` can be
+sent again (a replay), changed (a forgery), or handed as `headers` and `body` to any client that calls an app directly.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,10 +29,12 @@ if TYPE_CHECKING:
     from nxcdr_async.testing.gateway import Gateway
     from nxcdr_async.testing.history import CallHistory
     from nxcdr_async.testing.log import GatewayLog, SeenRequest
+    from nxcdr_async.testing.pushes import PUSHED_KEYS, Push, PushReply, send_push
     from nxcdr_async.testing.switches import FAULT_KINDS, EndpointName, FaultKind, Order, Switches
 
 __all__ = [
     "FAULT_KINDS",
+    "PUSHED_KEYS",
     "CallHistory",
     "EmulatorClock",
     "EndpointName",
@@ -27,8 +42,11 @@ __all__ = [
     "Gateway",
     "GatewayLog",
     "Order",
+    "Push",
+    "PushReply",
     "SeenRequest",
     "Switches",
+    "send_push",
 ]
 
 _ROOMS = {
@@ -37,6 +55,10 @@ _ROOMS = {
     "EmulatorClock": "clock",
     "GatewayLog": "log",
     "SeenRequest": "log",
+    "PUSHED_KEYS": "pushes",
+    "Push": "pushes",
+    "PushReply": "pushes",
+    "send_push": "pushes",
 }
 
 

@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from threading import Lock
 
 
 class EmulatorClock:
@@ -9,6 +10,7 @@ class EmulatorClock:
 
     def __init__(self) -> None:
         self.offset = 0.0
+        self._lock = Lock()
 
     def now(self) -> float:
         """Return the emulator's time in epoch seconds."""
@@ -20,7 +22,8 @@ class EmulatorClock:
 
     def move(self, seconds: float) -> None:
         """Set the clock forward, or back with a negative number, by so many seconds."""
-        self.offset += seconds
+        with self._lock:
+            self.offset += seconds
 
     def move_to(self, moment: datetime) -> None:
         """Set the clock to an aware datetime; it goes on running from there.

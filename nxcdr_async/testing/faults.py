@@ -1,30 +1,35 @@
 """Faults made on purpose: scripted ones first, then by chance."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.utils import formatdate
 from random import Random
 from threading import Lock
-from typing import Any
+from typing import Any, get_args
 
-from attrs import define, evolve, field, validators
+from attrs import define, evolve, field, setters, validators
 
 from nxcdr_async.testing.replies import EmulatedReply, RefusedError, Style, refusal, web_page
 from nxcdr_async.testing.switches import FAULT_KINDS, EndpointName, FaultKind, Switches
 
 
-@define
+@define(eq=False)
 class ScriptedFault:
     """A fault to come.
 
     Attributes:
         kind: what goes wrong.
-        times: how many times it still will.
+        times: how many times it still will; None until it is called off.
         endpoint: only there; None for any.
         page: only for requests of that page; None for any.
     """
 
     kind: FaultKind = field(validator=validators.in_(FAULT_KINDS))
-    times: int
-    endpoint: EndpointName | None
+    times: int | None = field(
+        validator=validators.optional([validators.instance_of(int), validators.ge(1)]),
+        on_setattr=setters.NO_OP,  # it counts down to zero
+    )
+    endpoint: EndpointName | None = field(validator=validators.optional(validators.in_(get_args(EndpointName))))
     page: int | None
 
     def concerns(self, endpoint: str, parameters: dict[str, Any]) -> bool:
@@ -47,18 +52,33 @@ class FaultPlan:
         with self._lock:
             self._scripted.append(fault)
 
+    @contextmanager
+    def under_way(self, fault: ScriptedFault) -> Iterator[None]:
+        """Let a fault last as long as a block."""
+        self.script(fault)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._scripted.remove(fault)
+
     def next_fault(self, endpoint: str, parameters: dict[str, Any]) -> FaultKind | None:
         """Return the fault a request meets; None when it is answered properly."""
         with self._lock:
             for fault in self._scripted:
                 if fault.concerns(endpoint, parameters):
-                    fault.times -= 1
-                    if fault.times <= 0:
-                        self._scripted.remove(fault)
+                    self._count_down(fault)
                     return fault.kind
         if not self._switches.faults or self._chance.random() >= self._switches.fault_rate:
             return None
         return self._chance.choice(self._switches.faults)
+
+    def _count_down(self, fault: ScriptedFault) -> None:
+        if fault.times is None:
+            return
+        fault.times -= 1
+        if not fault.times:
+            self._scripted.remove(fault)
 
 
 _PAUSE = 2

@@ -2,9 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from datetime import date, datetime
+from collections.abc import AsyncIterator, Collection
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from datetime import date, datetime, timedelta
 from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Self
@@ -13,10 +13,12 @@ import anyio
 from aiohttp import web
 
 from nxcdr_async.credentials import Credentials, FlashApp
+from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.testing.clock import EmulatorClock
 from nxcdr_async.testing.faults import FaultPlan, ScriptedFault
 from nxcdr_async.testing.history import FIRST_DAY, CallHistory
 from nxcdr_async.testing.log import GatewayLog
+from nxcdr_async.testing.pushes import PUSHED_KEYS, Push, PushReply
 from nxcdr_async.testing.security import RequestVerifier
 from nxcdr_async.testing.server import GatewayServer
 from nxcdr_async.testing.switches import EndpointName, FaultKind, Switches
@@ -50,6 +52,10 @@ class Gateway:
         host: loopback address (IPv4) or name to listen on.
         port: port to listen on; 0 takes a free one.
 
+    Raises:
+        ValueError: a number that no history can have.
+        TypeError: an argument of the wrong kind.
+
     Attributes:
         credentials: the key pair with all rights.
         credentials_without_rights: a valid pair that may read nothing (code 1005).
@@ -78,6 +84,8 @@ class Gateway:
         self.credentials_without_rights = Credentials("emulatorKey02", "another-secret-of-no-value")
         self.flash_app = FlashApp("emulatorApp01", "emulator-app-secret-of-no-value")
         self.tenant_id = _TENANT_ID
+        if not isinstance(switches, Switches | None):
+            raise TypeError(f"switches is of type {type(switches).__name__}: give Switches(...)")
         self._switches = switches or Switches()
         self.clock = EmulatorClock()
         self.log = GatewayLog()
@@ -148,6 +156,10 @@ class Gateway:
         """Add a call at any time, from any thread; returns its `callId`. See `CallHistory.add_call`."""
         return self.history.add_call(**vendor_fields)
 
+    def add_calls(self, number: int, *, apart: timedelta = timedelta(seconds=1), **vendor_fields: Any) -> list[str]:
+        """Add several calls, one second apart; returns their `callId`s. See `CallHistory.add_calls`."""
+        return self.history.add_calls(number, apart=apart, **vendor_fields)
+
     def add_did_call(self, **vendor_fields: Any) -> int:
         """Add a DID call at any time, from any thread; returns its `id`. See `CallHistory.add_did_call`."""
         return self.history.add_did_call(**vendor_fields)
@@ -166,8 +178,84 @@ class Gateway:
             times: for how many requests.
             endpoint: only "calls", "order", "did" or "flash"; any by default.
             page: only requests of that page.
+
+        Raises:
+            ValueError: a kind or an endpoint nobody knows, or fewer than one time.
         """
         self._faults.script(ScriptedFault(kind, times, endpoint, page))
+
+    def failing(
+        self, kind: FaultKind, *, endpoint: EndpointName | None = None, page: int | None = None
+    ) -> AbstractContextManager[None]:
+        """Make every request meet a fault as long as a `with` block lasts: `with gateway.failing("503"): …`.
+
+        Args and errors are those of `fail_next`; faults that were planned before come first.
+        """
+        return self._faults.under_way(ScriptedFault(kind, None, endpoint, page))
+
+    def push_of(
+        self,
+        call_id: str,
+        *,
+        token: str | None = None,
+        credentials: Credentials | None = None,
+        keys: Collection[str] | None = PUSHED_KEYS,
+    ) -> Push:
+        """Make the push of a call as the vendor would send it now, by the emulator's clock.
+
+            push = gateway.push_of(gateway.add_call())
+            assert (await push.send("http://127.0.0.1:8000/push")).accepted
+
+        Args:
+            call_id: of the seeded history, or added.
+            token: sent as the header `token`; by default the push is signed instead.
+            credentials: who signs, by default the emulator's `credentials`.
+            keys: the vendor's keys it tells, as far as the call has them; None for all.
+
+        Raises:
+            LookupError: there is no such call.
+            ConfigurationError: both a token and credentials.
+        """
+        row = self.history.call(call_id)
+        if keys is not None:
+            row = {key: row[key] for key in keys if key in row}
+        if token is None:
+            return Push.signed(row, credentials or self.credentials, now=self.clock.now)
+        if credentials is not None:
+            raise ConfigurationError("give a token or credentials, not both: a push carries a token or is signed")
+        return Push.with_token(row, token)
+
+    async def push_call(
+        self,
+        url: str,
+        call_id: str,
+        *,
+        token: str | None = None,
+        credentials: Credentials | None = None,
+        keys: Collection[str] | None = PUSHED_KEYS,
+    ) -> PushReply:
+        """Push a call to a receiver: `push_of` and `Push.send`. Without an event loop, see `Push.send_sync`.
+
+        Raises:
+            TransportError: the receiver gave no whole reply.
+            LookupError: there is no such call.
+            ConfigurationError: the URL is none; or as `push_of`.
+        """
+        return await self.push_of(call_id, token=token, credentials=credentials, keys=keys).send(url)
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which `CdrSession.from_env()` and the command find the running emulator.
+
+        Raises:
+            RuntimeError: the emulator is not running.
+        """
+        return {
+            "NXCDR_GATEWAY": self.url,
+            "NXCDR_ACCESS_KEY": self.credentials.access_key,
+            "NXCDR_ACCESS_SECRET": self.credentials.access_secret,
+            "NXCDR_FLASH_APPKEY": self.flash_app.appkey,
+            "NXCDR_FLASH_SECRETKEY": self.flash_app.secretkey,
+        }
 
     def announcement(self) -> dict[str, Any]:
         """Return what somebody who wants to use the emulator has to know; times are ISO 8601 in UTC."""

@@ -1,6 +1,6 @@
 """The seeded history an emulator answers from: calls of the call center, DID calls and flash calls."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import count
 from typing import Any
@@ -32,6 +32,9 @@ class CallHistory:
         agents: how many agents there are; by default 12 to 40, by the number of calls.
         did_calls: DID calls in total, a fifth of `calls` by default.
         flash_calls: flash calls in total, a tenth of `calls` by default.
+
+    Raises:
+        ValueError: a number that is none, or that no history can have.
     """
 
     def __init__(
@@ -45,8 +48,15 @@ class CallHistory:
         did_calls: int | None = None,
         flash_calls: int | None = None,
     ) -> None:
-        if days < 1:
-            raise ValueError("days must be at least 1")
+        _check_number("calls", calls, 0)
+        _check_number("days", days, 1)
+        for name, number, least in (
+            ("agents", agents, 1),
+            ("did_calls", did_calls, 0),
+            ("flash_calls", flash_calls, 0),
+        ):
+            if number is not None:
+                _check_number(name, number, least)
         self.first_day = first_day
         self.days = days
         busy = calls // days // _CALLS_PER_AGENT_A_DAY
@@ -99,6 +109,22 @@ class CallHistory:
         """Return the `id` of each flash call made in [start, end), earliest first."""
         return [int(row_id) for row_id in self.flash_timeline.ids(_ms_or_none(start), _ms_or_none(end))]
 
+    def call(self, call_id: str) -> Row:
+        """Return the raw row of one call, the one added last where several have the id.
+
+        Raises:
+            LookupError: there is no such call.
+        """
+        rows = [dict(added.row) for added in self.call_timeline.added() if added.row_id == call_id]
+        rows = rows or [
+            self.call_rows.row(rank)
+            for rank in self.call_rows.ranks_of_call(call_id)
+            if self.call_rows.call_id(rank) == call_id
+        ]
+        if not rows:
+            raise LookupError(f"there is no call {call_id!r}: take one of call_ids(), or what add_call() returned")
+        return rows[-1]
+
     @property
     def added_ids(self) -> list[RowId]:
         """Ids of everything that was added to the history, calls first, then DID and flash calls."""
@@ -109,12 +135,16 @@ class CallHistory:
         """Add a call-center call; what is not given is filled in from a call like any other.
 
         Args:
-            **vendor_fields: the vendor's keys. `startTime` is epoch milliseconds, by default noon UTC of the first
-                day; it moves the other times along.
+            **vendor_fields: the vendor's keys. Times are aware datetimes or epoch milliseconds; `startTime` is by
+                default noon UTC of the first day, and moves the other times along.
 
         Returns:
             the call's `callId`.
+
+        Raises:
+            ValueError: a naive datetime, or a key in the spelling of our records (`start_time`).
         """
+        vendor_fields = _written(vendor_fields, _CALL_KEYS, epoch_ms)
         number = next(self._numbers)
         row = self._model_call(number, vendor_fields)
         row.update(vendor_fields)
@@ -122,12 +152,38 @@ class CallHistory:
         self.call_timeline.add(row, row_id=row["callId"], start_ms=row["startTime"], end_ms=end)
         return str(row["callId"])
 
+    def add_calls(self, number: int, *, apart: timedelta = timedelta(seconds=1), **vendor_fields: Any) -> list[str]:
+        """Add several calls that differ in their ids and times only.
+
+        Args:
+            number: how many.
+            apart: from the start of one to the start of the next.
+            **vendor_fields: as for `add_call`; `startTime` is that of the first.
+
+        Returns:
+            their `callId`s, earliest first.
+
+        Raises:
+            ValueError: as for `add_call`, or a `callId`, which is one call's only.
+        """
+        _check_number("number", number, 0)
+        if "callId" in vendor_fields:
+            raise ValueError("callId is the id of one call: add that one with add_call()")
+        fields = {"startTime": self._noon_ms()} | _written(vendor_fields, _CALL_KEYS, epoch_ms)
+        first, step = fields.pop("startTime"), apart // timedelta(milliseconds=1)
+        return [self.add_call(**fields, startTime=first + step * later) for later in range(number)]
+
     def add_did_call(self, **vendor_fields: Any) -> int:
         """Add a DID call, by default at noon of the first day; returns its `id`.
 
         Args:
-            **vendor_fields: the vendor's keys. `startTime` and `endTime` are its local text, UTC+8.
+            **vendor_fields: the vendor's keys. `startTime` and `endTime` are aware datetimes or the vendor's local
+                text, UTC+8.
+
+        Raises:
+            ValueError: as for `add_call`, or a text that is no time.
         """
+        vendor_fields = _written(vendor_fields, _DID_KEYS, _local_text_of)
         row = {**_DID_MODEL, "id": 900_000_000 + next(self._numbers), "startTime": self._noon_text()}
         row |= {"endTime": vendor_fields.get("startTime", row["startTime"])} | vendor_fields
         start_ms, end_ms = local_ms(row["startTime"]), local_ms(row["endTime"])
@@ -138,18 +194,24 @@ class CallHistory:
         """Add a flash call, by default at noon of the first day; returns its `id`.
 
         Args:
-            **vendor_fields: the vendor's keys. `gmtCreate` is its local text, UTC+8.
+            **vendor_fields: the vendor's keys. `gmtCreate` is an aware datetime or the vendor's local text, UTC+8.
+
+        Raises:
+            ValueError: as for `add_call`, or a text that is no time.
         """
+        vendor_fields = _written(vendor_fields, _FLASH_KEYS, _local_text_of)
         row = {**_FLASH_MODEL, "id": 900_000_000 + next(self._numbers), "gmtCreate": self._noon_text()} | vendor_fields
         start_ms = local_ms(row["gmtCreate"])
         self.flash_timeline.add(row, row_id=row["id"], start_ms=start_ms, end_ms=start_ms)
         return int(row["id"])
 
     def _model_call(self, number: int, given: Row) -> Row:
-        noon = self.call_rows.arrivals.first_ms + HALF_DAY_MS
         row = dict(_CALL_MODEL, callId=f"{0xADDED << 16:09x}63616c6c{number:08x}")
-        shift = given.get("startTime", noon) - row["startTime"]
+        shift = given.get("startTime", self._noon_ms()) - row["startTime"]
         return row | {key: row[key] + shift for key in _TIME_KEYS}
+
+    def _noon_ms(self) -> int:
+        return self.call_rows.arrivals.first_ms + HALF_DAY_MS
 
     def _noon_text(self) -> str:
         return local_text(self.did_timeline.arrivals.first_ms + HALF_DAY_MS)
@@ -219,6 +281,30 @@ _FLASH_MODEL: Row = {
     "callbackAt": None,
     "callStatus": 0,
 }
+
+
+_CALL_KEYS = {*_CALL_MODEL, "callId"}
+_DID_KEYS = {*_DID_MODEL, "id", "startTime", "endTime"}
+_FLASH_KEYS = {*_FLASH_MODEL, "id", "gmtCreate"}
+
+
+def _check_number(name: str, number: object, least: int) -> None:
+    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+        raise ValueError(f"{name} is {number!r}: give a whole number, at least {least}")
+
+
+def _written(fields: Mapping[str, Any], known: set[str], write: Callable[[datetime], int | str]) -> Row:
+    """Return fields with their datetimes as the vendor writes them; keys nobody knows yet are let through."""
+    for name in fields.keys() - known:
+        head, *tail = name.split("_")
+        vendors = head + "".join(word.capitalize() for word in tail)
+        if vendors in known:
+            raise ValueError(f"{name} is no key of the vendor's: write it {vendors}")
+    return {name: write(value) if isinstance(value, datetime) else value for name, value in fields.items()}
+
+
+def _local_text_of(moment: datetime) -> str:
+    return local_text(epoch_ms(moment))
 
 
 def _ms_or_none(moment: datetime | None) -> int | None:

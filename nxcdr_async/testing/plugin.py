@@ -1,22 +1,75 @@
-"""The pytest plugin: a fixture with a fresh emulator.
+"""The pytest plugin: a fresh emulator for each test, a marker that tells it what to know, and the way to it.
 
 pytest loads it wherever the package is installed. That imports the SDK, as any part of the package does; the emulator
 and the web server it takes are imported by the first test that asks for one.
 """
 
+import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
     from nxcdr_async.testing.gateway import Gateway
 
+_CALLS = 300
+_MARKER = "nxcdr_gateway"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line(
+        "markers",
+        f"{_MARKER}(*, calls={_CALLS}, days=1, seed=1, switches=Switches(), ...): what the fixture {_MARKER} starts "
+        "with: keyword arguments of nxcdr_async.testing.Gateway. The marker of a test adds to that of its class and "
+        "module.",
+    )
+
 
 @pytest.fixture
-def nxcdr_gateway() -> "Iterator[Gateway]":
-    """Give a running emulator of the vendor's gateway with 300 calls of 2026-01-01, fresh for each test."""
+def nxcdr_gateway(request: pytest.FixtureRequest) -> "Iterator[Gateway]":
+    """Give a running emulator of the vendor's gateway with 300 calls of 2026-01-01, fresh for each test.
+
+    `@pytest.mark.nxcdr_gateway(calls=2_000, days=2, seed=7)` has it start with something else. It serves from a thread
+    of its own, so all of its methods may be called from tests with or without an event loop.
+    """
+    with _gateway_of(request.node) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def nxcdr_environment(nxcdr_gateway: "Gateway") -> Iterator[dict[str, str]]:
+    """Lead `CdrSession.from_env()` to the emulator of `nxcdr_gateway` for the time of a test, and give the variables.
+
+    All variables NXCDR_… that the machine has of its own are hidden meanwhile, so that no test asks a real gateway with
+    real keys. An app has to open its session when it starts, not when it is imported.
+    """
+    variables = nxcdr_gateway.environment()
+    # Its own patch: a test that undoes its patches does not lose these.
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("NXCDR_")]:
+            patch.delenv(name)
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield variables
+
+
+def _gateway_of(test: pytest.Item) -> "Gateway":
     from nxcdr_async.testing.gateway import Gateway  # noqa: PLC0415 - imports aiohttp's web server
 
-    with Gateway(calls=300) as gateway:
-        yield gateway
+    arguments: dict[str, Any] = {"calls": _CALLS}
+    for marker in reversed(list(test.iter_markers(_MARKER))):
+        if marker.args:
+            _refuse(f"takes keyword arguments only, not {', '.join(map(repr, marker.args))}: write calls=500, say")
+        arguments |= marker.kwargs
+    try:
+        # Copied, as one marker may serve many tests, and each may change its own switches.
+        return Gateway(**deepcopy(arguments))
+    except (TypeError, ValueError) as wrong:
+        _refuse(str(wrong).removeprefix("Gateway.__init__() "))
+
+
+def _refuse(reason: str) -> NoReturn:
+    pytest.fail(f"@pytest.mark.{_MARKER}: {reason}", pytrace=False)

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import msgspec
 from attrs import define, field
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
+encode = msgspec.json.Encoder(decimal_format="number").encode
+"""Write JSON as the vendor does: compact, not escaped, money as numbers."""
 
 Style = Literal["call center", "did", "flash"]
 
@@ -59,12 +60,12 @@ class EmulatedReply:
 def answer(style: Style, data: Any) -> EmulatedReply:
     """Return a success; `data` is what goes under `data`, or under `cdrs` for the flash list."""
     if style == "flash":
-        return EmulatedReply(_encode({"cdrs": data, "code": "0"}), 0)
+        return EmulatedReply(encode({"cdrs": data, "code": "0"}), 0)
     if style == "did":
         return EmulatedReply(
-            _encode({"code": 0, "data": data, "message": _EXPLANATIONS[0], "requestId": token_hex(16)}), 0
+            encode({"code": 0, "data": data, "message": _EXPLANATIONS[0], "requestId": token_hex(16)}), 0
         )
-    return EmulatedReply(_encode({"reqId": token_hex(16), "code": 0, "msg": "success", "data": data}), 0)
+    return EmulatedReply(encode({"reqId": token_hex(16), "code": 0, "msg": "success", "data": data}), 0)
 
 
 def refusal(style: Style, refused: RefusedError) -> EmulatedReply:
@@ -77,7 +78,7 @@ def refusal(style: Style, refused: RefusedError) -> EmulatedReply:
         payload = {"code": code, "data": None, "message": explanation, "requestId": token_hex(16)}
     else:
         payload = {"reqId": token_hex(16).upper(), "code": code, "msg": explanation, "data": {}}
-    return EmulatedReply(_encode(payload), code)
+    return EmulatedReply(encode(payload), code)
 
 
 def web_page(status: int, title: str, headers: dict[str, str] | None = None) -> EmulatedReply:

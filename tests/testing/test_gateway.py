@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
+from nxcdr_async import CdrSession
 from nxcdr_async.testing import FAULT_KINDS, Gateway, Switches
 
 ASKED = {"startTime": 1, "endTime": 2, "page": 1, "size": 1}
@@ -216,6 +217,38 @@ async def test_a_scripted_fault_waits_for_its_endpoint_and_page(client: Any, gat
     gateway.fail_next("503", times=2, endpoint="calls", page=2)
     assert (await client.did(page=2)).status == 200
     assert [(await client.calls(page=page)).status for page in (1, 2, 2, 2)] == [200, 503, 503, 200]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"), [({"times": 0}, "times"), ({"endpoint": "cals"}, "endpoint"), ({"times": 1.5}, "times")]
+)
+def test_a_fault_that_could_never_happen_is_refused_at_once(wrong: Any, named: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=f"'{named}' must be"):
+        Gateway(calls=1).fail_next("503", **wrong)
+
+
+async def test_a_fault_can_last_as_long_as_a_block(client: Any, gateway: Gateway) -> None:
+    with gateway.failing("503", endpoint="calls"), gateway.failing("88", endpoint="did"):
+        gateway.fail_next("99", endpoint="calls")
+        answers = [await client.calls() for _ in range(3)]
+        assert (await client.did()).code == 88
+    assert [answer.status for answer in answers] == [503, 503, 503]
+    assert [(await client.calls()).code for _ in range(2)] == [99, 0]
+    assert (await client.did()).code == 0
+
+
+async def test_a_fault_ends_with_a_block_that_fails(client: Any, gateway: Gateway) -> None:
+    with pytest.raises(KeyError), gateway.failing("503"):
+        raise KeyError
+    assert (await client.calls()).status == 200
+
+
+async def test_its_environment_leads_a_session_to_it(monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
+    for name, value in gateway.environment().items():
+        monkeypatch.setenv(name, value)
+    async with CdrSession.from_env() as cdr:
+        assert len(await cdr.calls(gateway.first_call, gateway.last_call).collect()) == len(gateway.call_ids())
+        assert await cdr.flash_calls(gateway.first_call, gateway.last_call).collect()
 
 
 async def test_faults_by_chance_are_as_frequent_as_asked_for(client: Any, gateway: Gateway) -> None:

@@ -171,3 +171,87 @@ def test_a_year_of_a_hundred_thousand_calls_a_day_is_ready_at_once_and_small() -
     kept = year.call_timeline.arrivals._before
     assert len(kept) * kept.itemsize < 5_000_000
     assert vars(year.did_timeline.arrivals).get("_before") is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"calls": -1},
+        {"calls": "5"},
+        {"calls": True},
+        {"days": 0},
+        {"agents": 0},
+        {"did_calls": -1},
+        {"flash_calls": 0.5},
+    ],
+)
+def test_a_history_that_cannot_be_is_refused_by_the_name_of_what_is_wrong(wrong: dict) -> None:
+    [(name, value)] = wrong.items()
+    with pytest.raises(ValueError, match=re.escape(f"{name} is {value!r}: give a whole number, at least")):
+        CallHistory(**wrong)
+
+
+def test_times_of_added_rows_may_be_datetimes() -> None:
+    history = CallHistory(0)
+    nine = datetime(2026, 1, 1, 9, tzinfo=UTC)
+    call_id = history.add_call(startTime=nine, endTime=nine + timedelta(minutes=1))
+    row = history.call(call_id)
+    assert (row["startTime"], row["endTime"]) == (1_767_258_000_000, 1_767_258_060_000)
+    assert row["answerTime"] == 1_767_258_000_000 + 7_000 - 704
+    history.add_did_call(startTime=nine)
+    history.add_flash_call(gmtCreate=nine)
+    assert [row["startTime"] for row in history.did_calls()] == ["2026-01-01 17:00:00"]
+    assert [row["gmtCreate"] for row in history.flash_calls()] == ["2026-01-01 17:00:00"]
+
+
+def test_a_time_without_a_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="aware datetime"):
+        CallHistory(0).add_call(startTime=datetime(2026, 1, 1))  # noqa: DTZ001 - the very thing that is refused
+
+
+def test_keys_are_spelt_as_the_vendor_spells_them() -> None:
+    history = CallHistory(0)
+    with pytest.raises(ValueError, match="start_time is no key of the vendor's: write it startTime"):
+        history.add_call(start_time=1)
+    with pytest.raises(ValueError, match="write it callType"):
+        history.add_did_call(call_type=1)
+    with pytest.raises(ValueError, match="write it gmtCreate"):
+        history.add_flash_call(gmt_create="2026-01-01 17:00:00")
+    assert history.call(history.add_call(new_key=1, newKey=2))["new_key"] == 1
+
+
+def test_several_calls_are_added_one_after_the_other() -> None:
+    history = CallHistory(0)
+    nine = datetime(2026, 1, 1, 9, tzinfo=UTC)
+    added = history.add_calls(3, apart=timedelta(minutes=1), startTime=nine, answered=False)
+    assert history.call_ids() == added
+    assert [row["startTime"] for row in history.calls()] == [1_767_258_000_000 + minute * 60_000 for minute in range(3)]
+    assert not any(row["answered"] for row in history.calls())
+    assert history.add_calls(0) == []
+    history.add_calls(2)
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    assert len(history.call_ids(noon, noon + timedelta(seconds=2))) == 2
+
+
+def test_several_calls_cannot_have_one_id() -> None:
+    with pytest.raises(ValueError, match=r"add_call\(\)"):
+        CallHistory(0).add_calls(2, callId="c")
+    with pytest.raises(ValueError, match="number is -1"):
+        CallHistory(0).add_calls(-1)
+
+
+def test_a_call_is_found_by_its_id_whether_seeded_or_added() -> None:
+    history = CallHistory(200)
+    for row in history.calls():
+        assert history.call(row["callId"]) == row
+    seeded = history.call_ids()[7]
+    history.add_call(callId=seeded, note="again")
+    assert history.call(seeded)["note"] == "again"
+
+
+def test_a_call_that_is_not_there_is_not_made_up() -> None:
+    history = CallHistory(20)
+    near = history.call_ids()[3][1:]
+    for call_id in (near, "", "nobody"):
+        with pytest.raises(LookupError, match="there is no call"):
+            history.call(call_id)

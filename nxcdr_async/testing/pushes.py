@@ -1,0 +1,225 @@
+"""Call pushes as the vendor sends them, for whoever tests a receiver.
+
+The vendor POSTs one JSON object for each finished call, with many keys missing. Its page on it has two modes: a header
+`token`, or signed headers over the raw body.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from attrs import define, evolve, field
+from yarl import URL
+
+from nxcdr_async.connection import Connection
+from nxcdr_async.credentials import Credentials
+from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.signing import sign
+from nxcdr_async.testing.replies import encode
+from nxcdr_async.wire import Request
+
+PUSHED_KEYS: tuple[str, ...] = (
+    "callId",
+    "caller",
+    "callee",
+    "direction",
+    "agentName",
+    "agentNickName",
+    "startTime",
+    "ringTime",
+    "answerTime",
+    "endTime",
+    "callDuration",
+    "orderId",
+    "taskId",
+)
+"""What a push tells of a call: as many keys as the vendor's sample, and none of what that lacks."""
+
+_ACTION, _BIZ_TYPE = "callback", "8"
+_ACCEPTED = 200
+
+
+@define(frozen=True)
+class PushReply:
+    """What a receiver answered.
+
+    Attributes:
+        status: of HTTP.
+        body: as it came.
+    """
+
+    status: int
+    body: bytes = b""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the vendor takes the push for delivered: by HTTP 200 only."""
+        return self.status == _ACCEPTED
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode(errors="replace")
+
+
+def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not isinstance(value, str) or not value.isprintable():
+            raise ConfigurationError(f"the header {name} of a push is no text that a header can carry")
+    return dict(headers)
+
+
+@define(frozen=True)
+class Push:
+    """One push, ready to be sent as often as wanted: to an address, or with its headers and body by any client.
+
+        push = Push.with_token({"callId": "c1", "startTime": 1767225600000}, "secret")
+        assert (await push.send("http://127.0.0.1:8000/push")).accepted
+        await push.send(url)  # the very same bytes: a replay
+        await attrs.evolve(push, body=b"{}").send(url)  # with a signature, a forgery
+        await push.with_headers(token=None).send(url)
+        http.post("/push", content=push.body, headers=push.headers)  # httpx, or a TestClient: no server needed
+
+    `gateway.push_of(call_id)` makes one of a call of an emulator's history.
+
+    Attributes:
+        headers: to be sent with it; its secrets are in no repr.
+        body: the exact bytes.
+    """
+
+    headers: Mapping[str, str] = field(converter=_checked_headers, repr=lambda headers: f"<{', '.join(headers)}>")
+    body: bytes
+
+    @classmethod
+    def with_token(cls, row: Mapping[str, Any], token: str) -> Self:
+        """Make a push that tells a token, as set in the vendor's console.
+
+        Args:
+            row: the vendor's keys of a call.
+            token: what the receiver expects, or anything else.
+
+        Raises:
+            ConfigurationError: the row is nothing JSON can tell, or the token nothing a header can carry.
+        """
+        return cls({"Content-Type": "application/json", "token": token}, _body_of(row))
+
+    @classmethod
+    def signed(cls, row: Mapping[str, Any], credentials: Credentials, *, now: Callable[[], float] = time.time) -> Self:
+        """Make a push that is signed over its body. Two of one row in one millisecond are the same push.
+
+        Args:
+            row: the vendor's keys of a call.
+            credentials: who signs, and by which algorithm.
+            now: epoch seconds; what a receiver holds against its own clock.
+
+        Raises:
+            ConfigurationError: the row is nothing JSON can tell.
+        """
+        body, ts = _body_of(row), int(now() * 1000)
+        headers = {
+            "Content-Type": "application/json",
+            "accessKey": credentials.access_key,
+            "ts": str(ts),
+            "bizType": _BIZ_TYPE,
+            "action": _ACTION,
+            "sign": sign(credentials, action=_ACTION, biz_type=_BIZ_TYPE, ts=ts, body=body),
+            "algorithm": credentials.algorithm,
+        }
+        return cls(headers, body)
+
+    def with_headers(self, **changes: str | None) -> Self:
+        """Return the same push with other headers; None leaves one out."""
+        headers = {**self.headers, **changes}
+        return evolve(self, headers={name: value for name, value in headers.items() if value is not None})
+
+    async def send(self, url: str, *, timeout: float = 30.0) -> PushReply:  # noqa: ASYNC109 - of HTTP, as a session's
+        """Send it over HTTP; redirects are not followed.
+
+        Args:
+            url: of the receiver.
+            timeout: seconds until a whole reply must be there.
+
+        Raises:
+            TransportError: no whole reply: nobody listens there, or the receiver broke off.
+            TimedOutError: none in time.
+            ConfigurationError: the URL is none.
+        """
+        origin, path = _parted(url)
+        connection = Connection(http=None, timeout=timeout)
+        try:
+            reply = await connection.send(origin, Request("POST", path, self.headers, self.body))
+        finally:
+            await connection.aclose()
+        return PushReply(reply.status, reply.body)
+
+    def send_sync(self, url: str, *, timeout: float = 30.0) -> PushReply:
+        """Send it from code without an event loop; else as `send`.
+
+        Raises:
+            ConfigurationError: also when called in a running event loop, where it could wait for itself.
+        """
+        if _in_event_loop():
+            raise ConfigurationError("send_sync() was called in a running event loop: write await push.send(url)")
+        # A loop of its own, so that the one a test's plugin may have set stays the current one.
+        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+            return runner.run(self.send(url, timeout=timeout))
+
+
+async def send_push(
+    url: str,
+    row: Mapping[str, Any],
+    *,
+    token: str | None = None,
+    credentials: Credentials | None = None,
+    now: Callable[[], float] = time.time,
+) -> PushReply:
+    """Push one call to a receiver.
+
+    Args:
+        url: of the receiver.
+        row: the vendor's keys of a call: `callId`, `startTime` and more.
+        token: sent as the header `token`; or
+        credentials: sign the push. One of the two.
+        now: epoch seconds for the signature.
+
+    Raises:
+        TransportError: no whole reply.
+        ConfigurationError: neither a token nor credentials, or both; or as `Push`.
+    """
+    if token is not None and credentials is None:
+        return await Push.with_token(row, token).send(url)
+    if credentials is not None and token is None:
+        return await Push.signed(row, credentials, now=now).send(url)
+    raise ConfigurationError("give a token or credentials, one of the two: a push carries a token or is signed")
+
+
+def _body_of(row: Mapping[str, Any]) -> bytes:
+    if not isinstance(row, Mapping):
+        raise ConfigurationError(
+            f"a push tells of one call: give a mapping of the vendor's keys, not {type(row).__name__}"
+        )
+    try:
+        return encode(row)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"the row cannot be written as JSON: {error}") from None
+
+
+def _parted(url: str) -> tuple[str, str]:
+    """Return the origin and the rest of a receiver's address."""
+    try:
+        address = URL(url)
+        is_address = address.scheme in {"http", "https"} and bool(address.host) and address.port is not None
+    except (ValueError, TypeError):
+        address, is_address = URL(), False
+    if not is_address:
+        raise ConfigurationError("the receiver's address is no URL: write it like http://127.0.0.1:8000/push")
+    return str(address.origin()), address.raw_path_qs
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
