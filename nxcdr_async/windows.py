@@ -54,6 +54,10 @@ class Window:
         return [type(self)(start, end) for start, end in pairwise(edges)]
 
 
+EVER = Window(int(_EARLIEST.timestamp()), int(_LATEST.timestamp()))
+"""All that can be asked for."""
+
+
 def window_of(start: datetime, end: datetime) -> Window:
     """Return the whole seconds that cover [start, end).
 

@@ -7,7 +7,6 @@
 
 from collections.abc import Callable
 from datetime import date, timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -19,7 +18,7 @@ from nxcdr_async.backfill.report import (
     VerifiedSource,
     VerifyReport,
 )
-from nxcdr_async.backfill.sinks import filled_sink_for, sink_for
+from nxcdr_async.backfill.sinks import check_arrow, filled_sink_for, sink_for
 from nxcdr_async.errors import ConfigurationError, RecordError
 from nxcdr_async.pages import OnBadRow, bad_row_taker
 from nxcdr_async.records import SourceName
@@ -197,8 +196,7 @@ def _settings(
 ) -> "Settings":
     if not isinstance(settle, timedelta) or settle < timedelta():
         raise ConfigurationError(f"settle is {settle!r}: give a timedelta that is not negative")
-    if find_spec("pyarrow") is None:
-        raise ConfigurationError("a backfill needs the package pyarrow: install nxcdr-async with its extra files")
+    check_arrow()
     from nxcdr_async.backfill.runs import Settings  # noqa: PLC0415 - imports pyarrow
 
     return Settings(int(settle.total_seconds()), new_key, on_progress, on_bad_row)

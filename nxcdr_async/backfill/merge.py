@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-from attrs import define
+from attrs import define, evolve
 
 from nxcdr_async.backfill.sinks.text import plain_amount
 from nxcdr_async.convert import are_sensible
@@ -84,7 +84,21 @@ def merge(table: Table, stored: pa.Table, read: pa.Table) -> Merged:
 
     Its arguments are those of `match`.
     """
-    matched = match(table, stored, read)
+    return _merged(table, match(table, stored, read))
+
+
+def complete(table: Table, stored: pa.Table, told: pa.Table) -> Merged:
+    """Put rows that were told beside those stored with the same key; they only fill in what is null there.
+
+    Its arguments are those of `match`.
+    """
+    matched = match(table, stored, told)
+    over_told = evolve(matched, known=matched.stored, stored=matched.known)
+    whole = [column.values for column in merged_columns(table, over_told)]
+    return _merged(table, evolve(matched, known=pa.Table.from_arrays(whole, schema=table.schema)))
+
+
+def _merged(table: Table, matched: Matched) -> Merged:
     changed = _changed(table, matched)
     return Merged(
         rows=pa.concat_tables([matched.new, changed]),

@@ -10,6 +10,7 @@ from nxcdr_async.backfill.merge import merge
 from nxcdr_async.backfill.sinks.protocol import Held, Origin, Sink
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.export.tables import Table
+from nxcdr_async.windows import EVER
 
 
 @define(frozen=True)
@@ -73,10 +74,16 @@ class Store:
             SinkError: it cannot be read or written.
         """
         held = self.look()
-        if held is not None and held.entries:
+        if held is not None and self._holds_any(held, origin):
             self.check_origin(held.origin, origin, new_key=new_key)
         if held is None or held.origin != origin:
             self.sink.create(self.table, origin)
+
+    def _holds_any(self, held: Held, origin: Origin) -> bool:
+        """Tell whether there is a row or a window in it; rows alone are those of calls that were pushed."""
+        if held.entries or held.origin == origin:
+            return bool(held.entries)
+        return bool(self.sink.scan(self.table, EVER).num_rows)
 
     def look(self) -> Held | None:
         """Look what is there, and change nothing.

@@ -21,6 +21,9 @@ ON_DISK = [kind for kind in KINDS if kind in SUFFIXES]
 WITH_TYPES = [kind for kind in KINDS if kind not in ("jsonl", "csv")]
 """The sinks that keep the types of columns; lines of text keep their names only."""
 
+FOR_PUSHES = ["sqlite", "duckdb", "postgresql"]
+"""The sinks that take rows of no window."""
+
 
 class Places:
     """Makes places that nothing was stored at yet.

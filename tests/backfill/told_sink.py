@@ -6,7 +6,7 @@ import pyarrow as pa
 from attrs import define
 
 from nxcdr_async.backfill.ledger import LedgerChange
-from nxcdr_async.backfill.sinks.protocol import Held, Origin, Sink
+from nxcdr_async.backfill.sinks.protocol import Held, Origin, PushSink, Sink
 from nxcdr_async.export.tables import Table
 from nxcdr_async.windows import Window
 
@@ -48,6 +48,12 @@ class ToldSink:
     def write(self, table: Table, rows: pa.Table, change: LedgerChange) -> None:
         self.tell(WRITING)
         self.sink.write(table, rows, change)
+        self.tell(READING)
+
+    def add(self, table: Table, rows: pa.Table) -> None:
+        self.tell(WRITING)
+        assert isinstance(self.sink, PushSink)
+        self.sink.add(table, rows)
         self.tell(READING)
 
     def scan(self, table: Table, window: Window) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,16 @@ def filled_sink_for(to: "str | Path | Sink") -> "Sink":
     if is_path and not Path(str(to)).exists():
         raise ConfigurationError(f"there is no {to}: give the --to of an earlier backfill")
     return sink
+
+
+def check_arrow() -> None:
+    """Check that Arrow is there, which rows are handed to sinks as.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if find_spec("pyarrow") is None:
+        raise ConfigurationError("a backfill needs the package pyarrow: install nxcdr-async with its extra files")
 
 
 def _check_path(path: Path) -> None:

@@ -17,7 +17,7 @@ from nxcdr_async.backfill.ledger import LedgerChange
 from nxcdr_async.backfill.sinks.durable import sync_folder
 from nxcdr_async.backfill.sinks.files import OWNER_ONLY, OWNER_ONLY_FOLDER, check_place, check_still_there, identity
 from nxcdr_async.backfill.sinks.lock import SinkLock
-from nxcdr_async.backfill.sinks.protocol import Held, Origin
+from nxcdr_async.backfill.sinks.protocol import BusyError, Held, Origin
 from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, held_by, quoted
 from nxcdr_async.backfill.times import moment_if_any, moment_of
 from nxcdr_async.errors import ConfigurationError, NxcdrError, SinkError
@@ -164,8 +164,7 @@ class DuckDbSink:
         """Store rows and the change of the ledger in one transaction."""
         until = moment_if_any(change.complete_until)
         with self._transaction():
-            if rows.num_rows:
-                self._put(table, rows)
+            self._put(table, rows)
             for entry in change.replaced:
                 self.database.execute(
                     f"DELETE FROM {WINDOWS} WHERE source = ? AND start_second = ?", [table.source, entry.window.start]
@@ -174,6 +173,12 @@ class DuckDbSink:
                 f"INSERT INTO {WINDOWS} VALUES (?, ?, ?, ?, ?, ?, ?)", LedgerRow.of(table, change.entry)
             )
             self.database.execute(f"UPDATE {SOURCES} SET complete_until = ? WHERE source = ?", [until, table.source])
+        check_still_there(self.path, self._identity)
+
+    def add(self, table: Table, rows: pa.Table) -> None:
+        """Store rows in one transaction, and leave the ledger as it is."""
+        with self._transaction():
+            self._put(table, rows)
         check_still_there(self.path, self._identity)
 
     def scan(self, table: Table, window: Window) -> pa.Table:
@@ -198,6 +203,8 @@ class DuckDbSink:
         return self.path.resolve()
 
     def _put(self, table: Table, rows: pa.Table) -> None:
+        if not rows.num_rows:
+            return
         self._allow(MEMORY_A_BYTE * rows.nbytes + MEMORY_A_BYTE_OF_JSON * rows[EXTRA].nbytes)
         with self._batch(rows):
             self.database.execute(
@@ -355,5 +362,5 @@ def _told(path: Path, error: duckdb.Error) -> NxcdrError:
     if "not a valid DuckDB database file" in text:
         return ConfigurationError(f"{path} is there and no DuckDB file: give another --to")
     if "Could not set lock" in text or "already attached" in text:
-        return ConfigurationError(f"{path} is open in another program: close it there, or give another --to")
+        return BusyError(f"{path} is open in another program: close it there, or give another --to")
     return SinkError(f"cannot store in {path}: {text.splitlines()[0]}")

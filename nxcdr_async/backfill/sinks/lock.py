@@ -1,12 +1,21 @@
 """One run at a time on a file or folder, whatever becomes of the one before."""
 
+import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from attrs import define, field
 from filelock import FileLock, Timeout
 
 from nxcdr_async.backfill.sinks.files import OWNER_ONLY, check_folder
-from nxcdr_async.errors import ConfigurationError, SinkError
+from nxcdr_async.backfill.sinks.protocol import BusyError
+from nxcdr_async.errors import SinkError
+
+SECONDS_TO_WAIT = 2.0
+"""How long to wait for another to let go: pushes have hold for some milliseconds, again and again."""
+
+SECONDS_BETWEEN_LOOKS = 0.01
+"""How often to look meanwhile."""
 
 
 @define(eq=False)
@@ -19,25 +28,27 @@ class SinkLock:
 
     target: Path
     _lock: FileLock = field(init=False)
+    # Held by the one who is next. Else whoever comes back at once, as pushes do, would always be before who waits.
+    _turn: FileLock = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        # The same for whoever comes by a link.
-        real = self.target.resolve()
-        path = real.with_name(f".{real.name}.lock")
-        self._lock = FileLock(path, timeout=0, mode=OWNER_ONLY, is_singleton=False, thread_local=False)
+        self._lock, self._turn = _lock_beside(self.target, "lock"), _lock_beside(self.target, "next.lock")
 
     def take(self) -> None:
-        """Take it.
+        """Take it, in turn with others who want it.
 
         Raises:
-            ConfigurationError: another run has it, or the folder is not there.
+            BusyError: another run has it still.
+            ConfigurationError: the folder is not there.
             SinkError: no file can be made there.
         """
         check_folder(Path(self._lock.lock_file).parent)  # else the lock would make it
+        until = time.monotonic() + SECONDS_TO_WAIT
         try:
-            self._lock.acquire()
+            with _acquired(self._turn, until):
+                _acquired(self._lock, until)
         except Timeout:
-            raise ConfigurationError(
+            raise BusyError(
                 f"{self.target} is being written by another run: wait for its end, or give another --to"
             ) from None
         except OSError as error:
@@ -46,3 +57,14 @@ class SinkLock:
     def release(self) -> None:
         """Let go of it, if it is ours."""
         self._lock.release()
+
+
+def _lock_beside(target: Path, suffix: str) -> FileLock:
+    # The same for whoever comes by a link.
+    real = target.resolve()
+    path = real.with_name(f".{real.name}.{suffix}")
+    return FileLock(path, mode=OWNER_ONLY, is_singleton=False, thread_local=False)
+
+
+def _acquired(lock: FileLock, until: float) -> AbstractContextManager[object]:
+    return lock.acquire(timeout=max(0.0, until - time.monotonic()), poll_interval=SECONDS_BETWEEN_LOOKS)

@@ -16,7 +16,7 @@ from psycopg import errors
 from nxcdr_async.backfill.ledger import LedgerChange
 from nxcdr_async.backfill.sinks.postgresql_connection import Server
 from nxcdr_async.backfill.sinks.postgresql_rows import as_read, clean, from_csv, to_csv
-from nxcdr_async.backfill.sinks.protocol import Held, Origin
+from nxcdr_async.backfill.sinks.protocol import BusyError, Held, Origin
 from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, held_by, quoted
 from nxcdr_async.backfill.times import moment_if_any, moment_of
 from nxcdr_async.errors import ConfigurationError, SinkError
@@ -171,6 +171,11 @@ class PostgresqlSink:
                 f"UPDATE {sources} SET complete_until = %s WHERE source = %s", [until, table.source]
             )
 
+    def add(self, table: Table, rows: pa.Table) -> None:
+        """Store rows in one transaction, and leave the ledger as it is."""
+        with self._transaction():
+            self._put(table, clean(rows))
+
     def scan(self, table: Table, window: Window) -> pa.Table:
         """Return the rows whose time lies in a window."""
         return self._select(
@@ -203,7 +208,7 @@ class PostgresqlSink:
                 self.connection.execute(f"SET LOCAL lock_timeout = '{SECONDS_TO_WAIT}s'")
                 self.connection.execute("SELECT pg_advisory_lock(%s::bigint)", [number])
         except errors.LockNotAvailable:
-            raise ConfigurationError(
+            raise BusyError(
                 f"{self.name} is being written by another run: wait for its end, or give another --to"
             ) from None
 

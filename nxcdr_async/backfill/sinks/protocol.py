@@ -1,15 +1,20 @@
 """What a sink does for a backfill: all a sink of your own needs."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 from attrs import define
 
 from nxcdr_async.backfill.ledger import Entry, LedgerChange
+from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.export.tables import Table
 from nxcdr_async.windows import Window
 
-__all__ = ["Entry", "Held", "LedgerChange", "Origin", "Sink", "Table", "Window"]
+__all__ = ["BusyError", "Entry", "Held", "LedgerChange", "Origin", "PushSink", "Sink", "Table", "Window"]
+
+
+class BusyError(ConfigurationError):
+    """Another run has hold of a sink, and may let go of it soon."""
 
 
 @define(frozen=True)
@@ -41,6 +46,9 @@ class Held:
 class Sink(Protocol):
     """Where records are stored, with a ledger of the windows that were read.
 
+    The ledger says what was read, not what is there: a row may be stored whose time lies in no window of it, as a call
+    that was pushed, and every window of it may lack a row that turned up late.
+
     Its methods are called one at a time, `open` first and `close` last, in worker threads, never in the event loop's.
     They raise `SinkError` for what went wrong outside, and `ConfigurationError` for what the user has to mend.
     `find` and `scan` return all columns of a table, of its types, in their order.
@@ -53,8 +61,11 @@ class Sink(Protocol):
     def open(self) -> None:
         """Take hold of it, so that no other run can until `close`; what a killed run left half-done is cleared away.
 
+        It waits a moment for another run to let go of it: pushes have hold of it for some milliseconds at a time.
+
         Raises:
-            ConfigurationError: another run has hold of it, or it cannot be a sink.
+            BusyError: another run has hold of it still.
+            ConfigurationError: it cannot be a sink.
         """
 
     def look(self, table: Table) -> Held | None:
@@ -84,3 +95,14 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Let go of it, also if `open` failed. Closing twice does no harm."""
+
+
+@runtime_checkable
+class PushSink(Sink, Protocol):
+    """A sink that also takes rows that nobody has read in a window, as those of calls that were pushed."""
+
+    def add(self, table: Table, rows: pa.Table) -> None:
+        """Put rows in place of those with the same key: all of them, or none. The ledger stays as it is.
+
+        Whenever this returns, they outlast a crash of the machine.
+        """

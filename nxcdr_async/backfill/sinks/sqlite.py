@@ -128,19 +128,21 @@ class SqliteSink:
 
     def write(self, table: Table, rows: pa.Table, change: LedgerChange) -> None:
         """Store rows and the change of the ledger in one transaction."""
-        places = ", ".join("?" * len(table.columns))
         until = None if change.complete_until is None else _time(change.complete_until)
         with self._transaction() as cursor:
-            if rows.num_rows:
-                cursor.executemany(
-                    f"INSERT OR REPLACE INTO {table.name} ({quoted(table.columns)}) VALUES ({places})", _written(rows)
-                )
+            _put(cursor, table, rows)
             for entry in change.replaced:
                 self._run(
                     f"DELETE FROM {WINDOWS} WHERE source = ? AND start_second = ?", [table.source, entry.window.start]
                 )
             self._run(f"INSERT INTO {WINDOWS} VALUES (?, ?, ?, ?, ?, ?, ?)", LedgerRow.of(table, change.entry))
             self._run(f"UPDATE {SOURCES} SET complete_until = ? WHERE source = ?", [until, table.source])
+        check_still_there(self.path, self._identity)
+
+    def add(self, table: Table, rows: pa.Table) -> None:
+        """Store rows in one transaction, and leave the ledger as it is."""
+        with self._transaction() as cursor:
+            _put(cursor, table, rows)
         check_still_there(self.path, self._identity)
 
     def scan(self, table: Table, window: Window) -> pa.Table:
@@ -202,6 +204,14 @@ class SqliteSink:
             raise SinkError(f"cannot store in {self.path}: {error}") from None
         except OSError as error:  # what reading a result raises
             raise SinkError(f"cannot read {self.path}: {error}") from None
+
+
+def _put(cursor: adbc.Cursor, table: Table, rows: pa.Table) -> None:
+    if rows.num_rows:
+        places = ", ".join("?" * len(table.columns))
+        cursor.executemany(
+            f"INSERT OR REPLACE INTO {table.name} ({quoted(table.columns)}) VALUES ({places})", _written(rows)
+        )
 
 
 def _columns(table: Table) -> dict[str, str]:

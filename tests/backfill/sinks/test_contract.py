@@ -6,6 +6,7 @@ import re
 import resource
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from all_sinks import KINDS, ON_DISK, SUFFIXES, WITH_TYPES, Places, opened
+from all_sinks import FOR_PUSHES, KINDS, ON_DISK, SUFFIXES, WITH_TYPES, Places, opened
 from attrs import evolve
 from endless_writer import ROWS_A_WINDOW
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -23,7 +24,7 @@ from table_rows import ALL_TIME, plain_rows, row_values, rows, table_of, values_
 from nxcdr_async import ConfigurationError, SinkError
 from nxcdr_async.backfill.ledger import Entry, Ledger, LedgerChange
 from nxcdr_async.backfill.sinks import sink_for
-from nxcdr_async.backfill.sinks.protocol import Held, Origin, Sink
+from nxcdr_async.backfill.sinks.protocol import Held, Origin, PushSink, Sink
 from nxcdr_async.export.tables import CALLS, DID_CALLS, FLASH_CALLS, Table
 from nxcdr_async.windows import Window
 
@@ -444,6 +445,94 @@ def incompressible_rows(number: int) -> pa.Table:
     found = plain_rows(CALLS, hour(1).start, number)
     texts = pa.array([chance.randbytes(300).hex() for _ in range(number)])
     return found.set_column(found.schema.get_field_index("other"), CALLS.schema.field("other"), texts)
+
+
+@pytest.mark.parametrize("kind", FOR_PUSHES)
+@some_examples
+@given(data=st.data())
+def test_rows_of_no_window_stand_in_place_of_those_with_their_keys(
+    places: Places, kind: str, data: st.DataObject
+) -> None:
+    written = data.draw(rows(CALLS, min_size=1))
+    further = data.draw(row_values(CALLS).filter(lambda row: row["call_id"] not in written["call_id"].to_pylist()))
+    (first, *_) = written.to_pylist()
+    again = {**data.draw(row_values(CALLS)), "call_id": first["call_id"], "start_time": first["start_time"]}
+    with opened(places.fresh(kind)) as sink:
+        assert isinstance(sink, PushSink)
+        sink.create(CALLS, ORIGIN)
+        sink.write(CALLS, written, change())
+        sink.add(CALLS, table_of(CALLS, [again, further]))
+        expected = pa.concat_tables([table_of(CALLS, [again, further]), written.slice(1)])
+        assert values_of(sink.scan(CALLS, ALL_TIME)) == values_of(expected)
+
+
+@pytest.mark.parametrize("kind", FOR_PUSHES)
+def test_rows_of_no_window_leave_the_ledger_as_it_is(places: Places, kind: str) -> None:
+    to = places.fresh(kind)
+    with opened(to) as sink:
+        assert isinstance(sink, PushSink)
+        sink.create(CALLS, ORIGIN)
+        sink.add(CALLS, plain_rows(CALLS, BEGIN, 2))
+        assert sink.look(CALLS) == Held(ORIGIN, [])
+        sink.write(CALLS, plain_rows(CALLS, BEGIN, 1), change())
+        sink.add(CALLS, plain_rows(CALLS, hour(5).start, 3))
+    with opened(to) as sink:
+        assert sink.look(CALLS) == Held(ORIGIN, [change().entry])
+        assert sink.scan(CALLS, ALL_TIME).num_rows == 5
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FOR_PUSHES if kind in ON_DISK])
+def test_rows_of_no_window_that_the_disk_has_no_room_for_leave_nothing(places: Places, kind: str) -> None:
+    to = places.fresh(kind)
+    with opened(to) as sink:
+        assert isinstance(sink, PushSink)
+        sink.create(CALLS, ORIGIN)
+        sink.add(CALLS, plain_rows(CALLS, BEGIN, 10))
+        with file_size_limit(200_000), pytest.raises(SinkError):
+            sink.add(CALLS, incompressible_rows(2_000))
+    with opened(to) as sink:
+        assert sink.scan(CALLS, ALL_TIME).num_rows == 10
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in FOR_PUSHES])
+def test_a_folder_takes_no_rows_of_no_window(places: Places, kind: str) -> None:
+    assert not isinstance(sink_for(places.fresh(kind)), PushSink)
+
+
+@of_every_kind
+def test_who_waits_for_a_sink_gets_it_before_who_comes_back_at_once(places: Places, kind: str) -> None:
+    to, is_over, rounds = places.fresh(kind), threading.Event(), []
+
+    def come_back_at_once() -> None:
+        while not is_over.is_set():
+            with opened(to):
+                rounds.append(time.monotonic())
+
+    greedy = threading.Thread(target=come_back_at_once)
+    greedy.start()
+    try:
+        while not rounds:
+            time.sleep(0.001)
+        for _ in range(3):
+            with opened(to):
+                pass
+    finally:
+        is_over.set()
+        greedy.join()
+
+
+@of_every_kind
+def test_a_run_that_is_let_go_of_in_a_moment_is_waited_for(places: Places, kind: str) -> None:
+    to = places.fresh(kind)
+    with opened(to):
+        pass
+    first = sink_for(to)
+    first.open()
+    timer, began = threading.Timer(0.3, first.close), time.monotonic()
+    timer.start()
+    with opened(to):
+        assert time.monotonic() - began >= 0.3
+    timer.join()
 
 
 @pytest.mark.parametrize("kind", ON_DISK)

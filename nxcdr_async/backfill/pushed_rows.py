@@ -1,0 +1,97 @@
+"""Rows of calls that were pushed, put into a sink that is held for as long as that takes. Lives in worker threads."""
+
+from collections.abc import Sequence
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from attrs import define
+
+from nxcdr_async.backfill.feeds import FEEDS
+from nxcdr_async.backfill.ledger import Ledger
+from nxcdr_async.backfill.merge import complete, merge
+from nxcdr_async.backfill.sinks.protocol import Origin, PushSink, Sink
+from nxcdr_async.backfill.store import Store
+from nxcdr_async.backfill.times import seconds_of
+from nxcdr_async.errors import ConfigurationError, RecordError
+from nxcdr_async.export.columns import rows_of
+from nxcdr_async.export.tables import CALLS
+from nxcdr_async.records import CallRecord
+from nxcdr_async.session import CdrSession
+from nxcdr_async.windows import EVER, Window
+
+
+@define(frozen=True)
+class PushedRows:
+    """The way of pushed calls into the table of calls.
+
+    Attributes:
+        sink: takes them.
+        origin: where they come from.
+        new_key: whether the account of the sink goes by another key now.
+    """
+
+    sink: PushSink
+    origin: Origin
+    new_key: bool
+
+    @classmethod
+    def of(cls, session: CdrSession, sink: Sink, *, new_key: bool) -> Self:
+        """Return the way of the calls of a session into a sink.
+
+        Raises:
+            ConfigurationError: the sink has no place for them, or the session no keys.
+        """
+        if not isinstance(sink, PushSink):
+            raise ConfigurationError(
+                f"{sink.name} cannot take pushed calls, as it only stores whole windows that were read: give "
+                "postgresql://…, a file .sqlite or .duckdb, or a sink of your own that has the method add"
+            )
+        account = session.account_of(FEEDS[CALLS.source](session).endpoint)
+        return cls(sink, Origin(account, str(session.naive_zone)), new_key)
+
+    def rows_of(self, calls: Sequence[CallRecord]) -> pa.Table:
+        """Return calls as rows.
+
+        Raises:
+            RecordError: no sink can hold one of them.
+        """
+        rows = rows_of(CALLS, calls)
+        for call, second in zip(calls, seconds_of(rows, CALLS.time), strict=True):
+            if second is None or not EVER.start <= second < EVER.end:
+                raise RecordError("at such a time no call can be", row={"callId": call.call_id}, path="startTime")
+        return rows
+
+    def put(self, rows: pa.Table) -> None:
+        """Take hold of the sink, store rows with keys of their own in it, and let go of it.
+
+        Raises:
+            BusyError: another run has hold of it.
+            ConfigurationError: it holds the records of another account, or cannot be a sink.
+            SinkError: it could not be stored; nothing of it is then.
+        """
+        if not rows.num_rows:
+            return
+        try:
+            self.sink.open()
+            store = Store(self.sink, CALLS, settle=0)
+            store.begin(self.origin, new_key=self.new_key)
+            merged = _merged(store.ledger, self.sink.find(CALLS, rows), rows)
+            if merged.num_rows:
+                self.sink.add(CALLS, merged)
+        finally:
+            self.sink.close()
+
+
+def _merged(ledger: Ledger, stored: pa.Table, rows: pa.Table) -> pa.Table:
+    """Put pushed rows over what is stored; where the gateway was asked, what it told stays, and they only add to it.
+
+    A push may be sent again late, and nothing corrects a row whose window is sealed.
+    """
+    was_read = pa.array([_was_read(ledger, second) for second in seconds_of(rows, CALLS.time)], pa.bool_())
+    known = complete(CALLS, stored, rows.filter(was_read)).rows
+    return pa.concat_tables([known, merge(CALLS, stored, rows.filter(pc.invert(was_read))).rows])
+
+
+def _was_read(ledger: Ledger, second: int | None) -> bool:
+    return second is not None and bool(ledger.within(Window(second, second + 1)))

@@ -1,0 +1,183 @@
+"""Calls that the vendor pushes, put into the store of a backfill: the push is a hint, the sync is the truth.
+
+>>> def receiver(session):
+...     pushed = PushedCalls(session, "calls.sqlite")
+...     return call_push_app(pushed.store, token="…")
+"""
+
+import math
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+from attrs import define
+
+from nxcdr_async.backfill.sinks import check_arrow, sink_for
+from nxcdr_async.backfill.threads import in_thread
+from nxcdr_async.errors import ConfigurationError, RecordError
+from nxcdr_async.records import CallRecord
+from nxcdr_async.session import CdrSession
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from nxcdr_async.backfill.pushed_rows import PushedRows
+    from nxcdr_async.backfill.sinks.protocol import Sink
+
+__all__ = ["PushedCalls"]
+
+PATIENCE = 5.0
+"""Seconds to wait for another run to let go of the sink."""
+
+SECONDS_BETWEEN_TRIES = 0.05
+"""How long to leave a sink alone that another run has hold of; those of a file wait longer by themselves."""
+
+MOST_AT_ONCE = 1_000
+"""Calls that are stored in one transaction."""
+
+
+@define(eq=False)
+class _Push:
+    """A call that waits to be stored.
+
+    Attributes:
+        call: the call.
+        until: the steady time up to which it waits for the sink.
+        is_done: whether it is stored, or failed.
+        error: why it failed.
+    """
+
+    call: CallRecord
+    until: float
+    is_done: bool = False
+    error: Exception | None = None
+
+    def end(self, error: Exception | None = None) -> None:
+        """Take in what became of it."""
+        self.error, self.is_done = error, True
+
+
+class PushedCalls:
+    """Stores calls that the vendor pushes in the table of calls that `backfill` and `sync` fill.
+
+    A push adds the call, or what it knows more of it, and nothing to the ledger: what is complete, which windows are
+    read again and what is verified stay as they are. The next sync that reads the time of the call puts what the
+    gateway tells over what was pushed, and only a value that it does not tell stays. Where the gateway was asked
+    already, it is the other way round: what is stored stays, and a push only fills in what is missing. No push and no
+    sync takes a call away again; `verify` counts one as extra that the gateway does not tell.
+
+    The sink is held for each batch of calls only, so runs, and other processes that receive pushes, take turns with it.
+    A run holds it as long as it takes. Use it in one event loop at a time.
+
+    Args:
+        session: tells whose calls they are; nothing is asked.
+        to: `postgresql://…`, a file `….sqlite` or `….duckdb`, or a sink of your own with the method `add`. A folder has
+            a file for each window that was read, and no place for calls of none.
+        new_key: as for `backfill`.
+        patience: seconds that a call waits at least for a run to let go of the sink.
+
+    Raises:
+        ConfigurationError: an argument cannot work, or the session has no keys for calls.
+    """
+
+    def __init__(
+        self, session: CdrSession, to: "str | Path | Sink", *, new_key: bool = False, patience: float = PATIENCE
+    ) -> None:
+        if isinstance(patience, bool) or not isinstance(patience, int | float) or not 0 <= patience < math.inf:
+            raise ConfigurationError(f"patience is {patience!r}: give seconds, 0 or more")
+        self._patience = patience
+        self._rows = _rows_into(session, to, new_key=new_key)
+        self._waiting: list[_Push] = []
+        self._turn = anyio.Lock()
+
+    async def store(self, call: CallRecord) -> None:
+        """Store a call; once this returns, it outlasts a crash. Calls that come meanwhile are stored together.
+
+        Storing a call again does no harm. One whose storing is cancelled may be stored or not; the others are.
+
+        Raises:
+            RecordError: no sink can hold it.
+            ConfigurationError: a run had hold of the sink for too long, or it holds the calls of another account.
+            SinkError: it could not be stored.
+        """
+        if not isinstance(call, CallRecord):
+            raise ConfigurationError(f"only a CallRecord can be stored, not {type(call).__name__}")
+        push = _Push(call, time.monotonic() + self._patience)
+        self._waiting.append(push)
+        try:
+            # Whoever comes first stores for all who wait by then.
+            async with self._turn:
+                while not push.is_done:
+                    await self._store_some()
+        finally:
+            self._leave(push)
+        if push.error is not None:
+            raise push.error
+
+    async def _store_some(self) -> None:
+        self._waiting = [push for push in self._waiting if not push.is_done]
+        batch = self._next_batch()
+        busy = await in_thread(partial(_put, self._rows, batch))
+        if busy is None:
+            return
+        now = time.monotonic()
+        for push in batch:
+            if push.until <= now:
+                push.end(busy)
+        await anyio.sleep(SECONDS_BETWEEN_TRIES)
+
+    def _next_batch(self) -> list[_Push]:
+        """Return those to be stored next; of several with one call the first, as each is to add to the one before."""
+        batch: dict[str, _Push] = {}
+        for push in self._waiting:
+            batch.setdefault(push.call.call_id, push)
+            if len(batch) == MOST_AT_ONCE:
+                break
+        return list(batch.values())
+
+    def _leave(self, push: _Push) -> None:
+        if push in self._waiting:
+            self._waiting.remove(push)
+
+
+def _rows_into(session: CdrSession, to: "str | Path | Sink", *, new_key: bool) -> "PushedRows":
+    check_arrow()
+    from nxcdr_async.backfill.pushed_rows import PushedRows  # noqa: PLC0415 - imports pyarrow
+
+    return PushedRows.of(session, sink_for(to), new_key=new_key)
+
+
+def _put(rows: "PushedRows", batch: list[_Push]) -> Exception | None:
+    """Store a batch, and note what became of it, as whoever waits for this may be cancelled; return why not yet."""
+    from nxcdr_async.backfill.sinks.protocol import BusyError  # noqa: PLC0415 - imports pyarrow
+
+    error: Exception | None = None
+    try:
+        rows.put(_rows_of_good(rows, batch))
+    except BusyError as busy:
+        return busy
+    except Exception as other:  # noqa: BLE001 - each of the batch raises it
+        error = other
+    for push in batch:
+        if not push.is_done:
+            push.end(error)
+    return None
+
+
+def _rows_of_good(rows: "PushedRows", batch: list[_Push]) -> "pa.Table":
+    """Return the calls of a batch as rows; those that no sink can hold are left out and done with."""
+    try:
+        return rows.rows_of([push.call for push in batch])
+    except RecordError:
+        for push in batch:
+            _check(rows, push)
+    return rows.rows_of([push.call for push in batch if not push.is_done])
+
+
+def _check(rows: "PushedRows", push: _Push) -> None:
+    try:
+        rows.rows_of([push.call])
+    except RecordError as bad:
+        push.end(bad)
