@@ -1,6 +1,7 @@
 """One HTTP exchange with a gateway. The only room that imports aiohttp's client; none of its errors gets out."""
 
 import asyncio
+from threading import Lock
 from typing import Any
 
 import aiohttp
@@ -20,6 +21,9 @@ from nxcdr_async.wire import Reply, Request, request_id_in
 
 LARGEST_BODY = 64 * 1024 * 1024
 """Bytes of one reply, once unpacked; the largest honest page (999 DID rows) is well under a hundredth of it."""
+
+_BINDING = Lock()
+"""Held while a connection gets its event loop: two threads may be the first to use it."""
 
 _USER_AGENT = f"nxcdr_async/{__version__}"
 
@@ -123,11 +127,27 @@ class Connection:
             raise ConfigurationError("the session is closed: open a new CdrSession")
         loop = asyncio.get_running_loop()
         if self._loop is None:
-            self._loop = loop
+            with _BINDING:
+                self._loop = self._loop or loop
+        if self._loop.is_closed():
+            raise ConfigurationError(
+                "the session belongs to another event loop, which has ended: open a new CdrSession in each "
+                "asyncio.run() and close it there"
+            )
         if self._loop is not loop:
             raise ConfigurationError("the session belongs to another event loop: open one CdrSession in each loop")
         if self.http is not None and self.http.closed:
             raise ConfigurationError("the aiohttp.ClientSession given as http is closed")
+
+    def check_closable(self) -> None:
+        """Check that closing here takes nothing away from an event loop that is at work with it.
+
+        Raises:
+            ConfigurationError: it is used by another event loop, which is running.
+        """
+        loop = self._loop
+        if loop is not None and loop is not asyncio.get_running_loop() and loop.is_running():
+            raise ConfigurationError("the session belongs to another event loop, which is running: close it there")
 
     def _client(self) -> aiohttp.ClientSession:
         self.check_usable()

@@ -98,13 +98,13 @@ class Lane:
     Attributes:
         allowance: what it seems to allow.
         valve: lets requests start.
-        turn: whose request is the next to start; each session has one request at most in line here, so they alternate.
+        turns: which session starts the next request; each has one request at most in line here.
         usual_seconds: how long a request the gateway takes is usually under way; 0 before the first.
     """
 
     allowance: Allowance
     valve: _Valve
-    turn: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+    turns: Turns = field(factory=Turns, init=False)
     usual_seconds: float = field(default=0.0, init=False)
     _limiters: "WeakSet[Limiter]" = field(factory=WeakSet, init=False)
 
@@ -181,7 +181,7 @@ class _Own:
 
 
 class Limiter:
-    """Hands out slots to all requests of a session: its askers take turns, as do sessions at a gateway.
+    """Hands out slots to all requests of a session: its askers take turns, as do its lanes, and sessions at a lane.
 
     Whoever asks a gateway names the account too, as any hashable that tells accounts apart: each has an allowance of
     its own there, and the sessions of one share it.
@@ -229,6 +229,7 @@ class Limiter:
         self._valve = _Valve(self._bounds, now, sleep)
         self._lanes: dict[tuple[str, Hashable], Lane] = {}
         self._turns: dict[Lane, Turns] = {}
+        self._turns_of_lanes = Turns()
 
     @property
     def ceiling(self) -> int:
@@ -298,13 +299,32 @@ class Limiter:
         await turns.take(asker)
         try:
             while True:
-                await self._valve.opened()
-                async with lane.turn:
-                    was_paced = await lane.valve.opened()
-                    if self._valve.is_open:
-                        return self._start(lane, was_paced=was_paced)
+                slot = await self._begin_within_own_bounds(lane) or await self._begin_within_bounds_of(lane)
+                if slot is not None:
+                    return slot
         finally:
             turns.pass_on()
+
+    async def _begin_within_own_bounds(self, lane: Lane) -> Slot | None:
+        """Wait until the session may start one more; nothing starts then if it is the lane that is in the way."""
+        await self._turns_of_lanes.take(lane)
+        try:
+            await self._valve.opened()
+            return self._start(lane, was_paced=False) if lane.turns.is_free and lane.valve.is_open else None
+        finally:
+            self._turns_of_lanes.pass_on()
+
+    async def _begin_within_bounds_of(self, lane: Lane) -> Slot | None:
+        """Wait until the lane lets one more start; nothing starts then if it is the session that is in the way.
+
+        Other lanes of the session do not wait meanwhile: a gateway that asked for a pause holds nobody else up.
+        """
+        await lane.turns.take(self)
+        try:
+            was_paced = await lane.valve.opened()
+            return self._start(lane, was_paced=was_paced) if self._valve.is_open else None
+        finally:
+            lane.turns.pass_on()
 
     def _start(self, lane: Lane, *, was_paced: bool) -> Slot:
         self._valve.start()

@@ -358,7 +358,12 @@ class CdrSession:
         return sha256(self._transport.need_key(endpoint).encode()).hexdigest()[:16]
 
     async def aclose(self) -> None:
-        """Stop every paginator and close what this session opened. Closing twice does no harm."""
+        """Stop every paginator and close what this session opened. Closing twice does no harm.
+
+        Raises:
+            ConfigurationError: another event loop is at work with it, which goes on undisturbed.
+        """
+        self._connection.check_closable()
         try:
             await cancel_and_wait(list(self._tasks))
         finally:
@@ -367,6 +372,8 @@ class CdrSession:
                 await self._connection.aclose()
 
     async def __aenter__(self) -> Self:
+        # From here on it belongs to this event loop, before any other can be the first to ask.
+        self._connection.check_usable()
         return self
 
     async def __aexit__(

@@ -178,7 +178,7 @@ class Transport:
         while True:
             self.connection.check_usable()
             try:
-                return await self._attempt(endpoint, parameters, gateway, asker, read_typed, attempts)
+                return await self._attempt(endpoint, parameters, gateway, attempts, asker=asker, read_typed=read_typed)
             except NxcdrError as fault:
                 if fault is attempts.last_fault:  # nothing more was sent
                     raise
@@ -235,9 +235,10 @@ class Transport:
         endpoint: Endpoint[Any],
         parameters: Mapping[str, Any],
         gateway: KnownGateway,
+        attempts: Attempts,
+        *,
         asker: Hashable | None,
         read_typed: ReadTyped | None,
-        attempts: Attempts,
     ) -> Page:
         lane = self._lane(endpoint)
         async with self.limiter.slot(*lane, asker) as slot:

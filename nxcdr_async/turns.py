@@ -25,9 +25,9 @@ class Turns:
     _askers: OrderedDict[Hashable, _Line] = field(factory=OrderedDict, init=False)
 
     @property
-    def askers(self) -> int:
-        """How many askers have the turn or wait for it."""
-        return len(self._askers)
+    def is_free(self) -> bool:
+        """Whether nobody has the turn, nor waits for it."""
+        return not self._askers
 
     async def take(self, asker: Hashable) -> None:
         """Wait for the turn. Who is cancelled meanwhile does not have it."""

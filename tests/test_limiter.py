@@ -4,6 +4,7 @@ import gc
 import random
 from collections.abc import AsyncIterator
 from itertools import accumulate
+from typing import Any
 
 import pytest
 from attrs import Factory, define
@@ -57,18 +58,20 @@ class Users:
     limiter: Limiter
     time: FakeTime
     account: str = ACCOUNT
+    askers: list[str | None] = Factory(list)
     started: list[tuple[int, float]] = Factory(list)
     slots: list[Slot] = Factory(list)
     tasks: list[asyncio.Task[None]] = Factory(list)
     done: list[asyncio.Event] = Factory(list)
 
-    def add(self, count: int = 1) -> None:
+    def add(self, count: int = 1, asker: str | None = None) -> None:
         for _ in range(count):
+            self.askers.append(asker)
             self.done.append(asyncio.Event())
             self.tasks.append(asyncio.create_task(self._use(len(self.tasks))))
 
     async def _use(self, number: int) -> None:
-        async with self.limiter.slot(GATEWAY, self.account) as slot:
+        async with self.limiter.slot(GATEWAY, self.account, self.askers[number]) as slot:
             self.slots.append(slot)
             self.started.append((number, self.time.now))
             await self.done[number].wait()
@@ -76,6 +79,11 @@ class Users:
     @property
     def numbers(self) -> list[int]:
         return [number for number, _ in self.started]
+
+    @property
+    def starts(self) -> str:
+        """The askers of the requests that started, in order."""
+        return "".join(self.askers[number] or "?" for number in self.numbers)
 
     @property
     def times(self) -> list[float]:
@@ -119,6 +127,87 @@ async def test_slots_are_given_first_come_first_served(time: FakeTime) -> None:
             users.done[number].set()
             await settle()
         assert users.numbers == list(range(8))
+
+
+async def test_askers_take_turns_however_much_one_asks(time: FakeTime) -> None:
+    async with users_of(limiter_with(time, concurrency=1), time) as users:
+        users.add(5, "a")
+        users.add(2, "b")
+        users.add(1, "c")
+        await settle()
+        for done in users.done:
+            done.set()
+        await time.run_until(1)
+        assert users.starts == "aabcabaa"
+
+
+async def test_who_looks_something_up_is_next_but_one_behind_an_export_at_a_rate(time: FakeTime) -> None:
+    async with users_of(limiter_with(time, concurrency=64, rate=1), time) as users:
+        users.add(40, "a")
+        await time.run_until(10.5)
+        users.add(1, "b")
+        await time.run_until(20)
+        assert users.starts == "a" * 12 + "b" + "a" * 8
+
+
+async def test_who_looks_something_up_is_next_but_one_after_the_limit_fell(time: FakeTime) -> None:
+    async with users_of(limiter_with(time, concurrency=16), time) as users:
+        users.add(16, "a")
+        await settle()
+        users.slots[1].refused(0)
+        assert users.limiter.limit(GATEWAY, ACCOUNT) == 1
+        users.add(15, "a")  # what was refused is asked again
+        users.add(1, "b")
+        for done in users.done:
+            done.set()
+        await time.run_until(1)
+        assert users.starts[16:19] in {"aba", "baa"}
+
+
+async def test_an_asker_that_is_cancelled_holds_nobody_up(time: FakeTime) -> None:
+    async with users_of(limiter_with(time, concurrency=1), time) as users:
+        users.add(4, "a")
+        users.add(1, "b")
+        await settle()
+        for task in users.tasks[:4]:
+            task.cancel()
+        await settle()
+        assert users.starts == "ab"
+
+
+@pytest.mark.parametrize("bounds", [{"rate": 10.0}, {"concurrency": 1}, {"rate": 10.0, "concurrency": 2}])
+async def test_gateways_take_turns_within_the_bounds_of_a_session(bounds: Any, time: FakeTime) -> None:
+    limiter = limiter_with(time, **bounds)
+    starts: list[str] = []
+
+    async def ask(gateway: str) -> None:
+        async with limiter.slot(gateway, ACCOUNT, gateway):
+            starts.append(gateway)
+            await time.sleep(0.01)
+
+    tasks = [asyncio.create_task(ask(gateway)) for gateway in "A" * 20 + "B" * 5 + "C"]
+    await time.run_until(10)
+    assert all(task.done() for task in tasks)
+    order = "".join(starts)
+    assert order.index("C") <= 4
+    assert order.rindex("B") <= 3 * 5 + 1
+
+
+async def test_a_pause_of_one_gateway_holds_no_other_up_whose_turn_comes_later(time: FakeTime) -> None:
+    limiter = limiter_with(time, concurrency=1)
+    limiter.hold("paused", ACCOUNT, 60)
+    started: list[float] = []
+
+    async def ask(gateway: str) -> None:
+        async with limiter.slot(gateway, ACCOUNT):
+            started.append(time.now)
+
+    tasks = [asyncio.create_task(ask(gateway)) for gateway in ("paused", "other", "other")]
+    await time.run_until(1)
+    assert started == [0, 0]
+    await time.run_until(61)
+    assert started == [0, 0, 60]
+    await asyncio.gather(*tasks)
 
 
 async def test_a_cancelled_waiter_frees_its_place_in_the_queue(time: FakeTime) -> None:

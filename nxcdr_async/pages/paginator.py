@@ -98,7 +98,17 @@ class Paginator(Generic[RecordT]):
         return records
 
     async def aclose(self) -> None:
-        """Stop, and wait until no request is under way. Closing twice does no harm."""
+        """Stop, and wait until no request is under way. Closing twice does no harm.
+
+        Raises:
+            ConfigurationError: it is read in another event loop, which goes on undisturbed.
+        """
+        if self._task is not None and not self._task.done():
+            loop = self._task.get_loop()
+            if loop is not asyncio.get_running_loop() and loop.is_running():
+                raise ConfigurationError(
+                    "the paginator is read in another event loop, which is running: close it there"
+                )
         self._closed = True
         if self._task is not None:
             await cancel_and_wait([self._task])
@@ -144,6 +154,7 @@ class Paginator(Generic[RecordT]):
     async def _rest_of_page(self) -> list[RecordT]:
         if not self._batch:
             return await self._next_batch()
+        self._check_loop()
         rest = list(self._batch)
         self._batch.clear()
         return rest
@@ -175,7 +186,10 @@ class Paginator(Generic[RecordT]):
             mailbox = self._pump.mailbox
             self._task.add_done_callback(lambda _: mailbox.end())
             self._on_start(self._task)
-        if self._task.get_loop() is not asyncio.get_running_loop():
+        self._check_loop()
+
+    def _check_loop(self) -> None:
+        if self._task is not None and self._task.get_loop() is not asyncio.get_running_loop():
             raise ConfigurationError("the paginator was started in another event loop: read it there")
 
 

@@ -1,0 +1,272 @@
+"""Whose request is next: every waiter is served, in turn, whoever is cancelled on the way."""
+
+import asyncio
+import contextlib
+import itertools
+import random
+from collections import Counter
+
+import anyio
+import pytest
+from attrs import Factory, define
+from hypothesis import given, strategies as st
+
+from nxcdr_async.turns import Turns
+
+
+@define
+class Crowd:
+    """Requests of some askers that wait for a turn which a test passes on."""
+
+    turns: Turns = Factory(Turns)
+    joined: list[str] = Factory(list)
+    served: list[int] = Factory(list)
+    tasks: list[asyncio.Task[None]] = Factory(list)
+    _over: asyncio.Event = Factory(asyncio.Event)
+
+    async def join(self, askers: str) -> None:
+        """Have one more request wait for each asker named."""
+        for asker in askers:
+            self.joined.append(asker)
+            self.tasks.append(asyncio.create_task(self._ask(len(self.tasks), asker)))
+        await step()
+
+    async def _ask(self, number: int, asker: str) -> None:
+        await self.turns.take(asker)
+        self.served.append(number)
+        try:
+            await self._over.wait()
+        finally:
+            self.turns.pass_on()
+
+    async def pass_on(self, times: int = 1) -> None:
+        """End the turn of whoever has it."""
+        for _ in range(times):
+            self._over.set()
+            self._over = asyncio.Event()
+            await step()
+
+    async def empty(self) -> None:
+        """Pass the turn on until nobody waits."""
+        for _ in self.tasks:
+            await self.pass_on()
+        assert self.turns.is_free
+        assert all(task.done() for task in self.tasks)
+
+    @property
+    def order(self) -> str:
+        """Whose turn it was, one after the other."""
+        return "".join(self.joined[number] for number in self.served)
+
+
+async def step() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+async def test_askers_take_turns() -> None:
+    crowd = Crowd()
+    await crowd.join("aaaabbbc")
+    await crowd.empty()
+    assert crowd.order == "abcababa"
+
+
+async def test_requests_of_one_asker_follow_one_another() -> None:
+    crowd = Crowd()
+    await crowd.join("aaaaaa")
+    await crowd.empty()
+    assert crowd.served == list(range(6))
+
+
+async def test_askers_of_one_request_each_are_served_first_come_first_served() -> None:
+    crowd = Crowd()
+    await crowd.join("abcdef")
+    await crowd.empty()
+    assert crowd.order == "abcdef"
+
+
+async def test_who_comes_late_waits_for_one_turn_of_each_other() -> None:
+    crowd = Crowd()
+    await crowd.join("aaaaabbbbb")
+    await crowd.pass_on(3)
+    before = len(crowd.served)
+    await crowd.join("c")
+    await crowd.empty()
+    assert crowd.order[before - 1 : before + 2] == "bac"
+
+
+async def test_who_has_the_turn_and_asks_again_goes_behind_those_who_waited() -> None:
+    crowd = Crowd()
+    await crowd.join("ab")
+    await crowd.join("a")
+    await crowd.empty()
+    assert crowd.order == "aba"
+
+
+async def test_a_free_turn_is_taken_without_a_wait() -> None:
+    turns = Turns()
+    taking = turns.take("a")
+    with pytest.raises(StopIteration):
+        taking.send(None)
+    assert not turns.is_free
+
+
+async def test_a_waiter_that_is_cancelled_is_passed_over() -> None:
+    crowd = Crowd()
+    await crowd.join("abab")
+    crowd.tasks[1].cancel()
+    await crowd.empty()
+    assert crowd.served == [0, 3, 2]
+
+
+async def test_who_is_cancelled_in_the_step_in_which_the_turn_comes_passes_it_on() -> None:
+    turns = Turns()
+    await turns.take("a")
+    waiters = [asyncio.create_task(turns.take(name)) for name in "bc"]
+    await step()
+    turns.pass_on()
+    waiters[0].cancel()
+    waiters[0].cancel()
+    await asyncio.wait_for(waiters[1], 5)
+    assert waiters[0].cancelled()
+    turns.pass_on()
+    assert turns.is_free
+
+
+async def test_who_is_cancelled_in_the_step_before_the_turn_comes_does_not_have_it() -> None:
+    turns = Turns()
+    await turns.take("a")
+    waiters = [asyncio.create_task(turns.take(name)) for name in "bc"]
+    await step()
+    waiters[0].cancel()
+    turns.pass_on()
+    await asyncio.wait_for(waiters[1], 5)
+    assert waiters[0].cancelled()
+    turns.pass_on()
+    assert turns.is_free
+
+
+async def test_the_last_waiter_that_is_cancelled_as_the_turn_comes_leaves_it_free() -> None:
+    turns = Turns()
+    await turns.take("a")
+    waiter = asyncio.create_task(turns.take("b"))
+    await step()
+    turns.pass_on()
+    waiter.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    assert turns.is_free
+
+
+async def test_a_scope_that_is_cancelled_takes_its_waiters_along() -> None:
+    turns = Turns()
+    await turns.take("a")
+    with anyio.move_on_after(0) as scope:
+        async with anyio.create_task_group() as group:
+            for name in "bbcc":
+                group.start_soon(turns.take, name)
+    assert scope.cancelled_caught
+    turns.pass_on()
+    assert turns.is_free
+
+
+async def test_who_has_the_turn_keeps_it_though_all_others_of_its_asker_give_up() -> None:
+    crowd = Crowd()
+    await crowd.join("aab")
+    crowd.tasks[1].cancel()
+    await step()
+    assert crowd.served == [0]
+    await crowd.join("c")
+    await crowd.empty()
+    assert crowd.order == "abc"
+
+
+async def test_askers_that_gave_up_are_forgotten_while_the_turn_is_held() -> None:
+    turns = Turns()
+    await turns.take("holder")
+    for number in range(100):
+        waiter = asyncio.create_task(turns.take(number))
+        await step()
+        waiter.cancel()
+        await asyncio.wait([waiter])
+    assert len(turns._askers) == 1
+
+
+ACTIONS = st.lists(
+    st.one_of(
+        st.sampled_from("abc"),
+        st.just("pass"),
+        st.just("step"),
+        st.integers(0, 9),  # which of those that wait is cancelled
+    ),
+    max_size=60,
+)
+
+
+@given(ACTIONS)
+async def test_every_waiter_is_served_in_order_and_none_waits_for_two_turns_of_another(
+    actions: list[str | int],
+) -> None:
+    crowd = Crowd()
+    waiting_since: dict[int, int] = {}  # request to the number of turns that had begun
+    cancelled: set[int] = set()
+    for action in actions:
+        if isinstance(action, int):
+            waiting = [number for number in range(len(crowd.tasks)) if number not in crowd.served]
+            if waiting:
+                chosen = waiting[action % len(waiting)]
+                crowd.tasks[chosen].cancel()
+                cancelled.add(chosen)
+        elif action == "pass":
+            crowd._over.set()
+            crowd._over = asyncio.Event()
+            await asyncio.sleep(0)
+        elif action == "step":
+            await step()
+        else:
+            waiting_since[len(crowd.tasks)] = len(crowd.served)
+            await crowd.join(action)
+    await step()
+    await crowd.empty()
+
+    numbers = range(len(crowd.tasks))
+    assert set(numbers) - set(crowd.served) <= cancelled
+    assert len(set(crowd.served)) == len(crowd.served)
+    for asker in set(crowd.joined):
+        own = [number for number in crowd.served if crowd.joined[number] == asker]
+        assert own == sorted(own)
+        for number in own:
+            is_first = all(other in crowd.served[: waiting_since[number]] for other in own if other < number)
+            if not is_first:
+                continue
+            between = crowd.served[waiting_since[number] : crowd.served.index(number)]
+            turns = Counter(crowd.joined[other] for other in between)
+            assert not [other for other, count in turns.items() if count > 1]
+
+
+async def test_however_many_are_cancelled_at_random_moments_the_turn_goes_round() -> None:
+    chance = random.Random(7)
+    turns = Turns()
+    has_turn = itertools.count()
+
+    async def ask(asker: int) -> None:
+        for _ in range(20):
+            await turns.take(asker)
+            try:
+                next(has_turn)
+                await asyncio.sleep(0)
+            finally:
+                turns.pass_on()
+
+    tasks = [asyncio.create_task(ask(number % 7)) for number in range(60)]
+    while not all(task.done() for task in tasks):
+        if chance.random() < 0.05:
+            task = chance.choice(tasks)
+            for _ in range(chance.choice((1, 2))):
+                task.cancel()
+        await asyncio.sleep(0)
+    for task in tasks:
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    assert turns.is_free
+    assert next(has_turn) > 300
