@@ -1,3 +1,4 @@
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, time
@@ -7,13 +8,17 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from nxcdr_async import CallRecord, CdrSession, NxcdrError, errors, json_lines
+from nxcdr_async.backfill.pushes import PushedCalls
+from nxcdr_async.webhook import call_push_app
 
 Pages = AsyncIterator[list[CallRecord]]
 
 
 @asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, CdrSession]]:
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, CdrSession]]:
     async with CdrSession.from_env() as cdr:  # one for all requests
+        pushed = PushedCalls(cdr, os.environ["CALLS_STORE"])  # which `nxcdr sync` completes
+        app.mount("/push", call_push_app(pushed.store, token=os.environ["CALL_PUSH_TOKEN"], path="/calls"))
         yield {"cdr": cdr}
 
 

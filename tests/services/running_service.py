@@ -13,6 +13,7 @@ from nxcdr_async.testing import Gateway
 SERVERS = [name for name in ("h11", "httptools") if find_spec(name)]
 """What uvicorn can read HTTP with here."""
 
+STORE = "calls.sqlite"
 TOKEN = "token-of-no-value"
 
 RunService = Callable[..., Service]
@@ -28,7 +29,7 @@ def running_on(gateway: Gateway, folder: Path, *command: str) -> AbstractContext
         "NXCDR_GATEWAY": gateway.url,
         "NXCDR_ACCESS_KEY": gateway.credentials.access_key,
         "NXCDR_ACCESS_SECRET": gateway.credentials.access_secret,
-        "CALLS_STORE": "calls.sqlite",
+        "CALLS_STORE": STORE,
         "CALL_PUSH_TOKEN": TOKEN,
     }
     return running(environment, folder, *command)
