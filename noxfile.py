@@ -11,7 +11,7 @@ nox.options.sessions = ["lint", "types", "tests"]
 PYTHONS = ["3.11", "3.12", "3.13"]
 CODE = ("nxcdr_async", "tests", "benchmarks", "noxfile.py")
 ASYNC_RULES = "ASYNC1,ASYNC2,ASYNC3,ASYNC900"
-BENCHMARKS = ("startup", "processor", "wall", "memory", "peers", "faults", "throttling", "backfill")
+BENCHMARKS = ("startup", "processor", "wall", "memory", "peers", "faults", "throttling", "backfill", "service")
 RESOLUTIONS = ("highest", "lowest-direct")
 UV = "uv>=0.9"
 IGNORED_VULNERABILITIES = {

@@ -226,7 +226,7 @@ async def by_hand(case: Case, calls: int) -> str:
         source, keys = calls_of(gateway, case.direction), gateway.credentials
         due = source.due()
         ends = (int(moment.timestamp()) for moment in (source.start, source.end))
-        told = Told(gateway.url, keys.access_key, keys.access_secret, calls, DAYS, *ends)
+        told = Told(gateway.url, keys.access_key, keys.access_secret, calls, DAYS, *ends, gateway.tenant_id)
         # A request counts directions one higher than a reply.
         filters = {} if case.direction is None else {"direction": case.direction + 1}
         loop = asyncio.create_task(asyncio.to_thread(serial_requests.read, told, 1, timeout=ATTEMPT, filters=filters))

@@ -1,9 +1,10 @@
 """Rows of a reply to records and back: one cattrs converter, open to hooks of the user's own. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal, InvalidOperation
 from functools import cache
+from operator import attrgetter
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 from weakref import WeakSet
@@ -14,7 +15,17 @@ from cattrs import AttributeValidationNote, ClassValidationError, Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from nxcdr_async.errors import RecordError
-from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord, read_whole, vendor_fields
+from nxcdr_async.records import (
+    CallRecord,
+    DidCallRecord,
+    Direction,
+    FlashCallRecord,
+    read_column,
+    read_whole,
+    set_values,
+    unread_row,
+    vendor_fields,
+)
 from nxcdr_async.redaction import NO_SECRETS, Redactor
 
 RecordT = TypeVar("RecordT")
@@ -29,6 +40,7 @@ _LOCAL_TIMES = frozenset({DidCallRecord, FlashCallRecord})
 _RECORD_CLASSES = _EPOCH_TIMES | _LOCAL_TIMES
 _TRUTH = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
 _NUMBERS = (int, str, Decimal, float)
+_TIMES = (datetime, datetime | None)
 _WIDEST_EXPONENT = 40
 _EXACT_UNTIL = 2**32
 """Epoch seconds, in the year 2106, until which a float that msgspec rounds to microseconds has exact milliseconds."""
@@ -167,7 +179,7 @@ def _record_unstructure_hook(cls: type[Any], converter: Converter, naive_zone: t
 
     overrides: dict[str, Any] = {
         attribute.name: override(rename=key, unstruct_hook=write_time)
-        if attribute.type in (datetime, datetime | None)
+        if attribute.type in _TIMES
         else override(rename=key)
         for key, attribute in vendor_fields(cls).items()
     }
@@ -281,6 +293,25 @@ def instants(milliseconds: Iterable[Any]) -> list[Any]:
     if max(filter(None, seconds), default=0) < _EXACT_UNTIL:
         return msgspec.convert(seconds, list[datetime | None], strict=False)
     return [None if value is None else _EPOCH + round(value * 1000) * _MILLISECOND for value in seconds]
+
+
+def unread_column(rows: Sequence[Any], name: str) -> list[Any]:
+    """Return the values of one attribute of unread rows, at least one, that were all read by one converter."""
+    key, plain, convert, kind = rows[0].readers[name]
+    values = list(map(attrgetter(key), rows))
+    return instants(values) if kind in _TIMES else read_column(values, plain, convert, kind)
+
+
+def read_all(records: list[Any]) -> None:
+    """Convert all values of records of one class, by columns where that can be: that takes a third as long."""
+    rows = list(map(unread_row, records))
+    if any(row is None or row.readers is not rows[0].readers for row in rows):
+        for record in records:
+            read_whole(record)
+        return
+    # The one value that can be changed may have been, so it is left as it is.
+    for name in rows[0].readers.keys() - {"extra"} if rows else ():
+        set_values(records, name, unread_column(rows, name))
 
 
 def _kind(value: Any) -> str:

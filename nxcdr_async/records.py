@@ -122,8 +122,11 @@ def unread_row(record: Any) -> Any:
         return None
 
 
-def read_column(values: Iterable[Any], plain: type | None, convert: Callable[[Any, Any], Any], kind: Any) -> list[Any]:
+def read_column(values: list[Any], plain: type | None, convert: Callable[[Any, Any], Any], kind: Any) -> list[Any]:
     """Return the values of one attribute of many rows, converted where they are not as they should be."""
+    # Most columns are all as they should be, which shows in a fraction of the time of one value after the other.
+    if set(map(type, values)) <= {plain, type(None)} and not (plain is str and "" in values):
+        return values
     return [
         value if value is None or (value.__class__ is plain and value != "") else convert(value, kind)
         for value in values

@@ -27,6 +27,7 @@ class Told:
         days: over how many days.
         start: epoch seconds, at or before the first call.
         end: epoch seconds, after the last call.
+        tenant_id: the tenant whose orders can be asked for.
     """
 
     gateway: str
@@ -36,6 +37,7 @@ class Told:
     days: int
     start: int
     end: int
+    tenant_id: int
 
     @property
     def range(self) -> tuple[datetime, datetime]:
@@ -78,7 +80,7 @@ class Emulator:
         self._child = child
         line = self._line()
         first, last = (int(datetime.fromisoformat(line[name]).timestamp()) for name in ("first_call", "last_call"))
-        known = {name: line[name] for name in ("gateway", "access_key", "access_secret", "calls")}
+        known = {name: line[name] for name in ("gateway", "access_key", "access_secret", "calls", "tenant_id")}
         self.told = Told(**known, days=days, start=first, end=last + 1)
 
     def seen(self) -> Seen:

@@ -4,8 +4,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-_STATUS = Path("/proc/self/status")
-_FORGET = Path("/proc/self/clear_refs")
+_PROCESSES = Path("/proc")
 
 
 def held_kib() -> int:
@@ -19,16 +18,27 @@ def most_held_kib() -> int:
     return _from_status("VmHWM:") or _most_by_usage()
 
 
-def forget_most() -> None:
+def held_kib_of(process: int) -> int:
+    """Return the resident memory of another process now; 0 where the system does not tell."""
+    return _from_status("VmRSS:", str(process))
+
+
+def most_held_kib_of(process: int) -> int:
+    """Return the most resident memory of another process since it was forgotten; 0 where the system does not tell."""
+    return _from_status("VmHWM:", str(process))
+
+
+def forget_most(process: str = "self") -> None:
     """Start the peak anew from what is held now, where the system can: imports may have had a higher one."""
     with suppress(OSError):
-        _FORGET.write_text("5", encoding="ascii")
+        (_PROCESSES / process / "clear_refs").write_text("5", encoding="ascii")
 
 
-def _from_status(name: str) -> int:
-    if not _STATUS.exists():
+def _from_status(name: str, process: str = "self") -> int:
+    status = _PROCESSES / process / "status"
+    if not status.exists():
         return 0
-    lines = _STATUS.read_text(encoding="ascii").splitlines()
+    lines = status.read_text(encoding="ascii").splitlines()
     return next((int(line.split()[1]) for line in lines if line.startswith(name)), 0)
 
 

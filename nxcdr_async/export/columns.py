@@ -67,8 +67,7 @@ def _raw_column(table: Table, name: str, rows: list[Any]) -> pa.Array:
         return pa.array(milliseconds, pa.int64()).cast(_MILLISECONDS).cast(table.kind(name))
     if kind in _DIRECTIONS:
         return pa.array(_names(values, convert, kind), table.kind(name))
-    are_plain = set(map(type, values)) <= {plain, type(None)} and not (plain is str and "" in values)
-    return pa.array(values if are_plain else read_column(values, plain, convert, kind), table.kind(name))
+    return pa.array(read_column(values, plain, convert, kind), table.kind(name))
 
 
 def _raw_extra(table: Table, rows: list[Any]) -> pa.Array:

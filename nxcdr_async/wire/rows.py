@@ -17,8 +17,8 @@ from attrs import NOTHING, define
 from cattrs import Converter
 from msgspec import UNSET, Meta
 
-from nxcdr_async.convert import SCALARS, are_sensible, has_only_own_hooks, instants, structure_row
-from nxcdr_async.records import CallRecord, Direction, read_column, set_values, unread_records, vendor_fields
+from nxcdr_async.convert import SCALARS, are_sensible, has_only_own_hooks, structure_row, unread_column
+from nxcdr_async.records import CallRecord, Direction, set_values, unread_records, vendor_fields
 from nxcdr_async.redaction import NO_SECRETS, Redactor
 from nxcdr_async.wire.endpoints import Endpoint
 from nxcdr_async.wire.replies import (
@@ -161,14 +161,8 @@ class TypedRows(Generic[RecordT]):
     def _unread(self, rows: list[Any]) -> list[RecordT]:
         records = unread_records(self._record_class, rows)
         for name in self._made_ahead if records else ():
-            set_values(records, name, self._column(name, rows))
+            set_values(records, name, unread_column(rows, name))
         return records
-
-    def _column(self, name: str, rows: list[Any]) -> list[Any]:
-        """Return the values of one attribute of all rows."""
-        key, plain, convert, kind = self._readers[name]
-        values = map(attrgetter(key), rows)
-        return instants(values) if kind in (datetime, datetime | None) else read_column(values, plain, convert, kind)
 
     def _page_row_by_row(self, body: bytes) -> Page | None:
         """Read a body that holds a row that is not as expected, or is no plain success."""

@@ -22,6 +22,7 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
         ("startup.py", "--runs", "1"),
         ("faults.py", "--calls", "1200", "--sdk-only", "--only", "503", "ignore_filters", "clock", "expired"),
         ("backfill.py", "--calls", "300", "--long", "600", "--rounds", "1"),
+        ("service.py", "--calls", "300", "3000", "--exports", "2", "--seconds", "0.5", "--rounds", "1"),
         ("throttling.py", "--only", "12 at once", "sessions", "--scale", "0.02"),
     ],
     ids=lambda command: command[0],

@@ -4,7 +4,8 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from nxcdr_async import CallRecord, Direction, FlashCallRecord, json_lines
+from nxcdr_async import CallRecord, CdrSession, Direction, FlashCallRecord, json_lines, make_converter
+from nxcdr_async.testing import Gateway
 
 START = datetime(2026, 1, 1, 8, 30, tzinfo=UTC)
 
@@ -40,3 +41,26 @@ def test_other_records_have_what_is_theirs() -> None:
     row = json.loads(json_lines([FlashCallRecord(id=7, gmt_create=START)]))
     assert row["id"] == 7
     assert "queue_wait" not in row
+
+
+def test_records_of_several_kinds_keep_their_order() -> None:
+    call, flash = CallRecord(call_id="a", start_time=START), FlashCallRecord(id=7, gmt_create=START)
+    assert json_lines([call, flash, call]) == json_lines([call]) + json_lines([flash]) + json_lines([call])
+
+
+async def test_calls_as_they_come_are_written_as_those_that_were_made_whole(gateway: Gateway) -> None:
+    gateway.add_call(orderId="", direction=7, totalCustomerPrice="0E-8", answerTime="0", intent=19, brandNew=[1])
+    gateway.add_call(queueDuration="", answered="", hangupCode=None, mos=4.5)
+    async with CdrSession(gateway=gateway.url, credentials=gateway.credentials) as session:
+        calls = await session.calls(gateway.first_call, gateway.last_call).collect()
+    structure = make_converter().structure
+    whole = {row["callId"]: structure(row, CallRecord) for row in gateway.history.calls()}
+    assert json_lines(calls) == json_lines([whole[call.call_id] for call in calls])
+    assert len(calls) == len(whole)
+
+
+async def test_a_value_that_was_changed_is_written_as_it_is_now(gateway: Gateway) -> None:
+    async with CdrSession(gateway=gateway.url, credentials=gateway.credentials) as session:
+        call, *_ = await session.calls(gateway.first_call, gateway.last_call).collect()
+    call.extra["note"] = "mine"
+    assert json.loads(json_lines([call]))["extra"] == {"note": "mine"}
