@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from nxcdr_async.backfill.pushes import PushedCalls
 from nxcdr_async.backfill.report import (
     BackfillProgress,
     BackfillReport,
@@ -33,6 +34,7 @@ __all__ = [
     "BackfillReport",
     "Difference",
     "Gap",
+    "PushedCalls",
     "VerifiedSource",
     "VerifyReport",
     "backfill",

@@ -31,6 +31,7 @@ from nxcdr_async import (
     CdrSession,
     ConfigurationError,
     Credentials,
+    PushedCalls,
     RecordError,
     SinkError,
     backfill,
@@ -39,7 +40,6 @@ from nxcdr_async import (
     verify,
 )
 from nxcdr_async.backfill.ledger import Ledger
-from nxcdr_async.backfill.pushes import PushedCalls
 from nxcdr_async.backfill.sinks import sink_for
 from nxcdr_async.backfill.sinks.protocol import BusyError
 from nxcdr_async.export.tables import CALLS, Table

@@ -8,8 +8,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from nxcdr_async import CallRecord, CdrSession, NxcdrError, errors, json_lines
-from nxcdr_async.backfill.pushes import PushedCalls
+from nxcdr_async import CallRecord, CdrSession, NxcdrError, PushedCalls, errors, json_lines
 from nxcdr_async.webhook import call_push_app
 
 Pages = AsyncIterator[list[CallRecord]]
