@@ -11,10 +11,10 @@ from cattrs import Converter
 from nxcdr_async.convert import make_converter, structure_row
 from nxcdr_async.errors import RecordError
 from nxcdr_async.records import CallRecord
+from nxcdr_async.webhook.call_locks import CallLocks
 from nxcdr_async.webhook.checks import Doorkeeper, Head, check_shape, check_size
 from nxcdr_async.webhook.memory import PushMemory
 from nxcdr_async.webhook.refusals import KNOWN, TAKEN, Answer, PushRefusedError
-from nxcdr_async.webhook.turns import Turns
 from nxcdr_async.wire import UNDECODABLE, SignedHeaders, decode_body
 
 OnCall = Callable[[CallRecord], Awaitable[object]]
@@ -23,7 +23,7 @@ OnCall = Callable[[CallRecord], Awaitable[object]]
 NextChunk = Callable[[], Awaitable[bytes | None]]
 """Reads on in a body; None at its end."""
 
-TURNS_TO_WAIT = 2
+TIMEOUTS_TO_WAIT = 2
 """How many times as long as a callback may take a push waits for another of its call: that one's time, and room."""
 
 _log = logging.getLogger("nxcdr_async")
@@ -55,7 +55,7 @@ class Receiver:
     timeout: float
     now: Callable[[], float]
     _converter: Converter = field(factory=make_converter, init=False, repr=False)
-    _turns: Turns = field(factory=Turns, init=False, repr=False)
+    _locks: CallLocks = field(factory=CallLocks, init=False, repr=False)
 
     async def answer(self, head: Head, next_chunk: NextChunk) -> Answer:
         """Return the answer to one push, after all that is to be done about it is done.
@@ -102,7 +102,7 @@ class Receiver:
 
     async def _hand_over(self, call: CallRecord, signed: SignedHeaders | None) -> Answer:
         try:
-            async with self._turns.of(call.call_id, patience=TURNS_TO_WAIT * self.timeout):
+            async with self._locks.held(call.call_id, patience=TIMEOUTS_TO_WAIT * self.timeout):
                 if self.memory.knows(call.call_id, signed, now=self.now()):
                     return KNOWN
                 await self._call_back(call)
