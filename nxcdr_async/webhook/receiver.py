@@ -11,10 +11,11 @@ from cattrs import Converter
 from nxcdr_async.convert import make_converter, structure_row
 from nxcdr_async.errors import RecordError
 from nxcdr_async.records import CallRecord
+from nxcdr_async.webhook.answers import KNOWN, TAKEN, Answer, PushRefusedError
 from nxcdr_async.webhook.call_locks import CallLocks
-from nxcdr_async.webhook.checks import Doorkeeper, Head, check_shape, check_size
+from nxcdr_async.webhook.checks import Doorkeeper, check_shape, check_size
+from nxcdr_async.webhook.head import Head
 from nxcdr_async.webhook.memory import PushMemory
-from nxcdr_async.webhook.refusals import KNOWN, TAKEN, Answer, PushRefusedError
 from nxcdr_async.wire import UNDECODABLE, SignedHeaders, decode_body
 
 OnCall = Callable[[CallRecord], Awaitable[object]]
