@@ -71,7 +71,7 @@ class Receiver:
         if answer.status < 500:  # noqa: PLR2004 - what is our own fault was logged where it happened
             # Nothing that came with the request is in these words, so that nobody can write into the log.
             what = (answer.status, answer.said["error"])
-            _log.warning("a call push was refused with %d: %s", *what, extra={"status": answer.status})
+            _log.warning("a call push was refused with %d: %s", *what, extra={"http_status": answer.status})
         return answer
 
     async def _take(self, head: Head, next_chunk: NextChunk) -> Answer:
@@ -110,7 +110,7 @@ class Receiver:
                 self.memory.take(call.call_id, signed, now=self.now())
                 return TAKEN
         except TimeoutError:
-            _log.warning("a call push waited too long for another one of its call", extra={"status": 503})
+            _log.warning("a call push waited too long for another one of its call", extra={"http_status": 503})
             raise PushRefusedError(503, "another push of this call is still worked on: send it again later") from None
 
     async def _call_back(self, call: CallRecord) -> None:
@@ -118,10 +118,10 @@ class Receiver:
             try:
                 await self._awaitable_of(call)
             except Exception:  # noqa: BLE001 - whatever the user's own code raises, the push failed
-                _log.exception("on_call failed with a pushed call", extra={"status": 500})
+                _log.exception("on_call failed with a pushed call", extra={"http_status": 500})
                 raise PushRefusedError(500, "the call could not be handled: send it again later") from None
             return
-        _log.error("on_call took more than %g seconds with a pushed call", self.timeout, extra={"status": 500})
+        _log.error("on_call took more than %g seconds with a pushed call", self.timeout, extra={"http_status": 500})
         raise PushRefusedError(500, "the call could not be handled in time: send it again later")
 
     def _awaitable_of(self, call: CallRecord) -> Awaitable[object]:

@@ -401,7 +401,7 @@ async def test_each_refusal_is_one_line_with_its_status(
     await post(http, address, BODY, token_headers("x"))
     await post(http, address, b'{"callId": "a\\nCRITICAL forged"}', token_headers())
     ours = [record for record in caplog.records if record.name == "nxcdr_async"]
-    assert [(record.levelname, vars(record)["status"]) for record in ours] == [("WARNING", 401), ("WARNING", 422)]
+    assert [(record.levelname, vars(record)["http_status"]) for record in ours] == [("WARNING", 401), ("WARNING", 422)]
     assert not [record for record in ours if "\n" in record.getMessage() or "forged" in record.getMessage()]
 
 
