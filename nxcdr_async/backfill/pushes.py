@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 from attrs import define
 
+from nxcdr_async.arguments import is_number
 from nxcdr_async.backfill.sinks import check_arrow, sink_for
 from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.errors import ConfigurationError, RecordError
@@ -85,7 +86,7 @@ class PushedCalls:
     def __init__(
         self, session: CdrSession, to: "str | Path | Sink", *, new_key: bool = False, patience: float = PATIENCE
     ) -> None:
-        if isinstance(patience, bool) or not isinstance(patience, int | float) or not 0 <= patience < math.inf:
+        if not is_number(patience) or not 0 <= patience < math.inf:
             raise ConfigurationError(f"patience is {patience!r}: give seconds, 0 or more")
         self._patience = patience
         self._rows = _rows_into(session, to, new_key=new_key)
