@@ -9,6 +9,7 @@ import math
 import time
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import anyio
@@ -47,16 +48,19 @@ class _Push:
         until: the steady time up to which it waits for the sink.
         is_done: whether it is stored, or failed.
         error: why it failed.
+        trace: where that was.
     """
 
     call: CallRecord
     until: float
     is_done: bool = False
     error: Exception | None = None
+    trace: TracebackType | None = None
 
     def end(self, error: Exception | None = None) -> None:
         """Take in what became of it."""
         self.error, self.is_done = error, True
+        self.trace = None if error is None else error.__traceback__
 
 
 class PushedCalls:
@@ -114,7 +118,8 @@ class PushedCalls:
         finally:
             self._leave(push)
         if push.error is not None:
-            raise push.error
+            # All of a batch raise the same error, whose traceback else grew with each of them.
+            raise push.error.with_traceback(push.trace)
 
     async def _store_some(self) -> None:
         self._waiting = [push for push in self._waiting if not push.is_done]
@@ -124,7 +129,7 @@ class PushedCalls:
             return
         now = time.monotonic()
         for push in batch:
-            if push.until <= now:
+            if not push.is_done and push.until <= now:
                 push.end(busy)
         await anyio.sleep(SECONDS_BETWEEN_TRIES)
 
@@ -151,13 +156,18 @@ def _rows_into(session: CdrSession, to: "str | Path | Sink", *, new_key: bool) -
 
 def _put(rows: "PushedRows", batch: list[_Push]) -> Exception | None:
     """Store a batch, and note what became of it, as whoever waits for this may be cancelled; return why not yet."""
-    from nxcdr_async.backfill.sinks.protocol import BusyError  # noqa: PLC0415 - imports pyarrow
+    from nxcdr_async.backfill.sinks.protocol import BusyError, UnfitError  # noqa: PLC0415 - imports pyarrow
 
     error: Exception | None = None
     try:
         rows.put(_rows_of_good(rows, batch))
     except BusyError as busy:
         return busy
+    except UnfitError as unfit:
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            return _put(rows, batch[:middle]) or _put(rows, batch[middle:])
+        error = unfit
     except Exception as other:  # noqa: BLE001 - each of the batch raises it
         error = other
     for push in batch:
