@@ -20,6 +20,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, CdrSession]]:
         pushed = PushedCalls(cdr, os.environ["CALLS_STORE"])  # which `nxcdr sync` completes
         app.mount("/push", call_push_app(pushed.store, token=os.environ["CALL_PUSH_TOKEN"], path="/calls"))
         yield {"cdr": cdr}
+        app.routes.pop()  # as each start of the app, such as that of another test, mounts its own
 
 
 app = FastAPI(lifespan=lifespan)

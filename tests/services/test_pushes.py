@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import fastapi_service
+import httpx
 import pytest
 from running_service import STORE, TOKEN
 from shared.service import Service
@@ -42,6 +44,24 @@ async def test_a_push_with_a_wrong_token_or_none_is_refused_and_not_stored(
     assert (await push.send(f"{service.url}/push/calls")).status == 401
     assert not (tmp_path / STORE).exists()
     assert TOKEN not in service.output
+
+
+async def test_each_start_of_the_app_pushes_into_its_own_store(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in gateway.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CALL_PUSH_TOKEN", TOKEN)
+    push = gateway.push_of(gateway.add_call(), token=TOKEN)
+    for folder in (tmp_path / "first", tmp_path / "second"):
+        folder.mkdir()
+        monkeypatch.setenv("CALLS_STORE", str(folder / STORE))
+        async with (
+            fastapi_service.app.router.lifespan_context(fastapi_service.app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(fastapi_service.app), base_url="http://here") as http,
+        ):
+            assert (await http.post("/push/calls", content=push.body, headers=push.headers)).status_code == 200
+        assert len(stored(folder)) == 1
 
 
 async def test_a_backfill_completes_what_was_pushed(gateway: Gateway, service: Service, tmp_path: Path) -> None:
