@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -542,6 +543,30 @@ def test_it_works_in_one_event_loop_after_another(gateway: Gateway, to: str) -> 
     asyncio.run(push_and_leave())
     asyncio.run(push("c"))
     assert stored_calls("sqlite", to).keys() >= {f"{prefix}{number}" for prefix in "ac" for number in range(20)}
+
+
+def test_several_event_loops_push_at_the_same_time(gateway: Gateway, to: str) -> None:
+    pushed = PushedCalls(CdrSession(gateway=gateway.url, credentials=gateway.credentials), to, patience=60)
+
+    async def push(prefix: str) -> None:
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(pushed.store(call(f"{prefix}{number}")) for number in range(100)))
+
+    with ThreadPoolExecutor() as threads:
+        for ended in [threads.submit(asyncio.run, push(prefix)) for prefix in "abc"]:
+            ended.result()
+    assert stored_calls("sqlite", to).keys() == {f"{prefix}{number}" for prefix in "abc" for number in range(100)}
+
+
+def test_a_loop_that_was_left_while_it_stored_does_not_block_the_next(gateway: Gateway, to: str) -> None:
+    pushed = PushedCalls(CdrSession(gateway=gateway.url, credentials=gateway.credentials), to)
+    left = asyncio.new_event_loop()
+    storing = left.create_task(pushed.store(call("left")))
+    left.run_until_complete(asyncio.sleep(0))
+    asyncio.run(asyncio.wait_for(pushed.store(call("next")), 10))
+    left.run_until_complete(storing)
+    left.close()
+    assert stored_calls("sqlite", to).keys() == {"left", "next"}
 
 
 # Processes
