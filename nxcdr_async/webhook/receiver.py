@@ -1,5 +1,6 @@
 """The way of a push, whatever the framework: its head, its body, its signature, its call, the callback."""
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
@@ -114,12 +115,17 @@ class Receiver:
             raise PushRefusedError(503, "another push of this call is still worked on: send it again later") from None
 
     async def _call_back(self, call: CallRecord) -> None:
-        with anyio.move_on_after(self.timeout):
+        with anyio.move_on_after(self.timeout) as limit:
             try:
                 await self._awaitable_of(call)
-            except Exception:  # noqa: BLE001 - whatever the user's own code raises, the push failed
+            except (Exception, asyncio.CancelledError) as failure:  # noqa: ASYNC103 - it may be of the user's own
+                if isinstance(failure, asyncio.CancelledError) and _is_cancelled_now():
+                    raise
                 _log.exception("on_call failed with a pushed call", extra={"http_status": 500})
-                raise PushRefusedError(500, "the call could not be handled: send it again later") from None
+                failed = PushRefusedError(500, "the call could not be handled: send it again later")
+                raise failed from None  # noqa: ASYNC104 - as above
+        # One that swallowed its cancellation has given up, too.
+        if not limit.cancel_called:
             return
         _log.error("on_call took more than %g seconds with a pushed call", self.timeout, extra={"http_status": 500})
         raise PushRefusedError(500, "the call could not be handled in time: send it again later")
@@ -129,6 +135,12 @@ class Receiver:
         if not inspect.isawaitable(doing):
             raise TypeError(f"on_call returned {type(doing).__name__}, which cannot be awaited: make it an async def")
         return doing
+
+
+def _is_cancelled_now() -> bool:
+    """Tell whether whoever works on the push is cancelled, and not something that on_call waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _no_call(path: str) -> str:

@@ -186,6 +186,28 @@ async def test_a_callback_that_takes_too_long_is_cancelled_and_a_500(serve: Any,
     assert (await post(http, address, BODY, token_headers())).status_code == 200
 
 
+async def test_a_callback_that_swallows_its_cancellation_took_too_long_nevertheless(serve: Any, http: Any) -> None:
+    async def give_up(_: CallRecord) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    address = await serve(call_push_app(give_up, token=TOKEN, timeout=0.2))
+    assert (await post(http, address, BODY, token_headers())).status_code == 500
+
+
+async def test_a_callback_that_waits_for_something_cancelled_has_failed(
+    serve: Any, http: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def wait_for_cancelled(_: CallRecord) -> None:
+        other = asyncio.get_running_loop().create_future()
+        other.cancel()
+        await other
+
+    address = await serve(call_push_app(wait_for_cancelled, token=TOKEN))
+    assert (await post(http, address, BODY, token_headers())).status_code == 500
+    assert "on_call failed" in caplog.text
+
+
 async def test_a_callback_that_is_no_coroutine_function_is_told_so(
     serve: Any, http: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
