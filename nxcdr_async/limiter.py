@@ -15,6 +15,7 @@ import anyio
 from attrs import define, field
 
 from nxcdr_async.allowance import HIGHEST_LIMIT, Allowance, Start
+from nxcdr_async.arguments import is_number, is_whole
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.turns import Turns
 
@@ -207,17 +208,11 @@ class Limiter:
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[Any]] = anyio.sleep,
     ) -> None:
-        if concurrency is not None and (
-            not isinstance(concurrency, int)
-            or isinstance(concurrency, bool)
-            or not 1 <= concurrency <= MOST_CONCURRENCY
-        ):
+        if concurrency is not None and not (is_whole(concurrency) and 1 <= concurrency <= MOST_CONCURRENCY):
             raise ConfigurationError(
                 f"concurrency is {concurrency!r}: give a whole number from 1 to {MOST_CONCURRENCY:,}, or None to adapt"
             )
-        if rate is not None and (
-            isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= MOST_RATE
-        ):
+        if rate is not None and not (is_number(rate) and 0 < rate <= MOST_RATE):
             raise ConfigurationError(
                 f"rate is {rate!r}: give the requests a second as a number above 0, up to {MOST_RATE:,.0f}, or None"
             )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import anyio
 from cattrs import Converter
 
+from nxcdr_async.arguments import is_number
 from nxcdr_async.convert import UTC_PLUS_8, make_converter, structure_row
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError, RecordError, SaturatedSecondError
@@ -121,7 +122,7 @@ class CdrSession:
         self.naive_zone = _checked(naive_zone, tzinfo, "naive_zone", "a tzinfo such as ZoneInfo('Asia/Shanghai')")
         self.converter: Converter = make_converter(self.naive_zone)
         """Turns rows into records; register cattrs hooks of your own on it before the first request."""
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < LONGEST_TIMEOUT:
+        if not is_number(timeout) or not 0 < timeout < LONGEST_TIMEOUT:
             raise ConfigurationError(
                 f"timeout is {timeout!r}: give the seconds of one attempt, above 0 and below a day"
             )

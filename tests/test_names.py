@@ -20,6 +20,7 @@ from nxcdr_async import (
     Gap,
     Paginator,
     PaginatorStats,
+    PushedCalls,
     Region,
     SessionStats,
     backfill,
@@ -36,8 +37,8 @@ NAMES = """
     AuthenticationError BackfillProgress BackfillReport CallRecord CdrSession CertificateError ClockSkewError
     ConfigurationError Credentials
     DidCallRecord Difference Direction FlashApp FlashCallRecord Gap GatewayError Hangup HangupCategory HangupParty
-    IncompleteError InvalidRequestError MalformedReplyError NxcdrError Paginator PaginatorStats RecordError Region
-    SaturatedSecondError ServerError SessionStats SinkError ThrottledError TimedOutError TransportError
+    IncompleteError InvalidRequestError MalformedReplyError NxcdrError Paginator PaginatorStats PushedCalls RecordError
+    Region SaturatedSecondError ServerError SessionStats SinkError ThrottledError TimedOutError TransportError
     VerifiedSource VerifyReport __version__ backfill explain_hangup json_lines make_converter sign sync verify
 """
 BAD_ROWS = (
@@ -152,6 +153,10 @@ def test_every_public_name_is_there_and_sorted() -> None:
             ),
         ),
         (sync, f"(session: CdrSession, source: {SOURCE}, {INTO_A_SINK}) -> BackfillReport"),
+        (
+            PushedCalls,
+            "(session: CdrSession, to: 'str | Path | Sink', *, new_key: bool = False, patience: float = 5.0) -> None",
+        ),
     ],
     ids=lambda value: getattr(value, "__qualname__", ""),
 )
@@ -188,6 +193,7 @@ def test_a_session_offers_nothing_else() -> None:
 
 def test_a_receiver_of_pushes_offers_nothing_else() -> None:
     assert {name for name in vars(CallPushApp) if not name.startswith("_")} == {"handle_aiohttp"}
+    assert {name for name in vars(PushedCalls) if not name.startswith("_")} == {"store"}
 
 
 def test_exactly_these_regions_are_known() -> None:

@@ -63,13 +63,7 @@ def shown(output: Any) -> str:
 
 
 def environment_of(gateway: Gateway) -> dict[str, str]:
-    return {
-        **os.environ,
-        "PYTHONWARNINGS": "error",
-        "NXCDR_GATEWAY": gateway.url,
-        "NXCDR_ACCESS_KEY": gateway.credentials.access_key,
-        "NXCDR_ACCESS_SECRET": gateway.credentials.access_secret,
-    }
+    return {**os.environ, **gateway.environment(), "PYTHONWARNINGS": "error"}
 
 
 @pytest.fixture

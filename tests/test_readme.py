@@ -47,11 +47,7 @@ def test_each_python_block_runs(number: int, tmp_path: Path) -> None:
             **os.environ,
             "PYTHONWARNINGS": "error",
             "PYTHONIOENCODING": "utf-8",
-            "NXCDR_GATEWAY": gateway.url,
-            "NXCDR_ACCESS_KEY": gateway.credentials.access_key,
-            "NXCDR_ACCESS_SECRET": gateway.credentials.access_secret,
-            "NXCDR_FLASH_APPKEY": gateway.flash_app.appkey,
-            "NXCDR_FLASH_SECRETKEY": gateway.flash_app.secretkey,
+            **gateway.environment(),
         }
         done = subprocess.run(
             [*command, str(script)],

@@ -10,6 +10,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from nxcdr_async.arguments import is_whole
+from nxcdr_async.backfill.pushes import PushedCalls
 from nxcdr_async.backfill.report import (
     BackfillProgress,
     BackfillReport,
@@ -33,6 +35,7 @@ __all__ = [
     "BackfillReport",
     "Difference",
     "Gap",
+    "PushedCalls",
     "VerifiedSource",
     "VerifyReport",
     "backfill",
@@ -153,7 +156,7 @@ async def verify(
         NxcdrError: the gateway cannot be read; what was mended before stays so.
     """
     for name, number, least in (("sample", sample, 1), ("seed", seed, 0)):
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < least):
+        if number is not None and (not is_whole(number) or number < least):
             raise ConfigurationError(f"{name} is {number!r}: give a whole number from {least} on, or None")
     if source is not None:
         _check_source(source)

@@ -17,7 +17,7 @@ from nxcdr_async.backfill.pulse import Pulse
 from nxcdr_async.backfill.store import Finding, Taken
 from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.errors import NxcdrError
-from nxcdr_async.export.columns import RECORDS_AT_ONCE, OnBadRow, rows_of
+from nxcdr_async.export.columns import RECORDS_AT_ONCE, BadRowTaker, rows_of
 from nxcdr_async.export.tables import Table
 from nxcdr_async.session import CdrSession
 from nxcdr_async.windows import HOUR
@@ -82,7 +82,7 @@ class Run:
     store: Taker
     clocks: Clocks
     pulse: Pulse
-    on_bad_row: OnBadRow | None = None
+    on_bad_row: BadRowTaker | None = None
     _mishaps: Mishaps = field(init=False)
 
     def __attrs_post_init__(self) -> None:

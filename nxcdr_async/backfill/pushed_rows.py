@@ -86,11 +86,18 @@ class PushedRows:
 def _merged(ledger: Ledger, stored: pa.Table, rows: pa.Table) -> pa.Table:
     """Put pushed rows over what is stored; where the gateway was asked, what it told stays, and they only add to it.
 
-    A push may be sent again late, and nothing corrects a row whose window is sealed.
+    A push may be sent again late, or at another time of its call than the gateway tells, and nothing corrects a row
+    whose window is sealed.
     """
-    was_read = pa.array([_was_read(ledger, second) for second in seconds_of(rows, CALLS.time)], pa.bool_())
+    told = stored.filter(_were_read(ledger, stored))[CALLS.key].combine_chunks()
+    was_read = pc.or_(_were_read(ledger, rows), pc.is_in(rows[CALLS.key], value_set=told))
     known = complete(CALLS, stored, rows.filter(was_read)).rows
     return pa.concat_tables([known, merge(CALLS, stored, rows.filter(pc.invert(was_read))).rows])
+
+
+def _were_read(ledger: Ledger, rows: pa.Table) -> pa.Array:
+    """Tell of each row whether the gateway was asked for its time."""
+    return pa.array([_was_read(ledger, second) for second in seconds_of(rows, CALLS.time)], pa.bool_())
 
 
 def _was_read(ledger: Ledger, second: int | None) -> bool:

@@ -6,14 +6,18 @@
 """
 
 import math
+import threading
 import time
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import anyio
-from attrs import define
+from anyio.lowlevel import RunVar
+from attrs import define, field
 
+from nxcdr_async.arguments import is_number
 from nxcdr_async.backfill.sinks import check_arrow, sink_for
 from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.errors import ConfigurationError, RecordError
@@ -47,16 +51,32 @@ class _Push:
         until: the steady time up to which it waits for the sink.
         is_done: whether it is stored, or failed.
         error: why it failed.
+        trace: where that was.
     """
 
     call: CallRecord
     until: float
     is_done: bool = False
     error: Exception | None = None
+    trace: TracebackType | None = None
 
     def end(self, error: Exception | None = None) -> None:
         """Take in what became of it."""
         self.error, self.is_done = error, True
+        self.trace = None if error is None else error.__traceback__
+
+
+@define(eq=False)
+class _Line:
+    """The calls of one event loop that wait.
+
+    Attributes:
+        pushes: all of them, in the order they came.
+        turn: held by the one who stores for all.
+    """
+
+    pushes: list[_Push] = field(factory=list)
+    turn: anyio.Lock = field(factory=anyio.Lock)
 
 
 class PushedCalls:
@@ -69,7 +89,8 @@ class PushedCalls:
     sync takes a call away again; `verify` counts one as extra that the gateway does not tell.
 
     The sink is held for each batch of calls only, so runs, and other processes that receive pushes, take turns with it.
-    A run holds it as long as it takes. Use it in one event loop at a time.
+    A run holds it as long as it takes. In a DuckDB file, which has no index, a call is looked for among those within an
+    hour of it: one that is pushed at a time farther off than the gateway tells is there twice.
 
     Args:
         session: tells whose calls they are; nothing is asked.
@@ -85,12 +106,13 @@ class PushedCalls:
     def __init__(
         self, session: CdrSession, to: "str | Path | Sink", *, new_key: bool = False, patience: float = PATIENCE
     ) -> None:
-        if isinstance(patience, bool) or not isinstance(patience, int | float) or not 0 <= patience < math.inf:
+        if not is_number(patience) or not 0 <= patience < math.inf:
             raise ConfigurationError(f"patience is {patience!r}: give seconds, 0 or more")
         self._patience = patience
         self._rows = _rows_into(session, to, new_key=new_key)
-        self._waiting: list[_Push] = []
-        self._turn = anyio.Lock()
+        # Each event loop has its own, as one may be left for ever in the middle of a turn.
+        self._lines: RunVar[_Line] = RunVar("pushed calls that wait")
+        self._sink_is_ours = threading.Lock()
 
     async def store(self, call: CallRecord) -> None:
         """Store a call; once this returns, it outlasts a crash. Calls that come meanwhile are stored together.
@@ -105,41 +127,53 @@ class PushedCalls:
         if not isinstance(call, CallRecord):
             raise ConfigurationError(f"only a CallRecord can be stored, not {type(call).__name__}")
         push = _Push(call, time.monotonic() + self._patience)
-        self._waiting.append(push)
+        line = self._line_here()
+        line.pushes.append(push)
         try:
             # Whoever comes first stores for all who wait by then.
-            async with self._turn:
+            async with line.turn:
                 while not push.is_done:
-                    await self._store_some()
+                    await self._store_some(line)
         finally:
-            self._leave(push)
+            if push in line.pushes:
+                line.pushes.remove(push)
         if push.error is not None:
-            raise push.error
+            # All of a batch raise the same error, whose traceback else grew with each of them.
+            raise push.error.with_traceback(push.trace)
 
-    async def _store_some(self) -> None:
-        self._waiting = [push for push in self._waiting if not push.is_done]
-        batch = self._next_batch()
-        busy = await in_thread(partial(_put, self._rows, batch))
+    async def _store_some(self, line: _Line) -> None:
+        line.pushes = [push for push in line.pushes if not push.is_done]
+        batch = _first_of(line.pushes)
+        busy = await in_thread(partial(self._put, batch))
         if busy is None:
             return
         now = time.monotonic()
         for push in batch:
-            if push.until <= now:
+            if not push.is_done and push.until <= now:
                 push.end(busy)
         await anyio.sleep(SECONDS_BETWEEN_TRIES)
 
-    def _next_batch(self) -> list[_Push]:
-        """Return those to be stored next; of several with one call the first, as each is to add to the one before."""
-        batch: dict[str, _Push] = {}
-        for push in self._waiting:
-            batch.setdefault(push.call.call_id, push)
-            if len(batch) == MOST_AT_ONCE:
-                break
-        return list(batch.values())
+    def _put(self, batch: list[_Push]) -> Exception | None:
+        # A sink does one thing at a time, and other event loops have threads of their own.
+        with self._sink_is_ours:
+            return _put(self._rows, batch)
 
-    def _leave(self, push: _Push) -> None:
-        if push in self._waiting:
-            self._waiting.remove(push)
+    def _line_here(self) -> _Line:
+        line = self._lines.get(None)
+        if line is None:
+            line = _Line()
+            self._lines.set(line)
+        return line
+
+
+def _first_of(pushes: list[_Push]) -> list[_Push]:
+    """Return those to be stored next; of several with one call the first, as each is to add to the one before."""
+    batch: dict[str, _Push] = {}
+    for push in pushes:
+        batch.setdefault(push.call.call_id, push)
+        if len(batch) == MOST_AT_ONCE:
+            break
+    return list(batch.values())
 
 
 def _rows_into(session: CdrSession, to: "str | Path | Sink", *, new_key: bool) -> "PushedRows":
@@ -151,13 +185,18 @@ def _rows_into(session: CdrSession, to: "str | Path | Sink", *, new_key: bool) -
 
 def _put(rows: "PushedRows", batch: list[_Push]) -> Exception | None:
     """Store a batch, and note what became of it, as whoever waits for this may be cancelled; return why not yet."""
-    from nxcdr_async.backfill.sinks.protocol import BusyError  # noqa: PLC0415 - imports pyarrow
+    from nxcdr_async.backfill.sinks.protocol import BusyError, UnfitError  # noqa: PLC0415 - imports pyarrow
 
     error: Exception | None = None
     try:
         rows.put(_rows_of_good(rows, batch))
     except BusyError as busy:
         return busy
+    except UnfitError as unfit:
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            return _put(rows, batch[:middle]) or _put(rows, batch[middle:])
+        error = unfit
     except Exception as other:  # noqa: BLE001 - each of the batch raises it
         error = other
     for push in batch:

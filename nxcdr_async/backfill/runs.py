@@ -20,7 +20,7 @@ from nxcdr_async.backfill.store import Store
 from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.backfill.times import moment_if_any, moment_of
 from nxcdr_async.errors import ConfigurationError
-from nxcdr_async.export.columns import OnBadRow
+from nxcdr_async.export.columns import BadRowTaker
 from nxcdr_async.export.tables import TABLES
 from nxcdr_async.records import SourceName
 from nxcdr_async.session import CdrSession
@@ -42,7 +42,7 @@ class Settings:
     settle: int
     new_key: bool = False
     on_progress: OnProgress | None = None
-    on_bad_row: OnBadRow | None = None
+    on_bad_row: BadRowTaker | None = None
 
 
 @define(eq=False)

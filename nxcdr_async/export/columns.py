@@ -12,7 +12,8 @@ from nxcdr_async.errors import RecordError
 from nxcdr_async.export.tables import EXTRA, Table
 from nxcdr_async.records import Direction, read_column, read_whole, unread_row, vendor_key
 
-OnBadRow = Callable[[RecordError], object]
+BadRowTaker = Callable[[RecordError], object]
+"""Gets the error of each bad row, which is then left out."""
 
 RECORDS_AT_ONCE = 1_000
 """Records worth making rows of at once, which takes the event loop some milliseconds.
@@ -27,7 +28,7 @@ _DIRECTIONS = (Direction, Direction | None)
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-def rows_of(table: Table, records: Sequence[Any], on_bad_row: OnBadRow | None = None) -> pa.Table:
+def rows_of(table: Table, records: Sequence[Any], on_bad_row: BadRowTaker | None = None) -> pa.Table:
     """Return records as rows of a table.
 
     Args:
@@ -98,7 +99,7 @@ def _json(extra: dict[str, Any]) -> str | None:
     return _encode(known).decode() if known else None
 
 
-def _can_be_stored(table: Table, record: Any, on_bad_row: OnBadRow | None) -> bool:
+def _can_be_stored(table: Table, record: Any, on_bad_row: BadRowTaker | None) -> bool:
     for name in table.columns:
         try:
             _column(table, name, [record])

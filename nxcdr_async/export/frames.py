@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from nxcdr_async.export.columns import OnBadRow
+    from nxcdr_async.export.columns import BadRowTaker
 
 FrameT = TypeVar("FrameT")
 
@@ -40,7 +40,7 @@ class Filling(Generic[FrameT]):
     _records: list[Any] = field(factory=list, init=False)
     _complete_until: datetime | None = field(default=None, init=False)
 
-    def take(self, records: list[Any], complete_until: datetime | None, on_bad_row: "OnBadRow | None") -> None:
+    def take(self, records: list[Any], complete_until: datetime | None, on_bad_row: "BadRowTaker | None") -> None:
         """Take in records, which become rows once there are enough of them.
 
         Args:
@@ -59,13 +59,13 @@ class Filling(Generic[FrameT]):
         self._make_part(on_bad_row)
         self._complete_until = complete_until
 
-    def end(self, on_bad_row: "OnBadRow | None") -> FrameT:
+    def end(self, on_bad_row: "BadRowTaker | None") -> FrameT:
         """Return the whole. The arguments and errors are those of `take`."""
         if self._records or not self._parts:
             self._make_part(on_bad_row)
         return self.joined(self._parts)
 
-    def _make_part(self, on_bad_row: "OnBadRow | None") -> None:
+    def _make_part(self, on_bad_row: "BadRowTaker | None") -> None:
         from nxcdr_async.export.columns import rows_of  # noqa: PLC0415 - imports pyarrow
         from nxcdr_async.export.tables import table_for  # noqa: PLC0415 - as above
 

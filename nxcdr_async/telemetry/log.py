@@ -7,7 +7,7 @@ ExtraAdder, finds them. A record has those of them that are known:
 | --- | --- |
 | `endpoint` | the API: "calls", "order", "did" or "flash" |
 | `attempt` | the number of the attempt, 1 for the first |
-| `http_status` | the status of the HTTP reply |
+| `http_status` | the status of the gateway's HTTP reply, or of ours to a call push |
 | `duration_seconds` | how long the exchange took |
 | `wait_seconds` | how long it will be until the next attempt |
 | `skew_seconds` | by how much the gateway's clock is ahead of ours |
@@ -20,6 +20,8 @@ ExtraAdder, finds them. A record has those of them that are known:
 | debug | a reply came: endpoint, attempt, http_status, duration_seconds |
 | info | a question will be asked again: endpoint, attempt, wait_seconds, error_type, code, … |
 | info | a timestamp was refused: endpoint, attempt, skew_seconds, error_type, code, … |
+| warning | a call push was refused: http_status |
+| error | the callback that gets pushed calls failed, with the traceback, or took too long: http_status |
 | warning | OpenTelemetry is installed and cannot be used, once a process: error_type |
 """
 

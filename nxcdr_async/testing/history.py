@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import count
 from typing import Any
 
+from nxcdr_async.arguments import is_whole
 from nxcdr_async.convert import UTC_PLUS_8
 from nxcdr_async.testing.arrivals import Arrivals
 from nxcdr_async.testing.call_rows import CallRows, Row
@@ -289,7 +290,7 @@ _FLASH_KEYS = {*_FLASH_MODEL, "id", "gmtCreate"}
 
 
 def _check_number(name: str, number: object, least: int) -> None:
-    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+    if not is_whole(number) or number < least:
         raise ValueError(f"{name} is {number!r}: give a whole number, at least {least}")
 
 

@@ -73,21 +73,14 @@ def call_push_app(
     Raises:
         ConfigurationError: an argument cannot work, or there is neither a token nor credentials.
     """
-    told = _fault_of_secrets(token, credentials)
+    told = (
+        _fault_of_secrets(token, credentials)
+        or _fault_of_functions(on_call=on_call, now=now)
+        or _fault_of_limits(path, once_within, largest_body, timeout)
+    )
     if told is not None:
         del token, credentials  # a traceback may show variables
         raise ConfigurationError(told)
-    for name, function in (("on_call", on_call), ("now", now)):
-        if not callable(function):
-            raise ConfigurationError(f"{name} is {type(function).__name__}, which cannot be called: give a function")
-    if not isinstance(path, str) or not path.startswith("/") or "?" in path or "#" in path:
-        raise ConfigurationError(f"path is {path!r}: give a path that begins with /, such as '/calls'")
-    if not isinstance(once_within, timedelta) or once_within < timedelta():
-        raise ConfigurationError(f"once_within is {once_within!r}: give a timedelta that is not negative")
-    if not isinstance(largest_body, int) or isinstance(largest_body, bool) or largest_body < 1:
-        raise ConfigurationError(f"largest_body is {largest_body!r}: give a whole number of bytes from 1 on")
-    if not isinstance(timeout, int | float) or isinstance(timeout, bool) or math.isnan(timeout) or timeout <= 0:
-        raise ConfigurationError(f"timeout is {timeout!r}: give a number of seconds above 0")
     return CallPushApp(
         Receiver(
             on_call=on_call,
@@ -113,4 +106,23 @@ def _fault_of_secrets(token: object, credentials: object) -> str | None:
         return "token is empty: copy it from the vendor's console"
     if not token.isascii() or not token.isprintable() or token != token.strip():
         return "token has a line break, a space at an end or a non-ASCII character: copy it again"
+    return None
+
+
+def _fault_of_functions(**functions: object) -> str | None:
+    for name, function in functions.items():
+        if not callable(function):
+            return f"{name} is {type(function).__name__}, which cannot be called: give a function"
+    return None
+
+
+def _fault_of_limits(path: object, once_within: object, largest_body: object, timeout: object) -> str | None:
+    if not isinstance(path, str) or not path.startswith("/") or "?" in path or "#" in path:
+        return f"path is {path!r}: give a path that begins with /, such as '/calls'"
+    if not isinstance(once_within, timedelta) or once_within < timedelta():
+        return f"once_within is {once_within!r}: give a timedelta that is not negative"
+    if not isinstance(largest_body, int) or isinstance(largest_body, bool) or largest_body < 1:
+        return f"largest_body is {largest_body!r}: give a whole number of bytes from 1 on"
+    if not isinstance(timeout, int | float) or isinstance(timeout, bool) or math.isnan(timeout) or timeout <= 0:
+        return f"timeout is {timeout!r}: give a number of seconds above 0"
     return None

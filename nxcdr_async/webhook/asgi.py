@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import define
 
-from nxcdr_async.webhook.checks import Head, Headers, path_below
+from nxcdr_async.webhook.head import Head, Headers, path_below
 from nxcdr_async.webhook.receiver import ClientGoneError, Receiver
 
 Scope = MutableMapping[str, Any]

@@ -1,6 +1,7 @@
 """What pushes were taken lately: the very same ones that come again, and other pushes of the same call. Pure."""
 
 from collections import OrderedDict
+from hashlib import blake2b
 from typing import TypeVar
 
 from attrs import define, field
@@ -10,7 +11,7 @@ from nxcdr_async.wire import ALLOWED_SKEW_MS, SignedHeaders
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
-MOST_REMEMBERED = 10_000
+MOST_REMEMBERED = 100_000
 """Calls, and signatures, that are remembered at most; the oldest are forgotten first."""
 
 
@@ -25,7 +26,7 @@ class PushMemory:
 
     once_within: float
     most: int = MOST_REMEMBERED
-    _calls: OrderedDict[str, float] = field(factory=OrderedDict, init=False, repr=False)
+    _calls: OrderedDict[bytes, float] = field(factory=OrderedDict, init=False, repr=False)
     _signatures: OrderedDict[tuple[str, str], int] = field(factory=OrderedDict, init=False, repr=False)
 
     def __len__(self) -> int:
@@ -41,7 +42,7 @@ class PushMemory:
         """
         if signed is not None and self._is_fresh((signed.ts, signed.signature), now):
             return True
-        taken = self._calls.get(call_id)
+        taken = self._calls.get(_digest(call_id))
         return taken is not None and self._is_lately(taken, now)
 
     def take(self, call_id: str, signed: SignedHeaders | None, *, now: float) -> None:
@@ -50,7 +51,7 @@ class PushMemory:
         if signed is not None:
             _put(self._signatures, (signed.ts, signed.signature), int(signed.ts), self.most)
         if self.once_within > 0:
-            _put(self._calls, call_id, now, self.most)
+            _put(self._calls, _digest(call_id), now, self.most)
 
     def _is_lately(self, taken: float, now: float) -> bool:
         # A clock that was set back a little must not make a call news again, and one set back far not hide it for long.
@@ -62,11 +63,19 @@ class PushMemory:
         return ts is not None and abs(int(now * 1000) - ts) <= ALLOWED_SKEW_MS
 
     def _forget(self, now: float) -> None:
-        """Forget what is over, the oldest first."""
+        """Forget what is over, the oldest first.
+
+        A signature is over once its timestamp is too old; one ahead of a clock that was set back counts again later.
+        """
         while self._calls and not self._is_lately(next(iter(self._calls.values())), now):
             self._calls.popitem(last=False)
-        while self._signatures and not self._is_fresh(next(iter(self._signatures)), now):
+        while self._signatures and int(now * 1000) - next(iter(self._signatures.values())) > ALLOWED_SKEW_MS:
             self._signatures.popitem(last=False)
+
+
+def _digest(call_id: str) -> bytes:
+    """Return what stands for an id, which may be as long as a push."""
+    return blake2b(call_id.encode(), digest_size=16).digest()
 
 
 def _put(memory: OrderedDict[KeyT, ValueT], key: KeyT, value: ValueT, most: int) -> None:

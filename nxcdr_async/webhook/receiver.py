@@ -1,5 +1,6 @@
 """The way of a push, whatever the framework: its head, its body, its signature, its call, the callback."""
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
@@ -11,10 +12,11 @@ from cattrs import Converter
 from nxcdr_async.convert import make_converter, structure_row
 from nxcdr_async.errors import RecordError
 from nxcdr_async.records import CallRecord
-from nxcdr_async.webhook.checks import Doorkeeper, Head, check_shape, check_size
+from nxcdr_async.webhook.answers import KNOWN, TAKEN, Answer, PushRefusedError
+from nxcdr_async.webhook.call_locks import CallLocks
+from nxcdr_async.webhook.checks import Doorkeeper, check_shape, check_size
+from nxcdr_async.webhook.head import Head
 from nxcdr_async.webhook.memory import PushMemory
-from nxcdr_async.webhook.refusals import KNOWN, TAKEN, Answer, PushRefusedError
-from nxcdr_async.webhook.turns import Turns
 from nxcdr_async.wire import UNDECODABLE, SignedHeaders, decode_body
 
 OnCall = Callable[[CallRecord], Awaitable[object]]
@@ -23,7 +25,7 @@ OnCall = Callable[[CallRecord], Awaitable[object]]
 NextChunk = Callable[[], Awaitable[bytes | None]]
 """Reads on in a body; None at its end."""
 
-TURNS_TO_WAIT = 2
+TIMEOUTS_TO_WAIT = 2
 """How many times as long as a callback may take a push waits for another of its call: that one's time, and room."""
 
 _log = logging.getLogger("nxcdr_async")
@@ -55,7 +57,7 @@ class Receiver:
     timeout: float
     now: Callable[[], float]
     _converter: Converter = field(factory=make_converter, init=False, repr=False)
-    _turns: Turns = field(factory=Turns, init=False, repr=False)
+    _locks: CallLocks = field(factory=CallLocks, init=False, repr=False)
 
     async def answer(self, head: Head, next_chunk: NextChunk) -> Answer:
         """Return the answer to one push, after all that is to be done about it is done.
@@ -70,7 +72,7 @@ class Receiver:
         if answer.status < 500:  # noqa: PLR2004 - what is our own fault was logged where it happened
             # Nothing that came with the request is in these words, so that nobody can write into the log.
             what = (answer.status, answer.said["error"])
-            _log.warning("a call push was refused with %d: %s", *what, extra={"status": answer.status})
+            _log.warning("a call push was refused with %d: %s", *what, extra={"http_status": answer.status})
         return answer
 
     async def _take(self, head: Head, next_chunk: NextChunk) -> Answer:
@@ -102,25 +104,30 @@ class Receiver:
 
     async def _hand_over(self, call: CallRecord, signed: SignedHeaders | None) -> Answer:
         try:
-            async with self._turns.of(call.call_id, patience=TURNS_TO_WAIT * self.timeout):
+            async with self._locks.held(call.call_id, patience=TIMEOUTS_TO_WAIT * self.timeout):
                 if self.memory.knows(call.call_id, signed, now=self.now()):
                     return KNOWN
                 await self._call_back(call)
                 self.memory.take(call.call_id, signed, now=self.now())
                 return TAKEN
         except TimeoutError:
-            _log.warning("a call push waited too long for another one of its call", extra={"status": 503})
+            _log.warning("a call push waited too long for another one of its call", extra={"http_status": 503})
             raise PushRefusedError(503, "another push of this call is still worked on: send it again later") from None
 
     async def _call_back(self, call: CallRecord) -> None:
-        with anyio.move_on_after(self.timeout):
+        with anyio.move_on_after(self.timeout) as limit:
             try:
                 await self._awaitable_of(call)
-            except Exception:  # noqa: BLE001 - whatever the user's own code raises, the push failed
-                _log.exception("on_call failed with a pushed call", extra={"status": 500})
-                raise PushRefusedError(500, "the call could not be handled: send it again later") from None
+            except (Exception, asyncio.CancelledError) as failure:  # noqa: ASYNC103 - it may be of the user's own
+                if isinstance(failure, asyncio.CancelledError) and _is_cancelled_now():
+                    raise
+                _log.exception("on_call failed with a pushed call", extra={"http_status": 500})
+                failed = PushRefusedError(500, "the call could not be handled: send it again later")
+                raise failed from None  # noqa: ASYNC104 - as above
+        # One that swallowed its cancellation has given up, too.
+        if not limit.cancel_called:
             return
-        _log.error("on_call took more than %g seconds with a pushed call", self.timeout, extra={"status": 500})
+        _log.error("on_call took more than %g seconds with a pushed call", self.timeout, extra={"http_status": 500})
         raise PushRefusedError(500, "the call could not be handled in time: send it again later")
 
     def _awaitable_of(self, call: CallRecord) -> Awaitable[object]:
@@ -128,6 +135,12 @@ class Receiver:
         if not inspect.isawaitable(doing):
             raise TypeError(f"on_call returned {type(doing).__name__}, which cannot be awaited: make it an async def")
         return doing
+
+
+def _is_cancelled_now() -> bool:
+    """Tell whether whoever works on the push is cancelled, and not something that on_call waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _no_call(path: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from attrs import define
 
+from nxcdr_async.arguments import is_whole
 from nxcdr_async.convert import to_local
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.records import Direction
@@ -103,7 +104,7 @@ def order_parameters(order_id: str, tenant_id: int) -> Mapping[str, Any]:
     if order_id is None:
         raise ConfigurationError("order_id is None: give the id of the order whose calls you want")
     _check_text("order_id", order_id)
-    if not isinstance(tenant_id, int) or isinstance(tenant_id, bool):
+    if not is_whole(tenant_id):
         raise ConfigurationError(f"tenant_id is {tenant_id!r}: give the team's whole number from the vendor's console")
     return {"tenantId": tenant_id, "orderId": order_id}
 

@@ -7,8 +7,7 @@ import asyncio
 import sys
 from datetime import UTC, datetime, timedelta
 
-from nxcdr_async import CallRecord, CdrSession, Credentials
-from nxcdr_async.backfill.pushes import PushedCalls
+from nxcdr_async import CallRecord, CdrSession, Credentials, PushedCalls
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 KEYS = Credentials("emulatorKey01", "emulator-secret-of-no-value")

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -31,6 +33,7 @@ from nxcdr_async import (
     CdrSession,
     ConfigurationError,
     Credentials,
+    PushedCalls,
     RecordError,
     SinkError,
     backfill,
@@ -39,7 +42,6 @@ from nxcdr_async import (
     verify,
 )
 from nxcdr_async.backfill.ledger import Ledger
-from nxcdr_async.backfill.pushes import PushedCalls
 from nxcdr_async.backfill.sinks import sink_for
 from nxcdr_async.backfill.sinks.protocol import BusyError
 from nxcdr_async.export.tables import CALLS, Table
@@ -215,6 +217,21 @@ async def test_a_push_that_comes_late_changes_nothing_that_the_gateway_told(
     assert after == before
 
 
+@to_every_store
+async def test_a_push_at_another_time_of_its_call_changes_nothing_that_the_gateway_told(
+    kind: str, places: Places, gateway: Gateway, session: CdrSession
+) -> None:
+    to = places.fresh(kind)
+    gateway.clock.move_to(at(9))
+    await backfill(session, "calls", at(1), at(3), to)
+    before = stored_calls(kind, to)
+    key = max(before, key=lambda key: before[key]["start_time"])
+    never_read = 1000 * seconds(at(3, 0, 30))
+    (late,) = pushed_of(gateway, [key], caller="wrong", startTime=never_read)
+    await PushedCalls(session, to).store(late)
+    assert stored_calls(kind, to) == before
+
+
 async def test_a_pushed_call_that_the_gateway_never_tells_stays_and_is_called_extra(
     gateway: Gateway, session: CdrSession, to: str
 ) -> None:
@@ -338,6 +355,21 @@ async def test_a_call_that_no_sink_can_hold_fails_alone(
     assert stored_calls(kind, to).keys() == {"a", "b"}
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [call("bad", extra={"new": Decimal("1e400000")}), call("bad" + "".join(map(chr, range(1_000, 4_000))))],
+    ids=["a number too large", "an id too long"],
+)
+async def test_a_call_that_postgresql_cannot_hold_fails_alone(
+    bad: CallRecord, places: Places, session: CdrSession
+) -> None:
+    to = places.fresh("postgresql")
+    calls = [*(call(f"{number}") for number in range(20)), bad, call("last")]
+    told = await asyncio.gather(*map(PushedCalls(session, to).store, calls), return_exceptions=True)
+    assert [type(error).__mro__[1] for error in told if error is not None] == [SinkError]
+    assert stored_calls("postgresql", to).keys() == {call.call_id for call in calls} - {bad.call_id}
+
+
 async def test_what_is_no_call_is_refused(session: CdrSession, to: str) -> None:
     not_a_call: Any = {"callId": "a"}
     with pytest.raises(ConfigurationError, match="CallRecord"):
@@ -357,6 +389,24 @@ async def test_each_call_of_a_batch_that_fails_is_told_so_and_the_next_are_store
     assert [str(error) for error in told] == ["the disk is full"] * 5
     await pushed.store(call("next"))
     assert stored_calls("sqlite", to).keys() == {"next"}
+
+
+async def test_the_traceback_of_a_batch_that_fails_does_not_grow_with_each_call(session: CdrSession, to: str) -> None:
+    def break_it(step: str) -> None:
+        if step == WRITING:
+            raise SinkError("the disk is full")
+
+    pushed, lengths = PushedCalls(session, ToldSink(sink_for(to), break_it)), []
+
+    async def push(number: int) -> None:
+        try:
+            await pushed.store(call(f"{number}"))
+        except SinkError as error:
+            lengths.append(len(traceback.extract_tb(error.__traceback__)))
+
+    await asyncio.gather(*map(push, range(50)))
+    assert len(lengths) == 50
+    assert max(lengths) < 20
 
 
 # Taking turns
@@ -493,6 +543,30 @@ def test_it_works_in_one_event_loop_after_another(gateway: Gateway, to: str) -> 
     asyncio.run(push_and_leave())
     asyncio.run(push("c"))
     assert stored_calls("sqlite", to).keys() >= {f"{prefix}{number}" for prefix in "ac" for number in range(20)}
+
+
+def test_several_event_loops_push_at_the_same_time(gateway: Gateway, to: str) -> None:
+    pushed = PushedCalls(CdrSession(gateway=gateway.url, credentials=gateway.credentials), to, patience=60)
+
+    async def push(prefix: str) -> None:
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(pushed.store(call(f"{prefix}{number}")) for number in range(100)))
+
+    with ThreadPoolExecutor() as threads:
+        for ended in [threads.submit(asyncio.run, push(prefix)) for prefix in "abc"]:
+            ended.result()
+    assert stored_calls("sqlite", to).keys() == {f"{prefix}{number}" for prefix in "abc" for number in range(100)}
+
+
+def test_a_loop_that_was_left_while_it_stored_does_not_block_the_next(gateway: Gateway, to: str) -> None:
+    pushed = PushedCalls(CdrSession(gateway=gateway.url, credentials=gateway.credentials), to)
+    left = asyncio.new_event_loop()
+    storing = left.create_task(pushed.store(call("left")))
+    left.run_until_complete(asyncio.sleep(0))
+    asyncio.run(asyncio.wait_for(pushed.store(call("next")), 10))
+    left.run_until_complete(storing)
+    left.close()
+    assert stored_calls("sqlite", to).keys() == {"left", "next"}
 
 
 # Processes

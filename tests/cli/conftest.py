@@ -100,12 +100,5 @@ def gateway() -> Iterator[Gateway]:
 
 @pytest.fixture
 def nxcdr(gateway: Gateway, tmp_path: Path) -> Nxcdr:
-    variables = {
-        "NXCDR_GATEWAY": gateway.url,
-        "NXCDR_ACCESS_KEY": gateway.credentials.access_key,
-        "NXCDR_ACCESS_SECRET": gateway.credentials.access_secret,
-        "NXCDR_FLASH_APPKEY": gateway.flash_app.appkey,
-        "NXCDR_FLASH_SECRETKEY": gateway.flash_app.secretkey,
-    }
     secrets = [gateway.credentials.access_secret, gateway.flash_app.secretkey, "a-wrong-secret"]
-    return Nxcdr(tmp_path, secrets, variables)
+    return Nxcdr(tmp_path, secrets, gateway.environment())

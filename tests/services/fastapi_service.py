@@ -6,23 +6,28 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
-from nxcdr_async import CallRecord, CdrSession, NxcdrError, errors, json_lines
-from nxcdr_async.backfill.pushes import PushedCalls
+from nxcdr_async import CallRecord, CdrSession, NxcdrError, PushedCalls, errors, json_lines
 from nxcdr_async.webhook import call_push_app
 
 Pages = AsyncIterator[list[CallRecord]]
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, CdrSession]]:
+async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
     async with CdrSession.from_env() as cdr:  # one for all requests
         pushed = PushedCalls(cdr, os.environ["CALLS_STORE"])  # which `nxcdr sync` completes
-        app.mount("/push", call_push_app(pushed.store, token=os.environ["CALL_PUSH_TOKEN"], path="/calls"))
-        yield {"cdr": cdr}
+        pushes = call_push_app(pushed.store, token=os.environ["CALL_PUSH_TOKEN"], path="/calls")
+        yield {"cdr": cdr, "pushes": pushes}
+
+
+async def take_push(scope: Scope, receive: Receive, send: Send) -> None:
+    await scope["state"]["pushes"](scope, receive, send)
 
 
 app = FastAPI(lifespan=lifespan)
+app.mount("/push", take_push)
 
 
 async def pages_of_day(day: date, request: Request) -> AsyncIterator[Pages]:

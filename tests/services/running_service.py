@@ -26,9 +26,7 @@ def running_on(gateway: Gateway, folder: Path, *command: str) -> AbstractContext
     """Run a service on an emulator until the block ends; its output, and what it stores, go into a folder."""
     environment = {
         "PYTHONWARNINGS": "default",
-        "NXCDR_GATEWAY": gateway.url,
-        "NXCDR_ACCESS_KEY": gateway.credentials.access_key,
-        "NXCDR_ACCESS_SECRET": gateway.credentials.access_secret,
+        **gateway.environment(),
         "CALLS_STORE": STORE,
         "CALL_PUSH_TOKEN": TOKEN,
     }

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi_service import app
+from pushing import under_uvicorn
 from running_service import STORE, TOKEN
 from shared.service import Service
 
@@ -53,3 +55,17 @@ async def test_a_backfill_completes_what_was_pushed(gateway: Gateway, service: S
         report = await backfill(session, "calls", NOON - timedelta(minutes=10), end, to=str(tmp_path / STORE))
     assert report.rows_changed == 1
     assert stored(tmp_path)[call_id]["hangup_code"] == 1001
+
+
+@pytest.mark.parametrize("run", ["first", "second"])
+async def test_a_service_that_a_process_starts_again_goes_by_its_new_environment(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: str
+) -> None:
+    environment = {**gateway.environment(), "CALLS_STORE": str(tmp_path / STORE), "CALL_PUSH_TOKEN": f"{run}-token"}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    call_id = gateway.add_call()
+    with under_uvicorn(app) as address:
+        reply = await gateway.push_call(f"{address}/push/calls", call_id, token=f"{run}-token")
+    assert reply.accepted, reply.text
+    assert set(stored(tmp_path)) == {call_id}

@@ -29,6 +29,7 @@ from nxcdr_async import (
     NxcdrError,
     Paginator,
     PaginatorStats,
+    PushedCalls,
     RecordError,
     Region,
     SaturatedSecondError,
@@ -177,7 +178,7 @@ async def stores(cdr: CdrSession) -> None:
         assert_type(error.complete_until, datetime | None)
 
 
-async def pushes() -> None:
+async def pushes(cdr: CdrSession) -> None:
     async def store(call: CallRecord) -> int:
         return len(call.call_id)
 
@@ -185,6 +186,7 @@ async def pushes() -> None:
     assert_type(app, CallPushApp)
     web.Application().router.add_post("/push", app.handle_aiohttp)
     call_push_app(print, token="token")  # type: ignore[arg-type]
+    call_push_app(PushedCalls(cdr, Path("calls.sqlite"), patience=1).store, token="token")
 
 
 async def saturated_seconds(cdr: CdrSession) -> None:

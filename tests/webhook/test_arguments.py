@@ -46,9 +46,12 @@ def test_what_cannot_work_is_told_by_its_name(wrong: dict[str, Any]) -> None:
         call_push_app(**{"on_call": a_desk().take, "token": TOKEN, **wrong})
 
 
-def test_neither_a_message_nor_its_traceback_holds_the_token() -> None:
+@pytest.mark.parametrize(
+    "wrong", [{"token": "hidden\n"}, {"path": "calls"}, {"timeout": 0}, {"now": 5}, {"on_call": None}], ids=str
+)
+def test_neither_a_message_nor_its_traceback_holds_the_token(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        call_push_app(a_desk().take, token="hidden\n")
+        call_push_app(**{"on_call": a_desk().take, "token": "hidden", **wrong})
     frames = refused.traceback[1:]
     assert "hidden" not in str(refused.value) + "".join(str(frame.frame.f_locals) for frame in frames)
 

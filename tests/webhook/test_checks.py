@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, strategies as st
 from pushing import PAIR, TOKEN, signed_headers
 
-from nxcdr_async.webhook.checks import Doorkeeper, Head, Headers, check_shape, path_below
-from nxcdr_async.webhook.refusals import PushRefusedError
+from nxcdr_async.webhook.answers import PushRefusedError
+from nxcdr_async.webhook.checks import Doorkeeper, check_shape
+from nxcdr_async.webhook.head import Head, Headers
 
 NAMES = st.sampled_from([b"token", b"Token", b"sign", b"ts", b"accessKey", b"bizType", b"action", b"algorithm"])
 VALUES = st.binary() | st.sampled_from([b"8", b"callback", b"AKpush", b"1", b"md5"])
@@ -35,18 +36,6 @@ def test_what_was_signed_is_admitted_whatever_the_case_of_names(body: bytes, ske
     keeper.check_signature(signed, body)
     with pytest.raises(PushRefusedError):
         keeper.check_signature(signed, body + b" ")
-
-
-@given(st.sampled_from(["", "/api", "/a/b"]), st.sampled_from(["/", "/calls", "/a"]))
-def test_a_prefix_counts_whether_or_not_the_framework_took_it_off(prefix: str, path: str) -> None:
-    assert path_below(prefix + path, prefix) == path
-    assert path_below(prefix + path, f"{prefix}/") == path
-    assert path_below(f"{prefix}{path}/", prefix) == path
-    assert path_below(prefix, prefix) == "/"
-
-
-def test_a_prefix_ends_at_a_slash() -> None:
-    assert path_below("/apicalls", "/api") == "/apicalls"
 
 
 @given(st.binary())

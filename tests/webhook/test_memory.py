@@ -1,3 +1,5 @@
+import tracemalloc
+
 from hypothesis import given, strategies as st
 
 from nxcdr_async.webhook.memory import PushMemory
@@ -59,6 +61,25 @@ def test_memory_is_bounded_and_forgets_the_oldest_first(pushes: list[tuple[int, 
         assert len(memory) <= 2 * most
     last = pushes[-1][1] if pushes else 0.0
     assert [call for call in taken if memory.knows(call, None, now=last)] == taken[-most:]
+
+
+def test_a_clock_that_was_set_back_for_a_while_makes_no_signature_new() -> None:
+    memory = PushMemory(0.0)
+    memory.take("a", signed(10_000_000), now=10_000.0)
+    memory.take("b", None, now=9_000.0)
+    assert memory.knows("a", signed(10_000_000), now=10_001.0)
+
+
+def test_long_ids_take_no_more_memory_than_short_ones() -> None:
+    memory = PushMemory(600.0)
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            memory.take(f"{number}".rjust(60_000), None, now=0.0)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 100_000
 
 
 def test_a_clock_that_was_set_back_does_not_hide_a_call_for_long() -> None:

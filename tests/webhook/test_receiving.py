@@ -186,6 +186,28 @@ async def test_a_callback_that_takes_too_long_is_cancelled_and_a_500(serve: Any,
     assert (await post(http, address, BODY, token_headers())).status_code == 200
 
 
+async def test_a_callback_that_swallows_its_cancellation_took_too_long_nevertheless(serve: Any, http: Any) -> None:
+    async def give_up(_: CallRecord) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    address = await serve(call_push_app(give_up, token=TOKEN, timeout=0.2))
+    assert (await post(http, address, BODY, token_headers())).status_code == 500
+
+
+async def test_a_callback_that_waits_for_something_cancelled_has_failed(
+    serve: Any, http: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def wait_for_cancelled(_: CallRecord) -> None:
+        other = asyncio.get_running_loop().create_future()
+        other.cancel()
+        await other
+
+    address = await serve(call_push_app(wait_for_cancelled, token=TOKEN))
+    assert (await post(http, address, BODY, token_headers())).status_code == 500
+    assert "on_call failed" in caplog.text
+
+
 async def test_a_callback_that_is_no_coroutine_function_is_told_so(
     serve: Any, http: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -401,7 +423,7 @@ async def test_each_refusal_is_one_line_with_its_status(
     await post(http, address, BODY, token_headers("x"))
     await post(http, address, b'{"callId": "a\\nCRITICAL forged"}', token_headers())
     ours = [record for record in caplog.records if record.name == "nxcdr_async"]
-    assert [(record.levelname, vars(record)["status"]) for record in ours] == [("WARNING", 401), ("WARNING", 422)]
+    assert [(record.levelname, vars(record)["http_status"]) for record in ours] == [("WARNING", 401), ("WARNING", 422)]
     assert not [record for record in ours if "\n" in record.getMessage() or "forged" in record.getMessage()]
 
 

@@ -10,6 +10,7 @@ from attrs import define, field
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 
+from nxcdr_async.backfill.sinks.protocol import UnfitError
 from nxcdr_async.errors import ConfigurationError, NxcdrError, SinkError
 from nxcdr_async.redaction import Redactor
 
@@ -93,6 +94,7 @@ class Server:
 
         Raises:
             ConfigurationError: the user lacks a right, or the database is read-only.
+            UnfitError: it cannot hold a value.
             SinkError: any other error.
         """
         try:
@@ -108,7 +110,8 @@ class Server:
                     f"lost the connection to {self.name}: {self._text(error)}; what was stored is whole, and the same "
                     "run started again goes on from there"
                 ) from None
-            raise SinkError(f"cannot store in {self.name}: {self._text(error)}") from None
+            kind = UnfitError if _is_unfit(error) else SinkError
+            raise kind(f"cannot store in {self.name}: {self._text(error)}") from None
 
     def _check(self, info: psycopg.ConnectionInfo) -> None:
         if info.server_version < OLDEST * 10_000:
@@ -143,6 +146,11 @@ def _name(parameters: dict[str, Any]) -> str:
     ]
     who = f"{quote(user, safe='')}@" if user else ""
     return f"postgresql://{who}{','.join(places)}/{quote(str(parameters.get('dbname', '')), safe='')}"
+
+
+def _is_unfit(error: psycopg.Error) -> bool:
+    # 22: a value out of its range. 54000: one that is too long, as for an index.
+    return error.sqlstate is not None and error.sqlstate.startswith(("22", "54000"))
 
 
 def _is_lost(error: psycopg.Error) -> bool:

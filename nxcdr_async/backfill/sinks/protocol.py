@@ -6,15 +6,19 @@ import pyarrow as pa
 from attrs import define
 
 from nxcdr_async.backfill.ledger import Entry, LedgerChange
-from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.errors import ConfigurationError, SinkError
 from nxcdr_async.export.tables import Table
 from nxcdr_async.windows import Window
 
-__all__ = ["BusyError", "Entry", "Held", "LedgerChange", "Origin", "PushSink", "Sink", "Table", "Window"]
+__all__ = ["BusyError", "Entry", "Held", "LedgerChange", "Origin", "PushSink", "Sink", "Table", "UnfitError", "Window"]
 
 
 class BusyError(ConfigurationError):
     """Another run has hold of a sink, and may let go of it soon."""
+
+
+class UnfitError(SinkError):
+    """Among rows to be stored is one that a sink cannot hold, without having stored any."""
 
 
 @define(frozen=True)
@@ -105,4 +109,7 @@ class PushSink(Sink, Protocol):
         """Put rows in place of those with the same key: all of them, or none. The ledger stays as it is.
 
         Whenever this returns, they outlast a crash of the machine.
+
+        Raises:
+            UnfitError: one of them cannot be held here; the others are tried again without it.
         """

@@ -1,0 +1,54 @@
+"""A request without its body, whatever the framework that took it. Pure."""
+
+from collections.abc import Iterable, Mapping
+
+from attrs import define, field
+
+
+@define(frozen=True)
+class Headers:
+    """The headers of a request, found whatever the case of their names."""
+
+    _values: Mapping[bytes, list[bytes]] = field(repr=False)
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[bytes, bytes]]) -> "Headers":
+        """Return those that came as pairs of a name and a value."""
+        values: dict[bytes, list[bytes]] = {}
+        for name, value in pairs:
+            values.setdefault(name.lower(), []).append(value)
+        return cls(values)
+
+    def all(self, name: str) -> list[bytes]:
+        """Return every value that came under a name."""
+        return self._values.get(name.lower().encode(), [])
+
+    def text(self, name: str) -> str | None:
+        """Return the value of a name as text, byte by byte; None without one."""
+        values = self.all(name)
+        return values[0].decode("latin-1") if values else None
+
+
+@define(frozen=True)
+class Head:
+    """A request without its body.
+
+    Attributes:
+        method: of HTTP.
+        path: below whatever the app is mounted on, as `path_below` gives it; None where a router has decided on it.
+        headers: as they came.
+    """
+
+    method: str
+    path: str | None
+    headers: Headers
+
+
+def path_below(path: str, mounted_on: str) -> str:
+    """Return a path below the prefix an app is mounted on, whether or not the framework has taken it off already.
+
+    A slash at the end does not count.
+    """
+    below = path.removeprefix(mounted_on.rstrip("/"))
+    # Litestar puts a slash behind each path.
+    return (below if below[:1] in {"", "/"} else path).rstrip("/") or "/"

@@ -1,0 +1,15 @@
+from hypothesis import given, strategies as st
+
+from nxcdr_async.webhook.head import path_below
+
+
+@given(st.sampled_from(["", "/api", "/a/b"]), st.sampled_from(["/", "/calls", "/a"]))
+def test_a_prefix_counts_whether_or_not_the_framework_took_it_off(prefix: str, path: str) -> None:
+    assert path_below(prefix + path, prefix) == path
+    assert path_below(prefix + path, f"{prefix}/") == path
+    assert path_below(f"{prefix}{path}/", prefix) == path
+    assert path_below(prefix, prefix) == "/"
+
+
+def test_a_prefix_ends_at_a_slash() -> None:
+    assert path_below("/apicalls", "/api") == "/apicalls"
