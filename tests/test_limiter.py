@@ -2,7 +2,7 @@ import asyncio
 import contextlib
 import gc
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from itertools import accumulate
 from typing import Any
 
@@ -677,3 +677,106 @@ async def test_time_that_goes_on_while_it_is_read_makes_no_wait_negative() -> No
             pass
     assert slept
     assert min(slept) >= 0
+
+
+@define
+class Crowd:
+    """Requests that come again and again, and each take some time."""
+
+    time: FakeTime
+    chance: random.Random = Factory(lambda: random.Random(7))
+    waits: list[float] = Factory(list)
+
+    async def ask(self, limiter: Limiter, gateway: str, *, refusals: float = 0.0, pause: float = 0.0) -> None:
+        """Ask once; so large a part is refused, and asks for a pause."""
+        asked = self.time.now
+        async with limiter.slot(gateway, ACCOUNT) as slot:
+            self.waits.append(self.time.now - asked)
+            await self.time.sleep(self.chance.uniform(0.08, 0.12))
+            if self.chance.random() < refusals:
+                slot.refused(pause)
+                limiter.hold(gateway, ACCOUNT, pause)
+            else:
+                slot.taken()
+
+    async def go_on(self, limiter: Limiter, gateway: str, **how: float) -> None:
+        while True:
+            await self.ask(limiter, gateway, **how)
+
+
+@contextlib.asynccontextmanager
+async def cancelled_at_the_end(*work: Coroutine[Any, Any, None]) -> AsyncIterator[list[asyncio.Task[None]]]:
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def nothing_is_left_of(limiter: Limiter) -> bool:
+    lanes = limiter._lanes.values()
+    turns = [limiter._turns_of_lanes, *limiter._turns.values(), *(lane.turns for lane in lanes)]
+    return (
+        limiter.in_flight == 0
+        and all(turn.is_free for turn in turns)
+        and not any(lane._kept or lane.valve.in_flight for lane in lanes)
+    )
+
+
+@pytest.mark.parametrize("bounds", [{"concurrency": 1}, {"concurrency": 8}, {"concurrency": 4, "rate": 20}])
+async def test_who_looks_something_up_is_served_though_session_and_gateway_are_busy_with_others(
+    bounds: Any, time: FakeTime
+) -> None:
+    one, other = limiter_with(time, **bounds), limiter_with(time, concurrency=8)
+    busy, crowd = Crowd(time), Crowd(time)
+    elsewhere = [busy.go_on(one, "https://elsewhere.example") for _ in range(16)]
+    beside = [busy.go_on(other, GATEWAY, refusals=0.05) for _ in range(24)]
+    async with cancelled_at_the_end(*elsewhere, *beside):
+        await time.run_until(10)
+        async with cancelled_at_the_end(crowd.go_on(one, GATEWAY)):
+            await time.run_until(40)
+    assert len(crowd.waits) > 40
+    assert max(crowd.waits) < 1.5
+    assert nothing_is_left_of(one)
+    assert nothing_is_left_of(other)
+
+
+async def test_a_pause_gives_the_place_back_that_was_kept_for_a_request_it_holds(time: FakeTime) -> None:
+    one, other = limiter_with(time, concurrency=1), limiter_with(time, concurrency=1)
+    busy, crowd, paused = Crowd(time), Crowd(time), Crowd(time)
+    beside = [busy.go_on(other, GATEWAY) for _ in range(4)]
+    async with cancelled_at_the_end(*beside, *(crowd.go_on(one, "https://elsewhere.example") for _ in range(4))):
+        async with cancelled_at_the_end(paused.go_on(one, GATEWAY, refusals=0.2, pause=20)):
+            await time.run_until(200)
+            assert len(paused.waits) > 5
+        # All but the time of the few requests that were not held.
+        assert len(crowd.waits) > 1_800
+    assert nothing_is_left_of(one)
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_a_storm_of_askers_that_come_and_go_leaves_nothing_behind(seed: int, time: FakeTime) -> None:
+    chance = random.Random(seed)
+    crowd = Crowd(time, chance)
+    limiters = [
+        limiter_with(time, concurrency=chance.choice([1, 2, 5, None]), rate=chance.choice([None, 5, 50]))
+        for _ in range(3)
+    ]
+    gateways = [GATEWAY, "https://elsewhere.example"]
+    async with cancelled_at_the_end() as tasks:
+        for _ in range(150):
+            for _ in range(chance.randrange(6)):
+                ask = crowd.ask(chance.choice(limiters), chance.choice(gateways), refusals=0.1, pause=chance.random())
+                tasks.append(asyncio.create_task(ask))
+            for _ in range(chance.randrange(4)):
+                chance.choice(tasks or [asyncio.create_task(asyncio.sleep(0))]).cancel()
+            for _ in range(chance.randrange(5)):
+                await asyncio.sleep(0)
+            if chance.random() < 0.5:
+                await time.run_until(time.now + chance.random() / 5)
+        await time.run_until(time.now + 600)
+        assert all(task.done() for task in tasks)
+    assert crowd.waits
+    assert all(map(nothing_is_left_of, limiters))
