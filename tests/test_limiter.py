@@ -743,17 +743,39 @@ async def test_who_looks_something_up_is_served_though_session_and_gateway_are_b
     assert nothing_is_left_of(other)
 
 
-async def test_a_pause_gives_the_place_back_that_was_kept_for_a_request_it_holds(time: FakeTime) -> None:
-    one, other = limiter_with(time, concurrency=1), limiter_with(time, concurrency=1)
-    busy, crowd, paused = Crowd(time), Crowd(time), Crowd(time)
-    beside = [busy.go_on(other, GATEWAY) for _ in range(4)]
-    async with cancelled_at_the_end(*beside, *(crowd.go_on(one, "https://elsewhere.example") for _ in range(4))):
-        async with cancelled_at_the_end(paused.go_on(one, GATEWAY, refusals=0.2, pause=20)):
-            await time.run_until(200)
-            assert len(paused.waits) > 5
-        # All but the time of the few requests that were not held.
-        assert len(crowd.waits) > 1_800
-    assert nothing_is_left_of(one)
+@pytest.mark.parametrize("paused", ["before", "meanwhile", "never"])
+async def test_no_place_is_kept_for_a_request_that_waits_for_the_end_of_a_pause(time: FakeTime, paused: str) -> None:
+    one, other = limiter_with(time, concurrency=1), limiter_with(time)
+    async with users_of(other, time) as beside, users_of(one, time) as here, users_of(one, time, "elsewhere") as there:
+        beside.add(FIRST_LIMIT)
+        await settle()
+        here.add()
+        await settle()
+        there.add(2)
+        beside.add()
+        await settle()
+        # The gateway lets one more start while the session does not, and the other way round.
+        beside.done[0].set()
+        await settle()
+        there.done[0].set()
+        await settle()
+        there.add()
+        await settle()
+        if paused == "before":
+            other.hold(GATEWAY, ACCOUNT, 20)
+        there.done[1].set()
+        await settle()
+        if paused == "meanwhile":
+            other.hold(GATEWAY, ACCOUNT, 20)
+            await settle()
+        assert (here.numbers, len(beside.numbers)) == ([], FIRST_LIMIT + 1)
+        assert there.numbers == ([0, 1] if paused == "never" else [0, 1, 2])
+        there.done[2].set()
+        beside.done[1].set()
+        await time.run_until(30)
+        assert here.numbers == [0]
+        here.done[0].set()
+        await settle()
 
 
 @pytest.mark.parametrize("seed", range(20))
