@@ -59,6 +59,11 @@ class _Valve:
         """Whether a request may start now."""
         return self.in_flight < int(self.bounds.limit) and max(self._next_start, self._hold_until) <= self.now()
 
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing may start as the gateway asked for a pause."""
+        return self._hold_until > self.now()
+
     async def opened(self) -> bool:
         """Wait until a request may start; tell whether it had to wait for the pace."""
         was_paced = False
@@ -93,6 +98,29 @@ class _Valve:
 
 
 @define(eq=False)
+class _Place:
+    """A place within the bounds of a session, kept for a request that waits for its lane; it counts as started."""
+
+    valve: _Valve
+    is_kept: bool = field(default=False, init=False)
+
+    def keep(self) -> None:
+        """Let no other request of the session have it."""
+        self.is_kept = True
+        self.valve.start()
+
+    def take(self) -> bool:
+        """Leave it to the request that starts now; tell whether it was still kept."""
+        was_kept, self.is_kept = self.is_kept, False
+        return was_kept
+
+    def give_back(self) -> None:
+        """Let any other request have it."""
+        if self.take():
+            self.valve.finish()
+
+
+@define(eq=False)
 class Lane:
     """The way to one gateway for one account: what the gateway allows, shared by all sessions that go there.
 
@@ -107,6 +135,7 @@ class Lane:
     valve: _Valve
     turns: Turns = field(factory=Turns, init=False)
     usual_seconds: float = field(default=0.0, init=False)
+    _kept: set[_Place] = field(factory=set, init=False)
     _limiters: "WeakSet[Limiter]" = field(factory=WeakSet, init=False)
 
     def join(self, limiter: "Limiter") -> None:
@@ -118,6 +147,25 @@ class Lane:
     def leave(self, limiter: "Limiter") -> None:
         """Count a session out that was closed."""
         self._limiters.discard(limiter)
+
+    def hold(self, seconds: float) -> None:
+        """Let nothing start for so long, nor any session keep a place meanwhile, which its other lanes can use."""
+        self.valve.hold(seconds)
+        for place in self._kept:
+            place.give_back()
+
+    def keep(self, valve: _Valve) -> _Place:
+        """Keep a place within the bounds of a session until it is given back, though not in a pause."""
+        place = _Place(valve)
+        self._kept.add(place)
+        if not self.valve.is_held:
+            place.keep()
+        return place
+
+    def give_back(self, place: _Place) -> None:
+        """Let other requests of the session have a place, unless one has started in it."""
+        self._kept.discard(place)
+        place.give_back()
 
     @property
     def is_deserted(self) -> bool:
@@ -262,7 +310,7 @@ class Limiter:
 
     def hold(self, gateway: str, account: Hashable, seconds: float) -> None:
         """Let nothing start for so long, as a gateway asked (`Retry-After`)."""
-        self._lane(gateway, account).valve.hold(seconds)
+        self._lane(gateway, account).hold(seconds)
 
     @asynccontextmanager
     async def slot(self, gateway: str, account: Hashable, asker: Hashable | None = None) -> AsyncIterator[Slot]:
@@ -293,10 +341,11 @@ class Limiter:
         turns = self._turns[lane]
         await turns.take(asker)
         try:
-            while True:
-                slot = await self._begin_within_own_bounds(lane) or await self._begin_within_bounds_of(lane)
-                if slot is not None:
-                    return slot
+            slot = await self._begin_within_own_bounds(lane) or await self._begin_within_bounds_of(lane)
+            while slot is None:
+                # Whenever one of the two let it start, the other did not; that may go on for ever where both are busy.
+                slot = await self._begin_in_a_place_kept(lane)
+            return slot
         finally:
             turns.pass_on()
 
@@ -309,7 +358,22 @@ class Limiter:
         finally:
             self._turns_of_lanes.pass_on()
 
-    async def _begin_within_bounds_of(self, lane: Lane) -> Slot | None:
+    async def _begin_in_a_place_kept(self, lane: Lane) -> Slot | None:
+        """Wait until the session may start one more, and keep that place while waiting for the lane."""
+        await self._turns_of_lanes.take(lane)
+        try:
+            await self._valve.opened()
+            if lane.turns.is_free and lane.valve.is_open:
+                return self._start(lane, was_paced=False)
+            place = lane.keep(self._valve)
+        finally:
+            self._turns_of_lanes.pass_on()
+        try:
+            return await self._begin_within_bounds_of(lane, place)
+        finally:
+            lane.give_back(place)
+
+    async def _begin_within_bounds_of(self, lane: Lane, place: _Place | None = None) -> Slot | None:
         """Wait until the lane lets one more start; nothing starts then if it is the session that is in the way.
 
         Other lanes of the session do not wait meanwhile: a gateway that asked for a pause holds nobody else up.
@@ -317,12 +381,17 @@ class Limiter:
         await lane.turns.take(self)
         try:
             was_paced = await lane.valve.opened()
+            if place is not None and place.take():
+                return self._start_at(lane, was_paced=was_paced)
             return self._start(lane, was_paced=was_paced) if self._valve.is_open else None
         finally:
             lane.turns.pass_on()
 
     def _start(self, lane: Lane, *, was_paced: bool) -> Slot:
         self._valve.start()
+        return self._start_at(lane, was_paced=was_paced)
+
+    def _start_at(self, lane: Lane, *, was_paced: bool) -> Slot:
         lane.valve.start()
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         return Slot(lane, lane.allowance.start(self._now(), in_flight=lane.valve.in_flight, was_paced=was_paced))

@@ -2,7 +2,7 @@ import asyncio
 import contextlib
 import gc
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from itertools import accumulate
 from typing import Any
 
@@ -677,3 +677,128 @@ async def test_time_that_goes_on_while_it_is_read_makes_no_wait_negative() -> No
             pass
     assert slept
     assert min(slept) >= 0
+
+
+@define
+class Crowd:
+    """Requests that come again and again, and each take some time."""
+
+    time: FakeTime
+    chance: random.Random = Factory(lambda: random.Random(7))
+    waits: list[float] = Factory(list)
+
+    async def ask(self, limiter: Limiter, gateway: str, *, refusals: float = 0.0, pause: float = 0.0) -> None:
+        """Ask once; so large a part is refused, and asks for a pause."""
+        asked = self.time.now
+        async with limiter.slot(gateway, ACCOUNT) as slot:
+            self.waits.append(self.time.now - asked)
+            await self.time.sleep(self.chance.uniform(0.08, 0.12))
+            if self.chance.random() < refusals:
+                slot.refused(pause)
+                limiter.hold(gateway, ACCOUNT, pause)
+            else:
+                slot.taken()
+
+    async def go_on(self, limiter: Limiter, gateway: str, **how: float) -> None:
+        while True:
+            await self.ask(limiter, gateway, **how)
+
+
+@contextlib.asynccontextmanager
+async def cancelled_at_the_end(*work: Coroutine[Any, Any, None]) -> AsyncIterator[list[asyncio.Task[None]]]:
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def nothing_is_left_of(limiter: Limiter) -> bool:
+    lanes = limiter._lanes.values()
+    turns = [limiter._turns_of_lanes, *limiter._turns.values(), *(lane.turns for lane in lanes)]
+    return (
+        limiter.in_flight == 0
+        and all(turn.is_free for turn in turns)
+        and not any(lane._kept or lane.valve.in_flight for lane in lanes)
+    )
+
+
+@pytest.mark.parametrize("bounds", [{"concurrency": 1}, {"concurrency": 8}, {"concurrency": 4, "rate": 20}])
+async def test_who_looks_something_up_is_served_though_session_and_gateway_are_busy_with_others(
+    bounds: Any, time: FakeTime
+) -> None:
+    one, other = limiter_with(time, **bounds), limiter_with(time, concurrency=8)
+    busy, crowd = Crowd(time), Crowd(time)
+    elsewhere = [busy.go_on(one, "https://elsewhere.example") for _ in range(16)]
+    beside = [busy.go_on(other, GATEWAY, refusals=0.05) for _ in range(24)]
+    async with cancelled_at_the_end(*elsewhere, *beside):
+        await time.run_until(10)
+        async with cancelled_at_the_end(crowd.go_on(one, GATEWAY)):
+            await time.run_until(40)
+    assert len(crowd.waits) > 40
+    assert max(crowd.waits) < 1.5
+    assert nothing_is_left_of(one)
+    assert nothing_is_left_of(other)
+
+
+@pytest.mark.parametrize("paused", ["before", "meanwhile", "never"])
+async def test_no_place_is_kept_for_a_request_that_waits_for_the_end_of_a_pause(time: FakeTime, paused: str) -> None:
+    one, other = limiter_with(time, concurrency=1), limiter_with(time)
+    async with users_of(other, time) as beside, users_of(one, time) as here, users_of(one, time, "elsewhere") as there:
+        beside.add(FIRST_LIMIT)
+        await settle()
+        here.add()
+        await settle()
+        there.add(2)
+        beside.add()
+        await settle()
+        # The gateway lets one more start while the session does not, and the other way round.
+        beside.done[0].set()
+        await settle()
+        there.done[0].set()
+        await settle()
+        there.add()
+        await settle()
+        if paused == "before":
+            other.hold(GATEWAY, ACCOUNT, 20)
+        there.done[1].set()
+        await settle()
+        if paused == "meanwhile":
+            other.hold(GATEWAY, ACCOUNT, 20)
+            await settle()
+        assert (here.numbers, len(beside.numbers)) == ([], FIRST_LIMIT + 1)
+        assert there.numbers == ([0, 1] if paused == "never" else [0, 1, 2])
+        there.done[2].set()
+        beside.done[1].set()
+        await time.run_until(30)
+        assert here.numbers == [0]
+        here.done[0].set()
+        await settle()
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_a_storm_of_askers_that_come_and_go_leaves_nothing_behind(seed: int, time: FakeTime) -> None:
+    chance = random.Random(seed)
+    crowd = Crowd(time, chance)
+    limiters = [
+        limiter_with(time, concurrency=chance.choice([1, 2, 5, None]), rate=chance.choice([None, 5, 50]))
+        for _ in range(3)
+    ]
+    gateways = [GATEWAY, "https://elsewhere.example"]
+    async with cancelled_at_the_end() as tasks:
+        for _ in range(150):
+            for _ in range(chance.randrange(6)):
+                ask = crowd.ask(chance.choice(limiters), chance.choice(gateways), refusals=0.1, pause=chance.random())
+                tasks.append(asyncio.create_task(ask))
+            for _ in range(chance.randrange(4)):
+                chance.choice(tasks or [asyncio.create_task(asyncio.sleep(0))]).cancel()
+            for _ in range(chance.randrange(5)):
+                await asyncio.sleep(0)
+            if chance.random() < 0.5:
+                await time.run_until(time.now + chance.random() / 5)
+        await time.run_until(time.now + 600)
+        assert all(task.done() for task in tasks)
+    assert crowd.waits
+    assert all(map(nothing_is_left_of, limiters))

@@ -1,9 +1,9 @@
 """Records as JSON lines; what is derived from the vendor's raw numbers stands beside them. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import groupby
+from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any
 
@@ -14,6 +14,9 @@ from nxcdr_async.convert import read_all
 from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode_lines
+RECORDS_AT_ONCE = 1_000
+"""Records that are rows at the same time: enough to make them by columns, and no matter to the memory."""
+
 _AS_THEY_ARE = {str, int, bool, datetime, type(None)}
 
 
@@ -27,18 +30,26 @@ def json_lines(records: Iterable[Any]) -> bytes:
     ...         async for page in calls.pages():
     ...             yield json_lines(page)
     """
-    return b"".join(_encode(_rows(record_class, list(run))) for record_class, run in groupby(records, type))
+    return _encode(row for part in _parts(records) for row in _rows(part))
 
 
-def _rows(record_class: type[Any], records: list[Any]) -> Iterable[dict[str, Any]]:
+def _parts(records: Iterable[Any]) -> Iterator[list[Any]]:
+    """Cut records into parts that are of one class each."""
+    for _, run in groupby(records, type):
+        while part := list(islice(run, RECORDS_AT_ONCE)):
+            yield part
+
+
+def _rows(records: list[Any]) -> Iterator[dict[str, Any]]:
     """Return records of one class as rows, made column by column, as most columns hold nothing that has to change."""
     read_all(records)
+    record_class = type(records[0])
     names = _NAMES[record_class]
     columns = dict(zip(names, map(_written, zip(*map(attrgetter(*names), records), strict=True)), strict=True))
     if record_class is CallRecord:
         columns["hangup_meaning"] = [call.hangup and call.hangup.meaning for call in records]
     columns["extra"] = [record.extra for record in records]
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
 
 
 def _written(column: tuple[Any, ...]) -> Iterable[Any]:

@@ -23,6 +23,7 @@ ExtraAdder, finds them. A record has those of them that are known:
 | warning | a call push was refused: http_status |
 | error | the callback that gets pushed calls failed, with the traceback, or took too long: http_status |
 | warning | OpenTelemetry is installed and cannot be used, once a process: error_type |
+| warning | what OpenTelemetry was configured with failed, once a process: error_type |
 """
 
 import logging
@@ -87,6 +88,21 @@ def _log_broken_telemetry(error_type: str) -> None:
     _log.warning(
         "OpenTelemetry is installed but cannot be used (%s), so there are no traces and no metrics: "
         "install nxcdr-async[otel], or look at the OTEL_… variables",
+        error_type,
+        extra={"error_type": error_type},
+    )
+
+
+def log_failed_telemetry(error: Exception) -> None:
+    """Log, once a process for each kind of error, that what a user configured OpenTelemetry with failed."""
+    _log_failed_telemetry(type_name(error))
+
+
+@cache
+def _log_failed_telemetry(error_type: str) -> None:
+    _log.warning(
+        "OpenTelemetry failed (%s), so traces or metrics are missing: look at the samplers, span processors and "
+        "readers it is configured with",
         error_type,
         extra={"error_type": error_type},
     )

@@ -24,6 +24,7 @@ from opentelemetry.metrics import (
     get_meter_provider,
 )
 from opentelemetry.trace import (
+    INVALID_SPAN,
     Span,
     SpanKind,
     Status,
@@ -38,7 +39,7 @@ from nxcdr_async._version import __version__
 from nxcdr_async.errors import GatewayError, NxcdrError
 from nxcdr_async.retry import asks_for_less
 from nxcdr_async.telemetry import names
-from nxcdr_async.telemetry.log import type_name
+from nxcdr_async.telemetry.log import log_failed_telemetry, type_name
 from nxcdr_async.telemetry.names import Metric
 from nxcdr_async.telemetry.parts import Part, edges_of
 from nxcdr_async.windows import Window
@@ -52,6 +53,24 @@ _OTHERS_ARE_SILENT = contexts._SUPPRESS_HTTP_INSTRUMENTATION_KEY  # noqa: SLF001
 
 _LARGEST_CODE = 2**31
 """No code of the vendor comes near; exporters cannot take in what some strange gateway may call one."""
+
+
+class _Harmless:
+    """Whatever fails in a user's samplers, span processors or instruments costs what they would have been told."""
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        log_failed_telemetry(error)
+        return True
+
+
+_HARMLESS = _Harmless()
 
 
 @define(eq=False)
@@ -147,14 +166,16 @@ class OtelTelemetry:
 
     def retried(self, endpoint: Endpoint[Any], gateway: str, fault: NxcdrError) -> None:
         """Count that a question will be asked again."""
-        self.instruments.retries.add(1, {**self._place(endpoint, gateway)[0], **_outcome(endpoint, fault)})
+        with _HARMLESS:
+            self.instruments.retries.add(1, {**self._place(endpoint, gateway)[0], **_outcome(endpoint, fault)})
 
     def measured(self, gateway: str, *, limit: int, skew: float | None) -> None:
         """Record what is known of a gateway by now."""
         server = self._server(gateway)
-        self.instruments.limit.set(limit, server)
-        if skew is not None:
-            self.instruments.skew.set(skew, server)
+        with _HARMLESS:
+            self.instruments.limit.set(limit, server)
+            if skew is not None:
+                self.instruments.skew.set(skew, server)
 
     def _place(self, endpoint: Endpoint[Any], gateway: str) -> tuple[Attributes, Attributes]:
         """Return where a request goes, for metrics, and for the span of an attempt."""
@@ -196,23 +217,26 @@ class _Page:
     attempts: int = field(default=0, init=False)
     code: int | None = field(default=None, init=False)
     rows: int | None = field(default=None, init=False)
-    _span: Span = field(init=False)
+    _span: Span = field(default=INVALID_SPAN, init=False)
     _token: Token[Context] = field(init=False)
 
     def __enter__(self) -> Self:
-        self._span = self.telemetry.tracer.start_span(self.name, attributes=self.asked)
+        with _HARMLESS:
+            self._span = self.telemetry.tracer.start_span(self.name, attributes=self.asked)
         self._token = contexts.attach(contexts.set_value(_PAGE, self, set_span_in_context(self._span)))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.rows is not None:
-            self.telemetry.instruments.rows.add(self.rows, self.attributes)
-            self.telemetry.instruments.page_rows.record(self.rows, self.attributes)
+        with _HARMLESS:
+            if self.rows is not None:
+                self.telemetry.instruments.rows.add(self.rows, self.attributes)
+                self.telemetry.instruments.page_rows.record(self.rows, self.attributes)
         _leave(self._token, error)
         told = {names.ATTEMPT: self.attempts, names.CODE: self.code, names.ROWS: self.rows}
-        _end(self._span, error, {name: value for name, value in told.items() if value is not None})
+        with _HARMLESS:
+            _end(self._span, error, {name: value for name, value in told.items() if value is not None})
 
 
 @define(eq=False)
@@ -233,7 +257,7 @@ class _Attempt:
     sent: Attributes
     number: int
     _page: object = field(init=False)
-    _span: Span = field(init=False)
+    _span: Span = field(default=INVALID_SPAN, init=False)
     _token: Token[Context] = field(init=False)
     _began: float = field(init=False)
     _seconds: float | None = field(default=None, init=False)
@@ -242,7 +266,9 @@ class _Attempt:
 
     def __enter__(self) -> Self:
         self._page = contexts.get_value(_PAGE)
-        self._span = self.telemetry.tracer.start_span(self.endpoint.method, kind=SpanKind.CLIENT, attributes=self.sent)
+        with _HARMLESS:
+            method = self.endpoint.method
+            self._span = self.telemetry.tracer.start_span(method, kind=SpanKind.CLIENT, attributes=self.sent)
         self._token = contexts.attach(contexts.set_value(_OTHERS_ARE_SILENT, True, set_span_in_context(self._span)))  # noqa: FBT003 - the value of a key
         self._began = time.perf_counter()
         return self
@@ -262,12 +288,15 @@ class _Attempt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._record(error)
+        with _HARMLESS:
+            self._record(error)
         _leave(self._token, error)
         code = _code_of(error) if error is not None else 0
         if isinstance(self._page, _Page):
             self._page.attempts, self._page.code = self.number, code
-        _end(self._span, error, self._outcome if code is None else {**self._outcome, names.CODE: code}, self._ended)
+        told = self._outcome if code is None else {**self._outcome, names.CODE: code}
+        with _HARMLESS:
+            _end(self._span, error, told, self._ended)
 
     def _record(self, error: BaseException | None) -> None:
         instruments = self.telemetry.instruments

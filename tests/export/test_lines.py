@@ -1,6 +1,7 @@
 """Records to JSON lines: exact, and the same for every reader."""
 
 import json
+import tracemalloc
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -64,3 +65,15 @@ async def test_a_value_that_was_changed_is_written_as_it_is_now(gateway: Gateway
         call, *_ = await session.calls(gateway.first_call, gateway.last_call).collect()
     call.extra["note"] = "mine"
     assert json.loads(json_lines([call]))["extra"] == {"note": "mine"}
+
+
+def test_only_some_records_are_rows_at_the_same_time() -> None:
+    records = [CallRecord(call_id=str(number), start_time=START) for number in range(20_000)]
+    tracemalloc.start()
+    try:
+        lines = json_lines(record for record in records)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [json.loads(line)["call_id"] for line in lines.splitlines()] == [record.call_id for record in records]
+    assert peak < 1.5 * len(lines)

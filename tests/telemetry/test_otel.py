@@ -10,16 +10,18 @@ from typing import Any
 import aiohttp
 import pytest
 from attrs import define, field
-from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, get_value
+from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, Context, get_current, get_value
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
+from opentelemetry.trace import SpanKind, StatusCode, Tracer
 
 from nxcdr_async import CdrSession, Credentials, FlashApp, NxcdrError, Region, __version__, backfill
 from nxcdr_async.telemetry import SILENCE, telemetry_for
+from nxcdr_async.telemetry.log import _log_failed_telemetry
 from nxcdr_async.telemetry.otel import OtelTelemetry
 from nxcdr_async.testing import Gateway
 
@@ -405,3 +407,69 @@ def test_an_api_that_cannot_be_used_is_told_of_once_and_costs_no_session(
 async def test_days_are_told_as_dates(recorder: Recorder, open_session: OpenSession) -> None:
     await recorder.watching(open_session()).did_calls(date(2026, 1, 1), date(2026, 1, 2)).collect()
     assert {of(page)["nxcdr.day"] for page in recorder.pages} == {"2026-01-01", "2026-01-02"}
+
+
+class FailingSampler(Sampler):
+    def should_sample(self, *_: Any, **__: Any) -> SamplingResult:
+        raise RuntimeError("sampler")
+
+    def get_description(self) -> str:
+        return "fails"
+
+
+class FailingAtStart(SpanProcessor):
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        raise RuntimeError(f"{span} {parent_context}")
+
+
+class FailingAtEnd(SpanProcessor):
+    def on_end(self, span: ReadableSpan) -> None:
+        raise RuntimeError(f"{span}")
+
+
+class FailingInstruments:
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+def break_sampler(telemetry: OtelTelemetry) -> None:
+    telemetry.tracer = TracerProvider(sampler=FailingSampler()).get_tracer("fails")
+
+
+def break_start(telemetry: OtelTelemetry) -> None:
+    telemetry.tracer = tracer_with(FailingAtStart())
+
+
+def break_end(telemetry: OtelTelemetry) -> None:
+    telemetry.tracer = tracer_with(FailingAtEnd())
+
+
+def break_instruments(telemetry: OtelTelemetry) -> None:
+    telemetry.instruments = FailingInstruments()  # type: ignore[assignment]
+
+
+def tracer_with(processor: SpanProcessor) -> Tracer:
+    provider = TracerProvider()
+    provider.add_span_processor(processor)
+    return provider.get_tracer("fails")
+
+
+@pytest.mark.parametrize("break_it", [break_sampler, break_start, break_end, break_instruments])
+async def test_providers_that_fail_cost_their_telemetry_and_no_call(
+    break_it: Callable[[OtelTelemetry], None],
+    recorder: Recorder,
+    gateway: Gateway,
+    open_session: OpenSession,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gateway.fail_next("503", 2)
+    session = recorder.watching(open_session())
+    telemetry = session._transport.telemetry
+    assert isinstance(telemetry, OtelTelemetry)
+    break_it(telemetry)
+    _log_failed_telemetry.cache_clear()
+    around = get_current()
+    assert await session.calls_by_order("nobody's", tenant_id=gateway.tenant_id) == []
+    assert get_current() == around
+    assert await read(session, gateway) == len(gateway.call_ids())
+    assert [line.error_type for line in caplog.records if "OpenTelemetry" in line.message] == ["builtins.RuntimeError"]  # type: ignore[attr-defined]
