@@ -23,7 +23,7 @@ FLOORS = {
     ),
     **dict.fromkeys(["windows", "density", "plan", "arguments"], 1),
     **dict.fromkeys(["wire", "export"], 2),
-    **dict.fromkeys(["clock_gate", "telemetry", "turns", "limiter", "connection", "transport"], 3),
+    **dict.fromkeys(["clock_gate", "telemetry", "turns", "valve", "lane", "limiter", "connection", "transport"], 3),
     "pages": 4,
     "session": 5,
 }
