@@ -40,7 +40,7 @@ def nxcdr_gateway(request: pytest.FixtureRequest) -> "Iterator[Gateway]":
 
 
 @pytest.fixture
-def nxcdr_environment(nxcdr_gateway: "Gateway") -> Iterator[dict[str, str]]:
+def nxcdr_environment(nxcdr_gateway: "Gateway", monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """Lead `CdrSession.from_env()` to the emulator of `nxcdr_gateway` for the time of a test, and give the variables.
 
     All variables NXCDR_… that the machine has of its own are hidden meanwhile, so that no test asks a real gateway with
@@ -54,6 +54,8 @@ def nxcdr_environment(nxcdr_gateway: "Gateway") -> Iterator[dict[str, str]]:
         for name, value in variables.items():
             patch.setenv(name, value)
         yield variables
+        # What a test has set of them over these goes first: undone later, it would leave these behind for good.
+        monkeypatch.undo()
 
 
 def _gateway_of(test: pytest.Item) -> "Gateway":

@@ -32,7 +32,8 @@ async def serve(receiver: Receiver, scope: Scope, receive: Receive, send: Send) 
 
 
 async def _answer(receiver: Receiver, scope: Scope, receive: Receive, send: Send) -> None:
-    path = path_below(scope["path"], scope.get("root_path", ""))
+    # Starlette's name for what FastAPI(root_path=…) and others put before the path.
+    path = path_below(scope["path"], scope.get("root_path", ""), scope.get("app_root_path", ""))
     head = Head(scope["method"], path, Headers.of(scope["headers"]))
     try:
         answer = await receiver.answer(head, _Body(receive).next_chunk)

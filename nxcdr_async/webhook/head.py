@@ -44,11 +44,18 @@ class Head:
     headers: Headers
 
 
-def path_below(path: str, mounted_on: str) -> str:
+def path_below(path: str, mounted_on: str, outside: str = "") -> str:
     """Return a path below the prefix an app is mounted on, whether or not the framework has taken it off already.
 
     A slash at the end does not count.
+
+    Args:
+        path: as the server or the framework gives it.
+        mounted_on: the prefix.
+        outside: the beginning of the prefix that only whoever is before a proxy sees, and the path may lack.
     """
-    below = path.removeprefix(mounted_on.rstrip("/"))
-    # Litestar puts a slash behind each path.
-    return (below if below[:1] in {"", "/"} else path).rstrip("/") or "/"
+    for prefix in (mounted_on.rstrip("/"), mounted_on.removeprefix(outside).rstrip("/")):
+        if f"{path}/".startswith(f"{prefix}/"):
+            # Litestar puts a slash behind each path.
+            return path[len(prefix) :].rstrip("/") or "/"
+    return path.rstrip("/") or "/"

@@ -329,11 +329,14 @@ def test_the_machines_own_variables_are_back_after_the_test(run: Run, monkeypatc
         def test_led_away(nxcdr_gateway, nxcdr_environment):
             assert os.environ["NXCDR_GATEWAY"] == nxcdr_gateway.url
 
+        def test_with_a_key_of_its_own(monkeypatch, nxcdr_environment):
+            monkeypatch.setenv("NXCDR_ACCESS_KEY", "of its own")
+
         def test_of_its_own():
             assert os.environ["NXCDR_GATEWAY"] == "https://real.example"
             assert "NXCDR_ACCESS_KEY" not in os.environ
         """,
-        passed=2,
+        passed=3,
     )
 
 

@@ -13,3 +13,8 @@ def test_a_prefix_counts_whether_or_not_the_framework_took_it_off(prefix: str, p
 
 def test_a_prefix_ends_at_a_slash() -> None:
     assert path_below("/apicalls", "/api") == "/apicalls"
+
+
+def test_what_only_a_proxy_sees_of_a_prefix_need_not_be_in_the_path() -> None:
+    for path in ("/outside/push/calls", "/push/calls", "/calls"):
+        assert path_below(path, "/outside/push", "/outside") == "/calls"

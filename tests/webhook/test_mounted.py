@@ -21,6 +21,13 @@ def in_fastapi(pushes: Any) -> Any:
     return app
 
 
+def in_fastapi_behind_a_proxy(pushes: Any) -> Any:
+    app = fastapi.FastAPI()
+    app.root_path = "/outside"  # as its argument, which it has begun to warn of
+    app.mount("/nxcdr", pushes)
+    return app
+
+
 def in_starlette(pushes: Any) -> Any:
     return starlette.applications.Starlette(routes=[Mount("/api", routes=[Mount("/nxcdr", app=pushes)])])
 
@@ -30,7 +37,14 @@ def in_litestar(pushes: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("framework", "prefix"), [(in_fastapi, "/nxcdr"), (in_starlette, "/api/nxcdr"), (in_litestar, "/nxcdr")]
+    ("framework", "prefix"),
+    [
+        (in_fastapi, "/nxcdr"),
+        (in_fastapi_behind_a_proxy, "/nxcdr"),
+        (in_fastapi_behind_a_proxy, "/outside/nxcdr"),
+        (in_starlette, "/api/nxcdr"),
+        (in_litestar, "/nxcdr"),
+    ],
 )
 async def test_it_is_mounted_under_a_prefix(framework: Any, prefix: str, desk: Desk) -> None:
     pushes = call_push_app(desk.take, token=TOKEN, path="/calls")
