@@ -15,11 +15,11 @@ Whether the vendor sends a push again that failed is not documented, so a push i
 and then is the truth.
 """
 
-import math
 import time
 from collections.abc import Callable
 from datetime import timedelta
 
+from nxcdr_async.arguments import is_number, is_whole
 from nxcdr_async.credentials import Credentials
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.webhook.app import CallPushApp
@@ -121,8 +121,8 @@ def _fault_of_limits(path: object, once_within: object, largest_body: object, ti
         return f"path is {path!r}: give a path that begins with /, such as '/calls'"
     if not isinstance(once_within, timedelta) or once_within < timedelta():
         return f"once_within is {once_within!r}: give a timedelta that is not negative"
-    if not isinstance(largest_body, int) or isinstance(largest_body, bool) or largest_body < 1:
+    if not is_whole(largest_body) or largest_body < 1:
         return f"largest_body is {largest_body!r}: give a whole number of bytes from 1 on"
-    if not isinstance(timeout, int | float) or isinstance(timeout, bool) or math.isnan(timeout) or timeout <= 0:
+    if not is_number(timeout) or not timeout > 0:
         return f"timeout is {timeout!r}: give a number of seconds above 0"
     return None
