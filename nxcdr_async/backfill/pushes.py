@@ -18,7 +18,7 @@ from anyio.lowlevel import RunVar
 from attrs import define, field
 
 from nxcdr_async.arguments import is_number
-from nxcdr_async.backfill.sinks import check_arrow, sink_for
+from nxcdr_async.backfill.sinks import check_arrow, check_file, sink_for
 from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.errors import ConfigurationError, RecordError
 from nxcdr_async.records import CallRecord
@@ -177,10 +177,14 @@ def _first_of(pushes: list[_Push]) -> list[_Push]:
 
 
 def _rows_into(session: CdrSession, to: "str | Path | Sink", *, new_key: bool) -> "PushedRows":
+    if not isinstance(session, CdrSession):
+        raise ConfigurationError(f"session is of type {type(session).__name__}: give the session, then the store")
     check_arrow()
     from nxcdr_async.backfill.pushed_rows import PushedRows  # noqa: PLC0415 - imports pyarrow
 
-    return PushedRows.of(session, sink_for(to), new_key=new_key)
+    rows = PushedRows.of(session, sink_for(to), new_key=new_key)
+    check_file(to)
+    return rows
 
 
 def _put(rows: "PushedRows", batch: list[_Push]) -> Exception | None:

@@ -98,7 +98,8 @@ class Job:
             ledger = self.store.ledger
             if ledger.start is None:
                 raise ConfigurationError(
-                    f"{self.sink.name} holds no {self.store.table.name} yet: say by a backfill from when on to read"
+                    f"{self.sink.name} holds no {self.store.table.name} yet: say by a backfill from when on to read; "
+                    "calls that were pushed do not count"
                 )
             now = await self._now(Window(ledger.start, ledger.start + 1))
             ledger.doubt(now)

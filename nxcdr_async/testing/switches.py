@@ -4,6 +4,8 @@ from typing import Any, Literal, get_args
 
 from attrs import define, field, setters, validators
 
+from nxcdr_async.arguments import is_number
+
 FaultKind = Literal[
     "429",
     "429-retry-after",
@@ -46,6 +48,11 @@ EndpointName = Literal["calls", "order", "did", "flash"]
 _checked = setters.validate
 
 
+def _check_latency(_switches: object, _attribute: object, latency: object) -> None:
+    if not (isinstance(latency, tuple | list) and len(latency) == 2 and all(is_number(seconds) for seconds in latency)):  # noqa: PLR2004 - the least and the most
+        raise ValueError(f"latency is {latency!r}: give the least and the most seconds, such as (0.05, 0.1)")
+
+
 @define
 class Switches:
     """How the emulator behaves where the vendor's documents are silent, and how badly. Read anew for each request.
@@ -78,7 +85,7 @@ class Switches:
         extra_keys: keys merged into each row.
     """
 
-    latency: tuple[float, float] = (0.0, 0.0)
+    latency: tuple[float, float] = field(default=(0.0, 0.0), validator=_check_latency, on_setattr=_checked)
     max_in_flight: int | None = None
     max_per_second: float | None = None
     retry_after: int | None = None

@@ -100,9 +100,13 @@ def _fault_of_secrets(token: object, credentials: object) -> str | None:
         return "without a token or credentials anybody could push calls: give one, or both"
     if credentials is not None and not isinstance(credentials, Credentials):
         return f"credentials is {type(credentials).__name__}: give Credentials(access_key, access_secret)"
-    if token is None:
-        return None
-    if not isinstance(token, str) or not token:
+    return None if token is None else _fault_of_token(token)
+
+
+def _fault_of_token(token: object) -> str | None:
+    if not isinstance(token, str):
+        return f"token is of type {type(token).__name__}: give it as text"
+    if not token:
         return "token is empty: copy it from the vendor's console"
     if not token.isascii() or not token.isprintable() or token != token.strip():
         return "token has a line break, a space at an end or a non-ASCII character: copy it again"
@@ -112,7 +116,7 @@ def _fault_of_secrets(token: object, credentials: object) -> str | None:
 def _fault_of_functions(**functions: object) -> str | None:
     for name, function in functions.items():
         if not callable(function):
-            return f"{name} is {type(function).__name__}, which cannot be called: give a function"
+            return f"{name} is {type(function).__name__}, which cannot be called: give the function itself, uncalled"
     return None
 
 

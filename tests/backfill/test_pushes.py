@@ -301,6 +301,18 @@ def test_a_folder_is_refused_at_once(kind: str, places: Places, session: CdrSess
         PushedCalls(session, places.fresh(kind))
 
 
+def test_a_file_that_cannot_be_is_refused_at_once(session: CdrSession, tmp_path: Path) -> None:
+    (tmp_path / "folder.sqlite").mkdir()
+    for place in (tmp_path / "none" / "calls.sqlite", tmp_path / "folder.sqlite"):
+        with pytest.raises(ConfigurationError, match="folder"):
+            PushedCalls(session, place)
+
+
+def test_a_store_in_place_of_the_session_is_refused(session: CdrSession) -> None:
+    with pytest.raises(ConfigurationError, match="give the session, then the store"):
+        PushedCalls("calls.sqlite", session)  # type: ignore[arg-type]
+
+
 async def test_a_sink_of_ones_own_without_a_place_for_pushes_is_refused_and_else_works(session: CdrSession) -> None:
     with pytest.raises(ConfigurationError, match="the method add"):
         PushedCalls(session, MemorySink())

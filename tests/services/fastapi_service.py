@@ -17,7 +17,7 @@ Pages = AsyncIterator[list[CallRecord]]
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
     async with CdrSession.from_env() as cdr:  # one for all requests
-        pushed = PushedCalls(cdr, os.environ["CALLS_STORE"])  # which `nxcdr sync` completes
+        pushed = PushedCalls(cdr, os.environ["CALLS_STORE"])  # begun by `nxcdr backfill`, completed by `nxcdr sync`
         pushes = call_push_app(pushed.store, token=os.environ["CALL_PUSH_TOKEN"], path="/calls")
         yield {"cdr": cdr, "pushes": pushes}
 
@@ -38,7 +38,7 @@ async def pages_of_day(day: date, request: Request) -> AsyncIterator[Pages]:
 
 @app.get("/calls/{day}")
 async def calls_of_day(pages: Annotated[Pages, Depends(pages_of_day)]) -> StreamingResponse:
-    first = await anext(pages, [])  # while an error can still have a status of its own
+    first: list[CallRecord] = await anext(pages, [])  # while an error can still have a status of its own
 
     async def lines() -> AsyncIterator[bytes]:
         yield json_lines(first)

@@ -30,6 +30,7 @@ from nxcdr_async.convert import UTC_PLUS_8
 from nxcdr_async.errors import IncompleteError, MalformedReplyError, RecordError, SaturatedSecondError
 from nxcdr_async.limiter import Limiter
 from nxcdr_async.redaction import NO_SECRETS, Redactor
+from nxcdr_async.telemetry import SILENCE, Telemetry
 from nxcdr_async.wire import CALLS, DID, FLASH, Endpoint, Page, Reply, read_page
 
 PAGE = 5
@@ -206,6 +207,7 @@ class StrangeLine:
     readers: int = 1
     redactor: Redactor = NO_SECRETS
     limiter: Limiter = field(factory=Limiter)
+    telemetry: Telemetry = SILENCE
 
     def worthwhile(self, _: Endpoint[Any]) -> int:
         """As many as the test says."""
@@ -222,6 +224,7 @@ class StrangeLine:
         endpoint: Endpoint[Any],
         parameters: Mapping[str, Any],
         *,
+        asker: object = None,  # noqa: ARG002 - which of them is next, a test decides here
         read_typed: Callable[[bytes], Any] | None = None,
     ) -> Page:
         self.asked += 1

@@ -333,3 +333,10 @@ async def test_two_gateways_do_not_know_each_other(client: Any, client_of: Any) 
         ids = (await client_of(other).calls()).ids
     assert len(ids) == 5
     assert not set(ids) & set(client.gateway.call_ids())
+
+
+@pytest.mark.parametrize("latency", [0.1, (0.1,), (0.1, "0.2"), (True, 1)])
+def test_a_latency_is_two_numbers(latency: Any) -> None:
+    gateway = Gateway(calls=0)
+    with pytest.raises(ValueError, match="give the least and the most seconds"):
+        gateway.switches.latency = latency

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nxcdr_async.backfill.sinks.files import check_place
 from nxcdr_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -54,10 +55,28 @@ def filled_sink_for(to: "str | Path | Sink") -> "Sink":
         ConfigurationError: as for `sink_for`, or there is no such file or folder.
     """
     sink = sink_for(to)
-    is_path = isinstance(to, Path) or (isinstance(to, str) and not to.startswith(_POSTGRESQL_SCHEMES))
-    if is_path and not Path(str(to)).exists():
+    path = _path_of(to)
+    if path is not None and not path.exists():
         raise ConfigurationError(f"there is no {to}: give the --to of an earlier backfill")
     return sink
+
+
+def check_file(to: "str | Path | Sink") -> None:
+    """Check that there can be a file where a sink is meant to be one, before it is needed.
+
+    Raises:
+        ConfigurationError: its folder is not there, or it is a folder itself.
+        SinkError: it is there and cannot be written.
+    """
+    path = _path_of(to)
+    if path is not None:
+        check_place(path)
+
+
+def _path_of(to: "str | Path | Sink") -> Path | None:
+    """Return where on the disk a sink is meant to be; None if it is not."""
+    is_path = isinstance(to, Path) or (isinstance(to, str) and not to.startswith(_POSTGRESQL_SCHEMES))
+    return Path(str(to)) if is_path else None
 
 
 def check_arrow() -> None:
@@ -67,7 +86,10 @@ def check_arrow() -> None:
         ConfigurationError: it is not.
     """
     if find_spec("pyarrow") is None:
-        raise ConfigurationError("a backfill needs the package pyarrow: install nxcdr-async with its extra files")
+        raise ConfigurationError(
+            "a store needs the package pyarrow: install nxcdr-async with the extra of the store: files (for folders), "
+            "sqlite, duckdb or postgres"
+        )
 
 
 def _check_path(path: Path) -> None:
