@@ -49,7 +49,7 @@ class Service:
         while not (found := _RUNNING.search(self.output)):
             if self._process.poll() is not None or time.monotonic() > give_up:
                 raise RuntimeError(f"the service does not run:\n{self.output}")
-            time.sleep(0.02)
+            time.sleep(0.02)  # a process tells in its own time that it runs
         return found[1]
 
 

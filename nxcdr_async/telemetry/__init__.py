@@ -121,8 +121,7 @@ def telemetry_for(region: str) -> Telemetry:
     try:
         if not _is_installed():
             return SILENCE
-        # The API takes some time to import, so whoever has no session is spared it.
-        from nxcdr_async.telemetry.otel import OtelTelemetry  # noqa: PLC0415
+        from nxcdr_async.telemetry.otel import OtelTelemetry  # noqa: PLC0415 - whoever has no session is spared it
 
         return OtelTelemetry(region)
     except Exception as error:  # noqa: BLE001 - whatever it is, calls can be read without it
