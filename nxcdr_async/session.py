@@ -228,6 +228,8 @@ class CdrSession:
     async def calls_by_order(self, order_id: str, *, tenant_id: int) -> list[CallRecord]:
         """Read the calls of one order of yours (cdr/queryByOrderId), sorted by start time.
 
+        Every row of the answer is a call of its own, also where several have one call id.
+
         Args:
             order_id: the id you gave when you started the calls.
             tenant_id: the number of the team, from the vendor's console.
@@ -240,13 +242,11 @@ class CdrSession:
         rows = self._typed_rows(ORDER)
         reader = self._reader(ORDER, PaginatorStats(), FilterCheck(order_filters(order_id)), rows.reading())
         page = await reader.page_with_rows(parameters, f"of order {order_id!r}")
-        calls: dict[str, CallRecord] = {}
         try:
-            for call in map(rows.record, page.rows):
-                calls.setdefault(call.call_id, call)
+            calls = list(map(rows.record, page.rows))
         except RecordError as bad:
             raise bad.with_traceback(None) from None  # its frames hold the row as it came
-        return sorted(calls.values(), key=lambda call: (call.start_time, call.call_id))
+        return sorted(calls, key=lambda call: (call.start_time, call.call_id))
 
     def did_calls(
         self,

@@ -21,7 +21,7 @@ FLOORS = {
     **dict.fromkeys(
         ["signing", "redaction", "clock", "retry", "patience", "pace", "allowance", "convert", "settings"], 1
     ),
-    **dict.fromkeys(["windows", "density", "plan", "arguments"], 1),
+    **dict.fromkeys(["windows", "density", "plan", "arguments", "legs"], 1),
     **dict.fromkeys(["wire", "export"], 2),
     **dict.fromkeys(["clock_gate", "telemetry", "turns", "valve", "lane", "limiter", "connection", "transport"], 3),
     "pages": 4,

@@ -29,12 +29,17 @@ class Account:
 
         Args:
             came: ids as they were handed out.
-            due: ids that had to come.
-            known: ids that may come.
+            due: ids that had to come, as often as rows have them.
+            known: ids that may come, likewise.
         """
-        times = Counter(came)
-        lost, stray = set(due) - times.keys(), times.keys() - set(known)
-        return cls(rows=len(came), lost=len(lost), doubled=len(came) - len(times), stray=len(stray))
+        times, may_come = Counter(came), Counter(known)
+        stray = times.keys() - may_come.keys()
+        return cls(
+            rows=len(came),
+            lost=(Counter(due) - times).total(),
+            doubled=(times - may_come).total() - sum(times[one] for one in stray),
+            stray=len(stray),
+        )
 
     def __add__(self, other: "Account") -> "Account":
         return Account(*map(sum, zip(astuple(self), astuple(other), strict=True)))

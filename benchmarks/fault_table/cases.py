@@ -28,6 +28,7 @@ STRANGE: Mapping[str, tuple[Any, ...]] = {
     "arrivals_per_page": (2,),
     "empty_as": ("null", "object"),
     "redirect_to": ("https://gateway.example",),
+    "legs": (3,),
     "extra_keys": ({"new": {"deep": [1, None, "…"]}},),
 }
 """Values of the switches that are not just yes or no."""

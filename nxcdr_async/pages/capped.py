@@ -71,15 +71,15 @@ class CappedList:
             if not is_full:
                 self.stats.windows += 1
                 self.plan.learn(window, starts)
-                return ReadResult(records)
+                return ReadResult.each_once(records)
             if window.seconds > 1:
                 self.stats.splits += 1
                 seen = Seen(len(starts), min(starts), max(starts))
                 rows = max(self.plan.estimate(window, seen), 2.0 * self.page_size.rows)
                 return Split(self.plan.split(window, starts, rows))
-            return ReadResult(await self._read_second(window, records))
+            return ReadResult.each_once(await self._read_second(window, records))
         except Exception as error:  # noqa: BLE001 - handed on with the records before it, and raised by the paginator
-            return ReadResult(records, error)
+            return ReadResult.each_once(records, error)
 
     async def _read_second(self, window: Window, seen: list[Dated]) -> list[Dated]:
         """Read one second by narrower bounds, as its neighbours may have filled the answer.

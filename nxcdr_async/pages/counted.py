@@ -190,5 +190,5 @@ class CountedPages:
                 self.structurer.add(pages[number], records, self.reader.in_words(day, number))
             check_inside(window, records, None, margin=FARTHEST_FROM_DAY)
         except Exception as fault:  # noqa: BLE001 - a bad row, an error of the user's callback, an ignored date: likewise
-            return ReadResult(records, error or fault)
-        return ReadResult(records, error)
+            return ReadResult.each_once(records, error or fault)
+        return ReadResult.each_once(records, error)

@@ -177,6 +177,7 @@ class Pump(Generic[RecordT]):
             return None
         window = self._errands.pop(0).window
         ready = self.sequencer.push(result.records, window)
+        self.sequencer.duplicates += result.duplicates
         # A request may be under way for a page behind the last one, which must not keep the calls in memory.
         result.records.clear()
         if result.error is None:
@@ -266,6 +267,7 @@ class Pump(Generic[RecordT]):
             complete_until: the moment before which none is missing after them; None if that is what it was before.
         """
         self.stats.duplicates = self.sequencer.duplicates
+        self.stats.legs = self.sequencer.legs
         self.stats.out_of_order = self.sequencer.out_of_order
         # The list is emptied on the way, so that each call is free as soon as its reader has done with it.
         found.reverse()

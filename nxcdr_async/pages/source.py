@@ -6,6 +6,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from attrs import define, field
 
 from nxcdr_async.errors import ConfigurationError, IncompleteError, NxcdrError, RecordError
+from nxcdr_async.pages.page_rows import first_of_each
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.telemetry import SILENCE, PageWatch
 from nxcdr_async.telemetry.parts import Part, edges_of
@@ -31,10 +32,23 @@ MOST_PAGES = 2_000
 
 @define(frozen=True)
 class ReadResult:
-    """A window that was read: its records, and the error that kept it from its end, if any."""
+    """A window that was read.
+
+    Attributes:
+        records: each once.
+        error: what kept it from its end, if anything did.
+        duplicates: rows left out because their record was there already.
+    """
 
     records: list[Dated]
     error: Exception | None = None
+    duplicates: int = 0
+
+    @classmethod
+    def each_once(cls, rows: list[Dated], error: Exception | None = None) -> "ReadResult":
+        """Return what was read of an API whose ids are those of rows: of several with one id the first."""
+        records = first_of_each(rows)
+        return cls(records, error, len(rows) - len(records))
 
 
 @define(frozen=True)

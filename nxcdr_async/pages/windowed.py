@@ -1,8 +1,8 @@
 """Reading an API that has pages but tells no total: cdr/page."""
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
-from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -10,6 +10,7 @@ from attrs import define, field
 
 from nxcdr_async.errors import IncompleteError
 from nxcdr_async.pages.outlook import Outlook
+from nxcdr_async.pages.page_rows import Company, distinct_rows
 from nxcdr_async.pages.proof import PageProof, Verdict
 from nxcdr_async.pages.source import (
     MOST_PAGES,
@@ -37,8 +38,11 @@ MOST_PAGES_IN_VAIN = 2 * MOST_PAGES
 Honest windows, read side by side and split on the way, take some hundred.
 """
 
+MOST_DOUBTS = 8
+"""Questions a window is worth to tell rows with one id apart; one that doubles all its rows would take one for each."""
+
 _start_ms = attrgetter("start_ms")
-_identity = attrgetter("identity")
+_identity_and_start = attrgetter("identity", "start_ms")
 
 
 @define(eq=False)
@@ -54,6 +58,8 @@ class WindowedPages:
         row_key: the id of a raw row, None without one.
         page_size: how many rows fill a page.
         stats: where windows and splits are counted.
+        id_key: the vendor's key of the id, of a raw row and of a request.
+        start_key: the vendor's key of the time of a raw row.
         has_arrivals: whether rows moved while they were read, so that from then on pages are read in turn.
     """
 
@@ -65,6 +71,8 @@ class WindowedPages:
     row_key: Callable[[Any], Hashable]
     page_size: PageSize
     stats: PaginatorStats
+    id_key: str = "callId"
+    start_key: str = "startTime"
     has_arrivals: bool = field(default=False, init=False)
     _pages_at_progress: int = field(default=0, init=False)
 
@@ -110,6 +118,28 @@ class WindowedPages:
     async def page_with_rows(self, window: Window, number: int) -> Page:
         """Ask for a page of a window that should have rows; twice if it has none."""
         return await self.reader.page_with_rows(self.parameters(window, number), window, number)
+
+    async def page_of_company(self, window: Window, company: Company) -> Page:
+        """Ask for the page where a row stood twice; or, where different ones stood on two, for those of their id."""
+        if company.page is not None:
+            return await self.page_with_rows(window, company.page)
+        second = int(company.start_ms // 1000)
+        around = Window(second, second + 2)
+        parameters = {**self.parameters(around, 1), self.id_key: company.identity}
+        return await self.reader.page_with_rows(parameters, around, 1)
+
+    def keys(self, page: Page) -> list[Hashable]:
+        """Return what tells the rows of a page apart, None for a row without an id: several may have one id."""
+        key = _identity_and_start if page.is_typed else self._key
+        keys: list[Hashable] = list(map(key, page.rows))
+        return keys if len(set(keys)) == len(keys) else _numbered(keys)
+
+    def _key(self, row: Any) -> Hashable:
+        identity = self.row_key(row)
+        if identity is None:
+            return None
+        start = row.get(self.start_key) if isinstance(row, dict) else getattr(row, "start_ms", None)
+        return identity, start if isinstance(start, int) else str(start)
 
     async def _look_behind(self, window: Window, page: Page) -> Page:
         """Look behind a short first page, in case the gateway caps its pages lower than it should.
@@ -159,6 +189,7 @@ class WindowReading:
     _closing_steps_due: int = field(default=0, init=False)
     _confirmations: list[Page] = field(factory=list, init=False)
     _failure: tuple[int, Exception] | None = field(default=None, init=False)
+    _settled: dict[Company, list[Dated]] = field(factory=dict, init=False)
     _era: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -168,6 +199,7 @@ class WindowReading:
         self._proof = PageProof(is_careful=self.source.has_arrivals)
         self._outlook = Outlook(self.source.plan, self.window, self.source.page_size.rows)
         self._records = {}
+        self._settled = {}
 
     @property
     def forecast(self) -> float:
@@ -229,7 +261,7 @@ class WindowReading:
 
     def _take(self, number: int, page: Page) -> None:
         is_full = self.source.page_size.is_full(len(page.rows))
-        self._proof.take(number, page.rows, self._keys(page), is_full=is_full)
+        self._proof.take(number, page.rows, self.source.keys(page), is_full=is_full)
         self._structure(number, page)
         if calls := self._records[number]:
             starts = list(map(_start_ms, calls))
@@ -238,11 +270,6 @@ class WindowReading:
                 check_inside(self.window, calls, self.source.end_ms)
             if is_full:
                 self._outlook.see(len(calls), earliest, latest)
-
-    def _keys(self, page: Page) -> list[Hashable]:
-        if page.is_typed:
-            return list(map(_identity, page.rows))
-        return [self.source.row_key(row) for row in page.rows]
 
     def _structure(self, number: int, page: Page) -> None:
         records = self._records[number] = []
@@ -283,10 +310,24 @@ class WindowReading:
         self._proof = PageProof()
 
     def _complete(self) -> None:
-        records = self._records_up_to(self._proof.last or 0)
+        apart = distinct_rows(self._pages_up_to(self._proof.last or 0), self._settled)
+        if apart.doubtful and not self._settled:
+            self._do_after_all(*(partial(self._settle, company) for company in apart.doubtful[:MOST_DOUBTS]))
+            return
         self.source.note_progress()
-        self._outlook.learn([dated.start_ms / 1000 for dated in records])
-        self._end(ReadResult(records))
+        self._outlook.learn([dated.start_ms / 1000 for dated in apart.rows])
+        self._end(ReadResult(apart.rows, duplicates=apart.duplicates))
+
+    async def _settle(self, company: Company) -> None:
+        """Ask again for rows of one id that may be one or several: what comes on one page together counts."""
+        found: list[Dated] = []
+        try:
+            page = await self.source.page_of_company(self.window, company)
+            self.source.structurer.add(page, found, self.source.reader.in_words(self.window, company.page))
+            self._settled[company] = [row for row in found if company.has(row)]
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failure = 1, error
+        self._end_closing_step()
 
     async def _confirm(self) -> None:
         """Ask for the last page again, now that all others are there."""
@@ -303,7 +344,7 @@ class WindowReading:
     def _take_confirmation(self, number: int, page: Page) -> None:
         self._confirmations.clear()
         is_full = self.source.page_size.is_full(len(page.rows))
-        self._proof.confirm(page.rows, self._keys(page), is_full=is_full)
+        self._proof.confirm(page.rows, self.source.keys(page), is_full=is_full)
         self._structure(number, page)
         if is_full:
             self._forget_what_is_under_way()
@@ -369,5 +410,18 @@ class WindowReading:
         else:
             self._split(float(sum(map(len, self._records.values()))))
 
+    def _pages_up_to(self, number: int) -> list[list[Dated]]:
+        return [self._records[page] for page in sorted(self._records) if page <= number]
+
     def _records_up_to(self, number: int) -> list[Dated]:
-        return list(chain.from_iterable(self._records[page] for page in sorted(self._records) if page <= number))
+        return distinct_rows(self._pages_up_to(number), {}).sure
+
+
+def _numbered(keys: list[Hashable]) -> list[Hashable]:
+    """Return keys that stand on one page together as different ones."""
+    seen: Counter[Hashable] = Counter()
+    numbered: list[Hashable] = []
+    for key in keys:
+        numbered.append((key, seen[key]) if key is not None and seen[key] else key)
+        seen[key] += 1
+    return numbered

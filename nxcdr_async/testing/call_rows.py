@@ -91,22 +91,25 @@ class CallRows:
     Args:
         arrivals: when they start.
         agents: how many agents answer them.
+        legs: tells how many calls, one after the other, share an id.
     """
 
-    def __init__(self, arrivals: Arrivals, *, agents: int) -> None:
+    def __init__(self, arrivals: Arrivals, *, agents: int, legs: Callable[[], int] = lambda: 1) -> None:
         self.arrivals = arrivals
+        self._legs = legs
         self.agents = tuple(_agent(number) for number in range(agents))
         self._lines = tuple(f"8523575{7500 + 17 * line}" for line in range(24))
 
     def call_id(self, rank: int) -> str:
         """Return the id of a call without computing its row."""
-        return _call_id(rank, self.arrivals.at(rank)[2])
+        first = rank - rank % self._legs()
+        return _call_id(first, self.arrivals.at(first)[2])
 
     def ranks_of_call(self, call_id: str) -> range:
-        """Return the only rank an id can belong to; empty when it cannot be an id of this history."""
+        """Return the ranks an id can belong to; empty when it cannot be an id of this history."""
         found = _SEEN_IDS.search(call_id)
         rank = int(found[1] or found[2], 16) if found else self.arrivals.total
-        return range(rank, min(rank + 1, self.arrivals.total))
+        return range(rank, min(rank + self._legs(), self.arrivals.total))
 
     def ranks_of_order(self, order_id: str) -> range:
         """Return the ranks that may carry an order; empty when it cannot be an order of this history."""
@@ -122,7 +125,7 @@ class CallRows:
         answered = chance[2] % 100 < 94 - self.arrivals.load(minute) // 4
         outcome = MISSED_AND_ANSWERED[direction][answered][chance[3] >> 6]
         row = _BLANK.copy()
-        row["callId"] = call_id = _call_id(rank, chance)
+        row["callId"] = call_id = _call_id(rank, chance) if self._legs() == 1 else self.call_id(rank)
         row["direction"] = direction
         row["hangupBy"], row["hangupCode"] = outcome.hangup_by, outcome.code
         row["callStatus"], row["hangupReason"] = outcome.status, outcome.reason

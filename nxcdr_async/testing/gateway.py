@@ -97,6 +97,7 @@ class Gateway:
             agents=agents,
             did_calls=did_calls,
             flash_calls=flash_calls,
+            legs=lambda: self._switches.legs,
         )
         self._seed = seed
         self._faults = FaultPlan(self.switches, seed)

@@ -33,6 +33,7 @@ class CallHistory:
         agents: how many agents there are; by default 12 to 40, by the number of calls.
         did_calls: DID calls in total, a fifth of `calls` by default.
         flash_calls: flash calls in total, a tenth of `calls` by default.
+        legs: tells how many calls, one after the other, share an id.
 
     Raises:
         ValueError: a number that is none, or that no history can have.
@@ -48,6 +49,7 @@ class CallHistory:
         agents: int | None = None,
         did_calls: int | None = None,
         flash_calls: int | None = None,
+        legs: Callable[[], int] = lambda: 1,
     ) -> None:
         _check_number("calls", calls, 0)
         _check_number("days", days, 1)
@@ -65,7 +67,8 @@ class CallHistory:
         first_ms = epoch_ms(datetime.combine(first_day, time(), UTC))
         first_local_ms = epoch_ms(datetime.combine(first_day, time(), UTC_PLUS_8))
 
-        call_rows = CallRows(Arrivals(calls, first_ms=first_ms, days=days, seed=f"{seed} calls"), agents=agents)
+        call_arrivals = Arrivals(calls, first_ms=first_ms, days=days, seed=f"{seed} calls")
+        call_rows = CallRows(call_arrivals, agents=agents, legs=legs)
         did_total = calls // 5 if did_calls is None else did_calls
         did_rows = DidRows(Arrivals(did_total, first_ms=first_local_ms, days=days, seed=f"{seed} did"))
         flash_total = calls // 10 if flash_calls is None else flash_calls

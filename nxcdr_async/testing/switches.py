@@ -83,6 +83,8 @@ class Switches:
         empty_as: how cdr/page writes "no rows": as a "list" ([]), "null" or "object" ({}).
         redirect_to: URL every request is redirected to (302); None for none.
         extra_keys: keys merged into each row.
+        legs: how many calls of cdr/page, one after the other, share a call id, as the legs of a transfer may; 1 gives
+            each call an id of its own.
     """
 
     latency: tuple[float, float] = field(default=(0.0, 0.0), validator=_check_latency, on_setattr=_checked)
@@ -115,6 +117,7 @@ class Switches:
     )
     redirect_to: str | None = None
     extra_keys: dict[str, Any] = field(factory=dict)
+    legs: int = field(default=1, validator=[validators.instance_of(int), validators.ge(1)], on_setattr=_checked)
 
     def capped(self, size: int) -> int:
         """Return how many rows an answer holds of which so many were asked for."""

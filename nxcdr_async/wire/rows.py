@@ -82,6 +82,9 @@ class TypedRow(msgspec.Struct):
         return {key: value for key, name in self.unknown.items() if (value := getattr(self, name)) is not UNSET}
 
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, DatedRecord):
+            (record,) = unread_records(type(other.record), [self])
+            return bool(record == other.record)
         # Rows that came before and after a key was learned are of two classes, and may be the same row.
         return isinstance(other, TypedRow) and msgspec.to_builtins(self) == msgspec.to_builtins(other)
 

@@ -78,9 +78,25 @@ def test_calls_of_the_same_moment_go_by_id() -> None:
     assert [call.identity for call in released] == [1, 2, 3]
 
 
-def test_a_row_given_twice_in_one_window_is_released_once() -> None:
+def test_legs_of_a_call_are_all_released() -> None:
     line = sequencer()
-    assert line.push([Call(1, 5), Call(1, 5), Call(2, 6)], window(0, 10)) == [Call(1, 5), Call(2, 6)]
+    legs = [Call(1, 5), Call(1, 5), Call(1, 2_000)]
+    assert line.push(legs, window(0, 10)) == legs
+    assert (line.duplicates, line.legs) == (0, 2)
+
+
+def test_legs_in_two_windows_are_released_once_each() -> None:
+    line = sequencer()
+    both = [Call(1, 9_900), Call(1, 9_900)]
+    line.push(both, window(0, 10))
+    assert line.push([*both, Call(1, 11_500)], window(10, 20)) == [*both, Call(1, 11_500)]
+    assert (line.duplicates, line.legs) == (2, 2)
+
+
+def test_a_start_that_moves_by_less_than_a_second_is_the_same_call() -> None:
+    line = sequencer()
+    line.push([Call(1, 9_300)], window(0, 10))
+    assert line.push([Call(1, 10_100)], window(10, 20)) == [Call(1, 9_300)]
     assert line.duplicates == 1
 
 
@@ -161,7 +177,7 @@ def test_memory_stays_bounded_however_long_the_range_is() -> None:
     for number in range(2_000):
         line.push([Call(number, number * 10_000 + 9_500)], window(number * 10, number * 10 + 10))
     assert len(line._held) <= 2
-    assert sum(map(len, line._seen)) <= 4
+    assert sum(len(window.starts) for window in line._seen) <= 4
 
 
 def test_a_record_at_the_end_of_time_is_released_too() -> None:

@@ -135,7 +135,9 @@ class StrangeGateway:
         return found[first : first + size], max(0, len(found) + ways.told_too_many)
 
     def _belongs(self, api: Api, row: tuple[int, int, int], parameters: Mapping[str, Any]) -> bool:
-        offset, _, direction = row
+        offset, number, direction = row
+        if parameters.get("callId", f"{number}") != f"{number}":
+            return False
         wanted = parameters.get("direction", parameters.get("type", -1) + 1) - 1
         if wanted >= 0 and wanted != direction and not self.ways.ignores_filter:
             return False
