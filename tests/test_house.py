@@ -134,7 +134,7 @@ def test_the_session_knows_aiohttp_as_the_type_of_a_parameter_only() -> None:
 
 
 def test_aiohttp_and_the_extras_are_not_imported_with_the_package() -> None:
-    slow = "{'aiohttp', 'typer', 'rich', 'duckdb', 'pyarrow', 'psycopg', 'filelock', 'adbc_driver_sqlite', "
+    slow = "{'aiohttp', 'typer', 'rich', 'duckdb', 'pyarrow', 'psycopg', 'filelock', "
     slow += "'opentelemetry', 'pandas', 'polars'}"
     code = f"import sys; bare = set(sys.modules); import nxcdr_async; print({slow} & (set(sys.modules) - bare))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -38,7 +38,9 @@ def claimed_file(path: Path) -> None:
     if path.exists():
         return
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, OWNER_ONLY))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, OWNER_ONLY))
+    except FileExistsError:  # made by somebody else just now
+        return
     except OSError as error:
         raise SinkError(f"cannot write {path}: {error.strerror}") from None
 

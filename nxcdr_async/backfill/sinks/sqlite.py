@@ -1,11 +1,15 @@
-"""A SQLite file. Times are ISO 8601 in UTC, money is exact text, booleans are 0 and 1."""
+"""A SQLite file. Times are ISO 8601 in UTC, money is exact text, booleans are 0 and 1.
 
+It is written by Python's own `sqlite3`. Two SQLite libraries in one process do not see each other's locks, as POSIX
+drops all locks of a process on a file once any part of it closes that file; so it has to be the one that others use.
+"""
+
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import adbc_driver_sqlite.dbapi as adbc
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,17 +22,21 @@ from nxcdr_async.backfill.sinks.protocol import Held, Origin
 from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, held_by, quoted
 from nxcdr_async.backfill.sinks.text import plain_amounts, plain_times
 from nxcdr_async.backfill.times import MICROSECONDS
-from nxcdr_async.errors import ConfigurationError, SinkError
+from nxcdr_async.errors import ConfigurationError, NxcdrError, SinkError
 from nxcdr_async.export.tables import Table
 from nxcdr_async.windows import Window
 
-MILLISECONDS_TO_WAIT = 30_000
-"""How long to wait for a reader that keeps the file locked."""
+SECONDS_TO_WAIT = 30.0
+"""How long to wait for others who keep the file locked."""
 
-MOST_ROWS = 1_000_000
-"""Rows that are ever asked for at once: more than a window has."""
+MILLISECONDS_FOR_LOG = 1_000
+"""How long to wait for a moment at which nobody reads, to begin or end with a write-ahead log."""
 
-_NOT_A_DATABASE = 26
+ROWS_A_STATEMENT = 100
+"""Rows handed over at once: few enough for the event loop to get the interpreter between them every millisecond."""
+
+_LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED")
+_NO_DATABASE = "SQLITE_NOTADB"
 
 # TEXT in the name of a type keeps SQLite from taking an amount for a binary fraction.
 _TYPES = {
@@ -39,10 +47,7 @@ _TYPES = {
 }
 _MONEY = "DECIMAL TEXT"
 
-_SET_UP = (
-    f"PRAGMA busy_timeout = {MILLISECONDS_TO_WAIT}",
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",
+_LEDGER = (
     f"""CREATE TABLE IF NOT EXISTS {WINDOWS} (
         source TEXT NOT NULL, start_second INTEGER NOT NULL, end_second INTEGER NOT NULL, read_at INTEGER NOT NULL,
         row_count INTEGER NOT NULL, bad_rows INTEGER NOT NULL, saturated TEXT NOT NULL,
@@ -56,7 +61,10 @@ _SET_UP = (
 
 @define(eq=False)
 class SqliteSink:
-    """A SQLite file, readable to its owner only if it is new. Others may read it while a run goes on.
+    """A SQLite file, readable to its owner only if it is new. Others may always read it, and write tables of their own.
+
+    While windows are written it has a write-ahead log, so that readers and the run do not wait for each other. Once it
+    is let go of there is none, unless a reader keeps it: a file at rest can be read without the right to write.
 
     Attributes:
         path: the file.
@@ -64,7 +72,7 @@ class SqliteSink:
 
     path: Path
     _lock: SinkLock = field(init=False)
-    _database: adbc.Connection | None = field(default=None, init=False)
+    _database: sqlite3.Connection | None = field(default=None, init=False)
     _identity: tuple[int, int] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -81,9 +89,8 @@ class SqliteSink:
             claimed_file(self.path)
             self._lock.take()
             with self._telling():
-                # Not by a name that SQLite takes for an address. Our own statements begin and end transactions.
-                self._database = adbc.connect(str(self.path.absolute()), autocommit=True)
-                for statement in _SET_UP:
+                self._database = _connected(self.path)
+                for statement in _LEDGER:
                     self._run(statement)
             self._identity = identity(self.path)
         except BaseException:
@@ -129,8 +136,10 @@ class SqliteSink:
     def write(self, table: Table, rows: pa.Table, change: LedgerChange) -> None:
         """Store rows and the change of the ledger in one transaction."""
         until = None if change.complete_until is None else _time(change.complete_until)
-        with self._transaction() as cursor:
-            _put(cursor, table, rows)
+        with self._telling():
+            self._keep_log()
+        with self._transaction():
+            self._put(table, rows)
             for entry in change.replaced:
                 self._run(
                     f"DELETE FROM {WINDOWS} WHERE source = ? AND start_second = ?", [table.source, entry.window.start]
@@ -141,8 +150,8 @@ class SqliteSink:
 
     def add(self, table: Table, rows: pa.Table) -> None:
         """Store rows in one transaction, and leave the ledger as it is."""
-        with self._transaction() as cursor:
-            _put(cursor, table, rows)
+        with self._transaction():
+            self._put(table, rows)
         check_still_there(self.path, self._identity)
 
     def scan(self, table: Table, window: Window) -> pa.Table:
@@ -153,44 +162,69 @@ class SqliteSink:
     def close(self) -> None:
         """Let go of the file."""
         if self._database is not None:
+            _leave_no_log(self._database)
             self._database.close()
             self._database = None
         self._lock.release()
 
-    def _cursor(self) -> adbc.Cursor:
+    @property
+    def _open_database(self) -> sqlite3.Connection:
         if self._database is None:
             raise SinkError(f"{self.path} is not open")
-        return self._database.cursor()
+        return self._database
+
+    def _keep_log(self) -> None:
+        """Have a write-ahead log from now on, so that nobody waits; without one if others are at work."""
+        database = self._open_database
+        database.execute(f"PRAGMA busy_timeout = {MILLISECONDS_FOR_LOG}")
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith(_LOCKED):
+                raise
+        finally:
+            database.execute(f"PRAGMA busy_timeout = {SECONDS_TO_WAIT * 1000:.0f}")
 
     def _run(self, statement: str, values: Sequence[Any] = ()) -> None:
-        with self._cursor() as cursor:
-            cursor.execute(statement, values or None)
+        self._open_database.execute(statement, values)
 
     def _rows(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with self._cursor() as cursor:
-            cursor.execute(query, values)
-            return list(cursor.fetchall())
+        return self._open_database.execute(query, values).fetchall()
+
+    def _put(self, table: Table, rows: pa.Table) -> None:
+        """Store rows, some at a time: a statement for all of them would keep the interpreter for itself."""
+        places = f"({', '.join('?' * len(table.columns))})"
+        most = self._open_database.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // len(table.columns)
+        written = _written(rows)
+        for start in range(0, rows.num_rows, min(most, ROWS_A_STATEMENT)):
+            part = written.slice(start, min(most, ROWS_A_STATEMENT))
+            columns = [column.to_pylist() for column in part.columns]
+            values = [value for row in zip(*columns, strict=True) for value in row]
+            self._run(
+                f"INSERT OR REPLACE INTO {table.name} ({quoted(table.columns)}) "
+                f"VALUES {', '.join([places] * part.num_rows)}",
+                values,
+            )
 
     def _select(self, table: Table, condition: str, values: Sequence[Any]) -> pa.Table:
-        with self._telling(), self._cursor() as cursor:
-            # The driver takes the type of a column from so many rows at its start.
-            cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(MOST_ROWS)})
-            cursor.execute(f"SELECT {quoted(table.columns)} FROM {table.name} WHERE {condition}", values)
-            found = cursor.fetch_arrow_table()
+        with self._telling():
+            found = self._rows(f"SELECT {quoted(table.columns)} FROM {table.name} WHERE {condition}", values)
         try:
-            return pa.table([_read(found[name], table.kind(name)) for name in table.columns], schema=table.schema)
-        except pa.ArrowInvalid as error:
+            columns = zip(*found, strict=True) if found else ((),) * len(table.columns)
+            read = [_read(values, table.kind(name)) for name, values in zip(table.columns, columns, strict=True)]
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise SinkError(f"the table {table.name} in {self.path} holds what no backfill stored: {error}") from None
+        return pa.table(read, schema=table.schema)
 
     @contextmanager
-    def _transaction(self) -> Iterator[adbc.Cursor]:
-        with self._telling(), self._cursor() as cursor:
+    def _transaction(self) -> Iterator[None]:
+        with self._telling():
             self._run("BEGIN IMMEDIATE")
             try:
-                yield cursor
+                yield
                 self._run("COMMIT")
             except BaseException:
-                with suppress(adbc.Error):  # a full disk may have rolled it back already
+                with suppress(sqlite3.Error):  # a full disk may have rolled it back already
                     self._run("ROLLBACK")
                 raise
 
@@ -198,20 +232,39 @@ class SqliteSink:
     def _telling(self) -> Iterator[None]:
         try:
             yield
-        except adbc.Error as error:
-            if error.vendor_code == _NOT_A_DATABASE or "not a database" in str(error):
-                raise ConfigurationError(f"{self.path} is there and no SQLite file: give another --to") from None
-            raise SinkError(f"cannot store in {self.path}: {error}") from None
-        except OSError as error:  # what reading a result raises
-            raise SinkError(f"cannot read {self.path}: {error}") from None
+        except (sqlite3.Error, OverflowError) as error:
+            raise _told(self.path, error) from None
 
 
-def _put(cursor: adbc.Cursor, table: Table, rows: pa.Table) -> None:
-    if rows.num_rows:
-        places = ", ".join("?" * len(table.columns))
-        cursor.executemany(
-            f"INSERT OR REPLACE INTO {table.name} ({quoted(table.columns)}) VALUES ({places})", _written(rows)
+def _connected(path: Path) -> sqlite3.Connection:
+    """Return a connection to a file that is there; our own statements begin and end its transactions."""
+    # Not by a name that SQLite takes for an address. One thread after the other works with it.
+    database = sqlite3.connect(path.absolute(), timeout=SECONDS_TO_WAIT, isolation_level=None, check_same_thread=False)
+    database.execute("PRAGMA synchronous = FULL")
+    return database
+
+
+def _leave_no_log(database: sqlite3.Connection) -> None:
+    """Move the log into the file and do without: who may not write can else not read it. A reader may hold it up.
+
+    The last of those who have the file open clears the log away then, and the next run comes back to this.
+    """
+    with suppress(sqlite3.OperationalError):
+        database.execute(f"PRAGMA busy_timeout = {MILLISECONDS_FOR_LOG}")
+        database.execute("PRAGMA journal_mode = DELETE")
+
+
+def _told(path: Path, error: sqlite3.Error | OverflowError) -> NxcdrError:
+    """Return an error of SQLite as one of ours."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name == _NO_DATABASE:
+        return ConfigurationError(f"{path} is there and no SQLite file: give another --to")
+    if name.startswith(_LOCKED):
+        return SinkError(
+            f"cannot store in {path}: another program has kept it locked for {SECONDS_TO_WAIT:.0f} seconds; end its "
+            "transaction there, or the query that it has not read to the end"
         )
+    return SinkError(f"cannot store in {path}: {error}")
 
 
 def _columns(table: Table) -> dict[str, str]:
@@ -231,11 +284,10 @@ def _written_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.int64()) if pa.types.is_boolean(column.type) else column
 
 
-def _read(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    """Return a column of SQLite with its type; SQLite knows none of a column without values."""
-    if pa.types.is_null(column.type) or column.null_count == len(column):
-        return pa.chunked_array([pa.nulls(len(column), kind)])
-    return column.cast(kind)
+def _read(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Return the values of a column of SQLite with its type."""
+    as_kept = pa.string() if pa.types.is_timestamp(kind) or pa.types.is_decimal(kind) else kind
+    return pa.array(values, pa.int64() if pa.types.is_boolean(kind) else as_kept).cast(kind)
 
 
 def _json(values: pa.ChunkedArray) -> str:
