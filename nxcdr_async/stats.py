@@ -42,10 +42,10 @@ class PaginatorStats:
         rereads: parts that were read again, page after page, as rows moved while they were read.
         records: records handed out.
         duplicates: rows left out because their call was there already.
-        legs: calls handed out beside another one with their call id, shortly before or after it: a call id may stand in
-            several rows, such as the legs of a transfer.
         bad_rows: rows skipped because they could not be a record (`on_bad_row="skip"`).
         out_of_order: records handed out after a later one, if the gateway filters by another time than the start.
+        legs: calls handed out beside another one with their call id, shortly before or after it: a call id may stand in
+            several rows, such as the legs of a transfer.
     """
 
     pages: int = 0
@@ -54,6 +54,6 @@ class PaginatorStats:
     rereads: int = 0
     records: int = 0
     duplicates: int = 0
-    legs: int = 0
     bad_rows: int = 0
     out_of_order: int = 0
+    legs: int = 0

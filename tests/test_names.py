@@ -231,7 +231,7 @@ def test_exactly_these_regions_are_known() -> None:
             SessionStats,
             "requests retries throttled clock_refusals in_flight peak_in_flight limit pace clock_skew",
         ),
-        (PaginatorStats, "pages windows splits rereads records duplicates bad_rows out_of_order"),
+        (PaginatorStats, "pages windows splits rereads records duplicates bad_rows out_of_order legs"),
         (
             BackfillReport,
             (

@@ -28,14 +28,13 @@ STRANGE: Mapping[str, tuple[Any, ...]] = {
     "arrivals_per_page": (2,),
     "empty_as": ("null", "object"),
     "redirect_to": ("https://gateway.example",),
-    "legs": (3,),
     "extra_keys": ({"new": {"deep": [1, None, "…"]}},),
 }
 """Values of the switches that are not just yes or no."""
 
 THROTTLES: Mapping[str, Any] = {"max_in_flight": 4, "max_per_second": 25}
 
-NO_FAULTS = frozenset({"latency", "retry_after", "fault_rate", "faults", "publish_delay"})
+NO_FAULTS = frozenset({"latency", "retry_after", "fault_rate", "faults", "publish_delay", "legs"})
 """Switches that are tried with others, or make nothing go wrong."""
 
 ENDS_IN: Mapping[str, type[NxcdrError]] = {
