@@ -13,9 +13,11 @@ import anyio
 from cattrs import Converter
 
 from nxcdr_async.arguments import is_number
+from nxcdr_async.clock import Span
 from nxcdr_async.convert import UTC_PLUS_8, make_converter, structure_row
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError, RecordError, SaturatedSecondError
+from nxcdr_async.gateways import known_gateways
 from nxcdr_async.limiter import Limiter
 from nxcdr_async.pages import (
     CappedList,
@@ -40,7 +42,7 @@ from nxcdr_async.settings import settings_from
 from nxcdr_async.stats import PaginatorStats, SessionStats
 from nxcdr_async.telemetry import telemetry_for
 from nxcdr_async.telemetry.names import CUSTOM
-from nxcdr_async.transport import Transport, known_gateways
+from nxcdr_async.transport import Transport
 from nxcdr_async.windows import check_offset, window_of
 from nxcdr_async.wire import (
     CALLS,
@@ -343,6 +345,14 @@ class CdrSession:
             NxcdrError: see `errors`.
         """
         return await self._transport.ask(endpoint, parameters)
+
+    def time_at(self, endpoint: Endpoint[Any]) -> Span:
+        """Return the earliest and the latest that it may be now by the clock of an API's gateway, epoch seconds.
+
+        One moment where timestamps that it accepted prove it; else from the least to the most of what its replies and
+        this machine's clock say.
+        """
+        return self._transport.time_at(endpoint)
 
     def account_of(self, endpoint: Endpoint[Any]) -> str:
         """Return what tells the account that an API is asked for from others, without showing its key.
