@@ -61,6 +61,7 @@ from nxcdr_async.wire import (
     order_filters,
     order_parameters,
 )
+from nxcdr_async.zones import checked_zone
 
 if TYPE_CHECKING:
     import aiohttp
@@ -100,7 +101,7 @@ class CdrSession:
         concurrency: None adapts the number of requests in flight; a number is a fixed ceiling.
         rate: requests a second at most; None for no such bound.
         timeout: seconds one attempt of one request may take.
-        naive_zone: the zone of the local times and days of DID and flash calls.
+        naive_zone: the zone of the local times and days of DID and flash calls, also one of pytz or dateutil.
         http: an `aiohttp.ClientSession` of yours to send with, for a proxy or special TLS; never closed here.
 
     Raises:
@@ -121,7 +122,7 @@ class CdrSession:
         http: "aiohttp.ClientSession | None" = None,
     ) -> None:
         self.region = Region.named(region)
-        self.naive_zone = _checked(naive_zone, tzinfo, "naive_zone", "a tzinfo such as ZoneInfo('Asia/Shanghai')")
+        self.naive_zone = checked_zone(naive_zone, "naive_zone")
         self.converter: Converter = make_converter(self.naive_zone)
         """Turns rows into records; register cattrs hooks of your own on it before the first request."""
         if not is_number(timeout) or not 0 < timeout < LONGEST_TIMEOUT:
