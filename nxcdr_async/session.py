@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import anyio
 from cattrs import Converter
 
-from nxcdr_async.arguments import is_number
+from nxcdr_async.arguments import as_number
 from nxcdr_async.clock import Span
 from nxcdr_async.convert import UTC_PLUS_8, make_converter, structure_row
 from nxcdr_async.credentials import Credentials, FlashApp
@@ -125,7 +125,8 @@ class CdrSession:
         self.naive_zone = checked_zone(naive_zone, "naive_zone")
         self.converter: Converter = make_converter(self.naive_zone)
         """Turns rows into records; register cattrs hooks of your own on it before the first request."""
-        if not is_number(timeout) or not 0 < timeout < LONGEST_TIMEOUT:
+        seconds = as_number(timeout)
+        if seconds is None or not 0 < seconds < LONGEST_TIMEOUT:
             raise ConfigurationError(
                 f"timeout is {timeout!r}: give the seconds of one attempt, above 0 and below a day"
             )
@@ -135,7 +136,7 @@ class CdrSession:
         _checked(credentials, Credentials | None, "credentials", "Credentials(access_key, secret)")
         _checked(flash_app, FlashApp | None, "flash_app", "FlashApp(appkey, secretkey)")
         limiter = Limiter(concurrency=concurrency, rate=rate)
-        self._connection = Connection(http=http, timeout=timeout)
+        self._connection = Connection(http=http, timeout=seconds)
         for limit in self._connection.limits:
             limiter.lower_ceiling(limit)
         self._transport = Transport(

@@ -17,9 +17,11 @@ import nxcdr_async
 PACKAGE = Path(nxcdr_async.__file__).parent
 NAME = "nxcdr_async"
 FLOORS = {
-    **dict.fromkeys(["_version", "records", "errors", "regions", "hangup", "credentials", "stats", "clock"], 0),
+    **dict.fromkeys(
+        ["_version", "records", "errors", "regions", "hangup", "credentials", "stats", "clock", "arguments"], 0
+    ),
     **dict.fromkeys(["signing", "redaction", "retry", "patience", "pace", "allowance", "convert", "settings"], 1),
-    **dict.fromkeys(["windows", "density", "plan", "arguments", "zones"], 1),
+    **dict.fromkeys(["windows", "density", "plan", "zones"], 1),
     **dict.fromkeys(["wire", "export"], 2),
     **dict.fromkeys(
         ["clock_gate", "gateways", "telemetry", "turns", "valve", "lane", "limiter", "connection", "transport"], 3
