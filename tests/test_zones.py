@@ -170,7 +170,7 @@ def test_an_offset_with_seconds_is_kept() -> None:
         None,
         timedelta(hours=8),
     ],
-    ids=repr,
+    ids=lambda zone: type(zone).__name__,
 )
 def test_what_is_no_zone_is_refused_when_a_session_is_made(zone: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"naive_zone .*: give a zone such as ZoneInfo"):

@@ -149,7 +149,7 @@ async def test_requests_that_a_pace_holds_back_for_minutes_are_signed_when_they_
     gateway: Gateway, open_session: OpenSession
 ) -> None:
     session = open_session(rate=0.05)  # one in twenty seconds, so the last waits for five minutes
-    quick = QuickTime(2_000.0)
+    quick = QuickTime()
     quick.rule_waits(session)
     quick.rule_clocks(session, gateway)
     began = quick.passed
@@ -162,7 +162,7 @@ async def test_requests_that_a_pause_holds_back_for_minutes_are_signed_when_they
     gateway: Gateway, open_session: OpenSession
 ) -> None:
     session = open_session(concurrency=16)
-    quick = QuickTime(2_000.0)
+    quick = QuickTime()
     quick.rule_waits(session)
     quick.rule_clocks(session, gateway)
     await ask_at_once(session, gateway)
@@ -180,7 +180,7 @@ async def test_a_pause_until_a_date_is_read_by_the_gateways_clock(
 ) -> None:
     gateway.clock.move(skew)
     session = open_session()
-    quick = QuickTime(500.0)
+    quick = QuickTime()
     quick.rule_waits(session)
     await ask_at_once(session, gateway, 1)
     gateway.fail_next("429-retry-after-date")
@@ -216,7 +216,7 @@ async def test_two_machines_behind_one_address_with_clocks_apart_are_read_all_th
         nodes_behind_one_address([0.0, 300.0], seed) as url,
         CdrSession(gateway=url, credentials=Credentials("key", "secret")) as session,
     ):
-        QuickTime(500.0).rule_waits(session)
+        QuickTime().rule_waits(session)
         for _ in range(10):
             assert await session.calls_by_order("order", tenant_id=1) == []
 
@@ -304,7 +304,7 @@ async def test_where_neither_clock_is_the_gateways_the_error_comes_soon(
     gateway.clock.move(9 * DAY)
     set_switches(gateway, values)
     session = open_session()
-    QuickTime(500.0).rule_waits(session)
+    QuickTime().rule_waits(session)
     with pytest.raises(ClockSkewError):
         await APIS["calls"].read(session, gateway).collect()
     assert session.stats.clock_refusals <= 3

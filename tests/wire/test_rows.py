@@ -325,7 +325,7 @@ def test_a_hook_of_the_users_own_ends_the_quick_way(kind: Any, *, is_used_before
     assert all(isinstance(row, dict) for row in read(SAMPLE, reading).rows)
 
 
-@pytest.mark.parametrize("kind", [CallRecord, *{attribute.type for attribute in OPTIONAL}], ids=str)
+@pytest.mark.parametrize("kind", [CallRecord, *dict.fromkeys(attribute.type for attribute in OPTIONAL)], ids=str)
 def test_a_hook_factory_of_the_users_own_ends_it_too(kind: Any) -> None:
     converter = make_converter()
     converter.register_structure_hook_factory(lambda cls: cls == kind, lambda _: lambda value, _: value)
