@@ -1,14 +1,16 @@
-"""The gateway's clock, told from its replies. Pure: every time is an argument, in epoch seconds.
+"""The gateway's clock, told from what it accepts and refuses, and from its `Date` headers. Pure.
 
-A reply's `Date` header says which second the gateway was in at some moment between sending and receiving. So each reply
-bounds the difference of the two clocks from both sides, and the bounds of several replies narrow each other.
+Every time is an argument, in epoch seconds. One rule says whom to believe. A `ts` that is accepted proves the gateway's
+clock to within 60 s of it, and a refused one that it is not there; no `Date` outweighs that, as it may be a relay's. A
+`Date` that agrees with it tells the second. Where none does, this machine's own clock is used.
 """
 
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from typing import Literal
 
-from attrs import define
+from attrs import define, field
 
 CORRECT_ABOVE = 3.0
 """Seconds of skew that are left alone: far inside the vendor's window of 60."""
@@ -16,13 +18,24 @@ CORRECT_ABOVE = 3.0
 SAME_SKEW = 30.0
 """Two skews closer than this cannot explain why one was refused and the other would not be."""
 
+PROVEN_WITHIN = 60.0
+"""Seconds between a `ts` that is accepted and the gateway's clock, at most."""
+
+SAFE_WITHIN = 45.0
+"""Seconds a timestamp goes at most beyond those that were accepted: their proof, less what a slow line may cost."""
+
 LONGEST_UNHEARD = 120.0
 """Seconds without a reply after which a gateway's clock may have moved too far to sign by what was known of it."""
 
 APART = 5.0
 """Seconds by which this machine's two clocks may part until one of them must have stood still, or been set."""
 
+ClockSource = Literal["date", "timestamps", "machine"]
+"""What tells a gateway's time: its `Date`, no more than the timestamps it accepts, or only this machine's clock."""
+
 _DATE_RESOLUTION = 1.0
+_REFUSALS_KEPT = 8
+_CONTRADICTS_BEYOND = 75.0  # what is proven and a quarter of it, as a Date is no more exact than the line it came over
 
 
 @define(frozen=True)
@@ -60,46 +73,107 @@ class Freshness:
         return passed > LONGEST_UNHEARD or abs(moment.wall - self.renewed.wall - passed) > APART
 
 
+@define(frozen=True)
+class Span:
+    """Numbers from one to another, both included."""
+
+    least: float
+    most: float
+
+    def around(self, within: float) -> "Span":
+        """Return what is so near to each of them."""
+        return Span(self.most - within, self.least + within)
+
+    def holds(self, number: float) -> bool:
+        """Tell whether a number is one of them."""
+        return self.least <= number <= self.most
+
+    def nearest(self, number: float) -> float:
+        """Return the one nearest to a number."""
+        return min(max(number, self.least), self.most)
+
+    def with_(self, number: float) -> "Span":
+        """Return the least span that holds a number too."""
+        return Span(min(self.least, number), max(self.most, number))
+
+
 @define
 class ClockEstimate:
-    """What is known of the difference between the gateway's clock and ours.
+    """How far a gateway's clock is ahead of ours, in seconds: the one estimate that all goes by.
 
     Attributes:
-        earliest: the least the gateway can be ahead of us, in seconds; None before the first reply.
-        latest: the most it can be ahead.
-        trusted: False once the gateway refused timestamps that its own `Date` headers had set.
-        accepted_correction: the correction of the last timestamp the gateway accepted.
-        refused_correction: that of the last one it refused.
+        ours: how far this machine's clock, which people set, is ahead of the steady one that the others are told by.
     """
 
-    earliest: float | None = None
-    latest: float | None = None
-    trusted: bool = True
-    accepted_correction: float | None = None
-    refused_correction: float | None = None
+    ours: float = 0.0
+    _date: Span | None = field(default=None, init=False)
+    _dates_seen: Span | None = field(default=None, init=False)
+    _is_date_trusted: bool = field(default=True, init=False)
+    _has_date_agreed: bool = field(default=False, init=False)
+    _accepted: Span | None = field(default=None, init=False)
+    _refused: list[float] = field(factory=list, init=False)
+    _learned_at: float = field(default=float("-inf"), init=False)
 
     @property
     def skew(self) -> float | None:
-        """Seconds the gateway is ahead of us (negative: behind); None before the first reply."""
-        if self.earliest is None or self.latest is None:
-            return None
-        if self.earliest <= 0 <= self.latest:
-            return 0.0
-        return (self.earliest + self.latest) / 2
+        """Seconds the gateway is believed to be ahead of us (negative: behind); None while nothing tells."""
+        if self._accepted is None:
+            return self._agreed_date
+        return self._accepted.around(PROVEN_WITHIN).nearest(self._aim)
+
+    @property
+    def source(self) -> ClockSource:
+        """What tells it."""
+        if self._agreed_date is not None:
+            return "date"
+        return "machine" if self._accepted is None else "timestamps"
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the next timestamp is expected to be accepted; until then one request tries at a time."""
+        return not self._refused and not self._is_contradicted
+
+    @property
+    def bounds(self) -> Span:
+        """The least and the most the gateway may be ahead: as one where timestamps prove it, else by all who tell."""
+        skew = self.skew
+        if skew is not None and self._accepted is not None and self.is_settled:
+            return Span(skew, skew)
+        told = Span(self.ours, self.ours)
+        seen = self._dates_seen
+        if self._date_skew is not None and seen is not None and seen.most - seen.least <= _CONTRADICTS_BEYOND:
+            told = told.with_(self._date_skew)
+        return told if self._accepted is None else told.with_(self._accepted.least).with_(self._accepted.most)
 
     @property
     def correction(self) -> float:
         """Seconds to add to our clock before signing."""
-        skew = self.skew
-        if not self.trusted or skew is None or abs(skew) <= CORRECT_ABOVE:
-            return 0.0
-        return skew
+        if self._refused:
+            return self._trial
+        aim = self._aim
+        if self._accepted is None:
+            return 0.0 if abs(aim) <= CORRECT_ABOVE else aim
+        if self._is_contradicted:
+            return self._probe(self._accepted, aim=self._date_skew or 0.0)
+        return self._accepted.around(SAFE_WITHIN).nearest(0.0 if abs(aim) <= CORRECT_ABOVE else aim)
+
+    @property
+    def may_be_accepted(self) -> bool:
+        """Whether a timestamp made now may be accepted though the last one was refused.
+
+        It may if one was before, or if there is a clock left to try. Of several machines behind one address, each with
+        a clock of its own, the next answer may come from another.
+        """
+        return self._accepted is not None or self._untried is not None
 
     def observe(self, *, sent: float, received: float, date: str | None, age: str | None = None) -> bool:
         """Learn from one reply: when it was sent for and received by our clock, its `Date` and `Age` headers.
 
+        The `Date` says which second it was at some moment between the two, so each reply bounds the difference from
+        both sides, and the bounds of several narrow each other.
+
         Returns:
-            Whether it told the time: a reply out of a cache (`Age`) or with no readable `Date` does not.
+            Whether it told a time: a reply out of a cache (`Age`) or with no readable `Date` does not.
         """
         if date is None or age is not None or received < sent:
             return False
@@ -107,49 +181,114 @@ class ClockEstimate:
         if told is None:
             return False
         earliest, latest = told - received, told + _DATE_RESOLUTION - sent
-        if self.earliest is None or self.latest is None or latest < self.earliest or earliest > self.latest:
-            # The first reply, or one that contradicts the others: a clock was set, so what we knew is void.
-            self.earliest, self.latest = earliest, latest
+        if self._date is not None and earliest <= self._date.most and latest >= self._date.least:
+            self._date = Span(max(self._date.least, earliest), min(self._date.most, latest))
         else:
-            self.earliest, self.latest = max(self.earliest, earliest), min(self.latest, latest)
+            # The first reply, or one that contradicts the others: a clock was set, so what we knew is void.
+            self._date = Span(earliest, latest)
+        middle = (earliest + latest) / 2
+        self._dates_seen = Span(middle, middle) if self._dates_seen is None else self._dates_seen.with_(middle)
         return True
 
-    def accepted(self, correction: float) -> None:
-        """Learn that a timestamp made with this correction was accepted."""
-        self.accepted_correction = correction
-
-    def was_accepted(self, correction: float) -> bool:
-        """Tell whether about this correction was accepted the last time, so that a refusal is no matter of clocks."""
-        return self.accepted_correction is not None and abs(self.accepted_correction - correction) < SAME_SKEW
-
-    def refused(self, used_correction: float) -> None:
-        """Learn that a timestamp made with this correction was refused (code 1004), after `observe` of that reply.
-
-        If the reply's own `Date` would lead to the same timestamp again, though none like it was ever accepted, it is
-        not the clock the gateway checks by. Should timestamps by our own clock be refused then, it gets a new trial.
-        """
-        self.refused_correction = used_correction
-        if not self.trusted:
-            self.trusted = not used_correction
+    def accepted(self, correction: float, *, sent: float, received: float) -> None:
+        """Learn that a timestamp made with this correction was accepted, after `observe` of that reply."""
+        if sent < self._learned_at:
             return
-        if (
-            used_correction
-            and not self.was_accepted(used_correction)
-            and abs(self.correction - used_correction) < SAME_SKEW
-        ):
-            self.trusted = False
+        if self._accepted is None or self._refused or not self._is_near_accepted(correction):
+            self._accepted, self._learned_at = Span(correction, correction), received
+            self._refused.clear()
+            self._is_date_trusted, self._has_date_agreed = True, False
+        else:
+            self._accepted = self._accepted.with_(correction)
+        if self._agreed_date is not None:
+            self._has_date_agreed = True
+        elif self._date is not None and not self._has_date_agreed:
+            self._is_date_trusted = False
+
+    def refused(self, correction: float, *, sent: float, received: float) -> None:
+        """Learn that a timestamp made with this correction was refused (code 1004), after `observe` of that reply."""
+        # What was signed before the last news tells nothing new: of many on the wire, all are refused.
+        if sent < self._learned_at:
+            return
+        self._learned_at = received
+        if not self._refused and self._accepted is not None and not self._is_near_accepted(correction):
+            # It was the Date that led away from all that was accepted.
+            self._is_date_trusted = False
+            return
+        date = self._date_skew
+        if date is not None and abs(date - correction) < SAME_SKEW and not self._is_near_accepted(correction):
+            self._is_date_trusted = False
+        self._refused = [*self._refused[1 - _REFUSALS_KEPT :], correction]
 
     @property
-    def may_be_accepted(self) -> bool:
-        """Whether a timestamp made now may be accepted though the last one was refused.
+    def _date_skew(self) -> float | None:
+        if self._date is None:
+            return None
+        return 0.0 if self._date.holds(0.0) else (self._date.least + self._date.most) / 2
 
-        It may if one like it was, or if the gateway, by its own `Date`, is elsewhere than the one that was refused: of
-        several machines behind one address, each with a clock of its own, the next answer may come from another.
-        """
-        if self.was_accepted(self.correction):
-            return True
-        skew, refused = self.skew, self.refused_correction
-        return skew is not None and refused is not None and abs(skew - refused) >= SAME_SKEW
+    @property
+    def _agreed_date(self) -> float | None:
+        """What the `Date` says, if no timestamp says that it is another clock's."""
+        skew = self._date_skew
+        if skew is None or not self._is_date_trusted:
+            return None
+        return skew if self._accepted is None or self._is_near_accepted(skew) else None
+
+    @property
+    def _is_contradicted(self) -> bool:
+        """Whether a `Date` that agreed with accepted timestamps left them: the gateway's clock was set, or it lies."""
+        skew = self._date_skew
+        if skew is None or not (self._is_date_trusted and self._has_date_agreed):
+            return False
+        return not self._is_near_accepted(skew)
+
+    def _is_near_accepted(self, skew: float) -> bool:
+        return self._accepted is not None and self._accepted.around(_CONTRADICTS_BEYOND).holds(skew)
+
+    @property
+    def _machine(self) -> float:
+        return 0.0 if abs(self.ours) <= CORRECT_ABOVE else self.ours
+
+    @property
+    def _aim(self) -> float:
+        """Where the gateway's clock is, by the best of those that tell it."""
+        date = self._agreed_date
+        if date is not None:
+            return date
+        if self._accepted is None or self._accepted.around(SAFE_WITHIN).holds(self._machine):
+            return self._machine
+        return (self._accepted.least + self._accepted.most) / 2
+
+    @staticmethod
+    def _probe(accepted: Span, *, aim: float) -> float:
+        """Return a correction that is accepted if the `Date` is right, and refused if the clock stands where it did."""
+        beyond = PROVEN_WITHIN + _CONTRADICTS_BEYOND - 10  # which a Date just beyond contradiction is 50 s from
+        return max(aim, accepted.least + beyond) if aim > accepted.most else min(aim, accepted.most - beyond)
+
+    @property
+    def _trial(self) -> float:
+        """Return what to try after a refusal; one that was refused already where nothing else is left."""
+        untried = self._untried
+        if untried is not None:
+            return untried
+        return self._machine if self._accepted is None else self._accepted.most
+
+    @property
+    def _untried(self) -> float | None:
+        last, date = self._refused[-1] if self._refused else None, self._date_skew
+        if last is None:
+            return self._aim
+        is_date_elsewhere = date is not None and abs(date - last) >= SAME_SKEW
+        was_moved = is_date_elsewhere and self._is_date_trusted
+        if len(self._refused) == 1 and self._is_near_accepted(last) and not was_moved:
+            return last  # one like it was accepted, so that it may be no matter of clocks
+        known = None if self._accepted is None else self._accepted.most
+        trials: list[float] = [trial for trial in (date, known, self._machine, 0.0) if trial is not None]
+        for trial in trials:
+            if all(abs(trial - refused) >= SAME_SKEW for refused in self._refused):
+                return trial
+        # Of several machines behind one address, each with its own clock, the one that refused tells where it is.
+        return date if was_moved else None
 
 
 @lru_cache(maxsize=4)  # many replies come in one second

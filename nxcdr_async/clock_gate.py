@@ -1,4 +1,4 @@
-"""The gate before a signature: while a gateway's clock is unknown, one request measures it and the others wait."""
+"""The gate before a signature: while a gateway's clock is in doubt, one request measures it and the others wait."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +15,7 @@ LONGEST_SILENCE = 5.0
 
 @define(eq=False)
 class ClockGate:
-    """Lets one request through at a time until a reply tells the gateway's clock; then all.
+    """Lets one request through at a time until a reply settles the gateway's clock; then all.
 
     Were all of them signed by a clock that is off, each would be refused. A request that ends without a reply leaves
     the gate to the next. Where nothing can be learned (replies without a `Date`, a line that does not answer) the gate
@@ -24,6 +24,7 @@ class ClockGate:
 
     _freshness: Freshness = field(factory=Freshness, init=False)
     _measured: asyncio.Event | None = field(default=None, init=False)
+    _is_settled: bool = field(default=True, init=False)
     _is_given_up: bool = field(default=False, init=False)
 
     @asynccontextmanager
@@ -42,11 +43,12 @@ class ClockGate:
                 self._measured = None
             measured.set()
 
-    def learn(self, moment: Moment, *, told_time: bool) -> None:
-        """Take in that a reply came, and whether it told the gateway's time."""
+    def learn(self, moment: Moment, *, told_time: bool, is_settled: bool = True) -> None:
+        """Take in that a reply came, whether it told the gateway's time, and whether that is beyond doubt by now."""
         if told_time:
             self._freshness.renew(moment)
-        self._is_given_up = not told_time
+        self._is_settled = is_settled
+        self._is_given_up = is_settled and not told_time
 
     async def _wait(self, now: Callable[[], Moment]) -> None:
         with anyio.move_on_after(LONGEST_SILENCE):
@@ -59,4 +61,4 @@ class ClockGate:
             measured.set()
 
     def _is_shut(self, moment: Moment) -> bool:
-        return not self._is_given_up and self._freshness.is_over(moment)
+        return not self._is_given_up and (not self._is_settled or self._freshness.is_over(moment))

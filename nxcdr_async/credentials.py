@@ -4,7 +4,10 @@ from typing import Literal
 
 from attrs import define, field
 
+from nxcdr_async.arguments import as_text
 from nxcdr_async.errors import ConfigurationError
+
+_ALGORITHMS: dict[str, Literal["md5", "sha256"]] = {"md5": "md5", "sha256": "sha256"}
 
 
 @define(frozen=True, init=False)
@@ -25,13 +28,15 @@ class Credentials:
     algorithm: Literal["md5", "sha256"] = "md5"
 
     def __init__(self, access_key: str, access_secret: str, algorithm: Literal["md5", "sha256"] = "md5") -> None:
-        told = _fault("access_key", access_key) or _fault("access_secret", access_secret)
-        if told is None and algorithm not in ("md5", "sha256"):
-            told = f"algorithm {algorithm!r} is not known: use 'md5' or 'sha256'"
-        if told is not None:
-            del self, access_key, access_secret  # a traceback may show variables
+        key, secret = as_text(access_key) or "", as_text(access_secret) or ""
+        chosen = _ALGORITHMS.get(as_text(algorithm) or "")
+        told = _fault("access_key", key) or _fault("access_secret", secret)
+        if chosen is None:
+            told = told or f"algorithm {algorithm!r} is not known: use 'md5' or 'sha256'"
+        if told is not None or chosen is None:
+            del self, access_key, access_secret, key, secret  # a traceback may show variables
             raise ConfigurationError(told)
-        self.__attrs_init__(access_key, access_secret, algorithm)
+        self.__attrs_init__(key, secret, chosen)
 
 
 @define(frozen=True, init=False)
@@ -46,16 +51,17 @@ class FlashApp:
     secretkey: str = field(repr=False)
 
     def __init__(self, appkey: str, secretkey: str) -> None:
-        told = _fault("appkey", appkey) or _fault("secretkey", secretkey)
+        key, secret = as_text(appkey) or "", as_text(secretkey) or ""
+        told = _fault("appkey", key) or _fault("secretkey", secret)
         if told is not None:
-            del self, appkey, secretkey  # a traceback may show variables
+            del self, appkey, secretkey, key, secret  # a traceback may show variables
             raise ConfigurationError(told)
-        self.__attrs_init__(appkey, secretkey)
+        self.__attrs_init__(key, secret)
 
 
-def _fault(name: str, value: object) -> str | None:
+def _fault(name: str, value: str) -> str | None:
     """Say, without showing it, why a value could not travel in a header or query unchanged; None if it can."""
-    if not isinstance(value, str) or not value:
+    if not value:
         return f"{name} is empty: copy it from the vendor's console"
     if not value.isascii() or not value.isprintable() or " " in value:
         return f"{name} holds a space, a line break or a non-ASCII character: copy it again"

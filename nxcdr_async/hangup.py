@@ -7,6 +7,9 @@ from enum import Enum
 
 from attrs import define
 
+from nxcdr_async.arguments import as_whole
+from nxcdr_async.errors import ConfigurationError
+
 
 class HangupParty(Enum):
     """Who ended the call, as its hangup code tells (the vendor's own `hangupBy` contradicts its codes)."""
@@ -51,10 +54,16 @@ class Hangup:
 def explain_hangup(code: int) -> Hangup:
     """Say what a hangup code means; a code nobody knows keeps its number under `HangupCategory.UNKNOWN`.
 
+    Raises:
+        ConfigurationError: no whole number.
+
     >>> explain_hangup(1103).meaning
     'user left the queue'
     """
-    return HANGUPS.get(code) or Hangup(code, f"unknown code {code}", HangupCategory.UNKNOWN, HangupParty.UNKNOWN)
+    number = as_whole(code)
+    if number is None:
+        raise ConfigurationError(f"code is {code!r}: give a whole number, such as 1103")
+    return HANGUPS.get(number) or Hangup(number, f"unknown code {number}", HangupCategory.UNKNOWN, HangupParty.UNKNOWN)
 
 
 _AGENT, _USER, _LINE = HangupParty.AGENT, HangupParty.USER, HangupParty.OUTSIDE_LINE

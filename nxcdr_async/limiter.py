@@ -13,7 +13,7 @@ import anyio
 from attrs import define
 
 from nxcdr_async.allowance import HIGHEST_LIMIT, Allowance
-from nxcdr_async.arguments import is_number, is_whole
+from nxcdr_async.arguments import as_number, as_whole
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.lane import Lane, Slot, forget_lane, shared_lane
 from nxcdr_async.turns import Turns
@@ -61,17 +61,18 @@ class Limiter:
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[Any]] = anyio.sleep,
     ) -> None:
-        if concurrency is not None and not (is_whole(concurrency) and 1 <= concurrency <= MOST_CONCURRENCY):
+        ceiling, starts = as_whole(concurrency), as_number(rate)
+        if concurrency is not None and (ceiling is None or not 1 <= ceiling <= MOST_CONCURRENCY):
             raise ConfigurationError(
                 f"concurrency is {concurrency!r}: give a whole number from 1 to {MOST_CONCURRENCY:,}, or None to adapt"
             )
-        if rate is not None and not (is_number(rate) and 0 < rate <= MOST_RATE):
+        if rate is not None and (starts is None or not 0 < starts <= MOST_RATE):
             raise ConfigurationError(
                 f"rate is {rate!r}: give the requests a second as a number above 0, up to {MOST_RATE:,.0f}, or None"
             )
-        self.fixed = concurrency or 0
+        self.fixed = ceiling or 0
         self.peak_in_flight = 0
-        self._bounds = _Own(concurrency or HIGHEST_LIMIT, rate or math.inf)
+        self._bounds = _Own(ceiling or HIGHEST_LIMIT, starts or math.inf)
         self._now = now
         self._sleep = sleep
         self._valve = Valve(self._bounds, now, sleep)

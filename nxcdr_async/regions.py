@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Self
 from urllib.parse import urlsplit
 
+from nxcdr_async.arguments import as_text
 from nxcdr_async.errors import ConfigurationError
 
 SHARED_GATEWAY = "https://api2.nxcloud.com"
@@ -47,7 +48,7 @@ class Region(Enum):
         """
         if isinstance(name, cls):
             return name
-        found = cls.__members__.get(str(name).strip().upper())
+        found = cls.__members__.get((as_text(name) or "").strip().upper())
         if found is None:
             known = ", ".join(cls.__members__)
             raise ConfigurationError(
@@ -62,14 +63,15 @@ def checked_gateway(url: str) -> str:
     Raises:
         ConfigurationError: not a URL, not https (http is for loopback only), or with a user, query or fragment.
     """
+    text = (as_text(url) or "").strip()
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
-    except (ValueError, AttributeError):
+    except ValueError:
         raise ConfigurationError("gateway is not a URL: write it like https://api-hk.nxlink.ai") from None
     if parts.scheme not in {"http", "https"} or not host:
         raise ConfigurationError("gateway must be a base URL such as https://api-hk.nxlink.ai")
-    if not _UNAMBIGUOUS.fullmatch(url.strip()):
+    if not _UNAMBIGUOUS.fullmatch(text):
         # What one program skips over another may read, and so see another host.
         raise ConfigurationError(
             "gateway holds a space, a backslash, a control or a non-ASCII character: leave them out"

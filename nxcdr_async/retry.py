@@ -24,7 +24,7 @@ MOST_ATTEMPTS_THROTTLED = 40
 MOST_ATTEMPTS_UNHEARD = 3
 """Attempts at a gateway that never answered: most likely the address is wrong, and the user should hear of it soon."""
 
-MOST_CLOCK_REFUSALS = 6
+MOST_CLOCK_REFUSALS = 3
 """Refused timestamps of one request where nothing tells that another would be accepted."""
 
 LONGEST_OUTAGE = 90.0

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import anyio
 from cattrs import Converter
 
-from nxcdr_async.arguments import is_number
+from nxcdr_async.arguments import as_number
+from nxcdr_async.clock import Span
 from nxcdr_async.convert import UTC_PLUS_8, make_converter, structure_row
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError, RecordError, SaturatedSecondError
+from nxcdr_async.gateways import known_gateways
 from nxcdr_async.limiter import Limiter
 from nxcdr_async.pages import (
     CappedList,
@@ -40,7 +42,7 @@ from nxcdr_async.settings import settings_from
 from nxcdr_async.stats import PaginatorStats, SessionStats
 from nxcdr_async.telemetry import telemetry_for
 from nxcdr_async.telemetry.names import CUSTOM
-from nxcdr_async.transport import Transport, known_gateways
+from nxcdr_async.transport import Transport
 from nxcdr_async.windows import check_offset, window_of
 from nxcdr_async.wire import (
     CALLS,
@@ -59,6 +61,7 @@ from nxcdr_async.wire import (
     order_filters,
     order_parameters,
 )
+from nxcdr_async.zones import checked_zone
 
 if TYPE_CHECKING:
     import aiohttp
@@ -98,7 +101,7 @@ class CdrSession:
         concurrency: None adapts the number of requests in flight; a number is a fixed ceiling.
         rate: requests a second at most; None for no such bound.
         timeout: seconds one attempt of one request may take.
-        naive_zone: the zone of the local times and days of DID and flash calls.
+        naive_zone: the zone of the local times and days of DID and flash calls, also one of pytz or dateutil.
         http: an `aiohttp.ClientSession` of yours to send with, for a proxy or special TLS; never closed here.
 
     Raises:
@@ -119,10 +122,11 @@ class CdrSession:
         http: "aiohttp.ClientSession | None" = None,
     ) -> None:
         self.region = Region.named(region)
-        self.naive_zone = _checked(naive_zone, tzinfo, "naive_zone", "a tzinfo such as ZoneInfo('Asia/Shanghai')")
+        self.naive_zone = checked_zone(naive_zone, "naive_zone")
         self.converter: Converter = make_converter(self.naive_zone)
         """Turns rows into records; register cattrs hooks of your own on it before the first request."""
-        if not is_number(timeout) or not 0 < timeout < LONGEST_TIMEOUT:
+        seconds = as_number(timeout)
+        if seconds is None or not 0 < seconds < LONGEST_TIMEOUT:
             raise ConfigurationError(
                 f"timeout is {timeout!r}: give the seconds of one attempt, above 0 and below a day"
             )
@@ -132,7 +136,7 @@ class CdrSession:
         _checked(credentials, Credentials | None, "credentials", "Credentials(access_key, secret)")
         _checked(flash_app, FlashApp | None, "flash_app", "FlashApp(appkey, secretkey)")
         limiter = Limiter(concurrency=concurrency, rate=rate)
-        self._connection = Connection(http=http, timeout=timeout)
+        self._connection = Connection(http=http, timeout=seconds)
         for limit in self._connection.limits:
             limiter.lower_ceiling(limit)
         self._transport = Transport(
@@ -343,6 +347,14 @@ class CdrSession:
             NxcdrError: see `errors`.
         """
         return await self._transport.ask(endpoint, parameters)
+
+    def time_at(self, endpoint: Endpoint[Any]) -> Span:
+        """Return the earliest and the latest that it may be now by the clock of an API's gateway, epoch seconds.
+
+        One moment where timestamps that it accepted prove it; else from the least to the most of what its replies and
+        this machine's clock say.
+        """
+        return self._transport.time_at(endpoint)
 
     def account_of(self, endpoint: Endpoint[Any]) -> str:
         """Return what tells the account that an API is asked for from others, without showing its key.

@@ -2,6 +2,8 @@
 
 from attrs import define
 
+from nxcdr_async.clock import ClockSource
+
 
 @define(frozen=True)
 class SessionStats:
@@ -17,7 +19,10 @@ class SessionStats:
         limit: the most that may be under way now at the gateway asked last, before any request the region's; sessions
             of one account share it.
         pace: requests a second that may start there now; None while nothing bounds them.
-        clock_skew: seconds the clock of the gateway that answered last is ahead of ours; None before the first reply.
+        clock_skew: seconds the clock of the gateway that answered last is believed to be ahead of ours; None before
+            the first reply, and while nothing tells.
+        clock_source: what tells it: the "date" of its replies; no more than the "timestamps" it accepted, to within a
+            minute, as its replies have no `Date` or another clock's; or only this "machine", whose clock is used.
     """
 
     requests: int
@@ -29,6 +34,7 @@ class SessionStats:
     limit: int
     pace: float | None
     clock_skew: float | None
+    clock_source: ClockSource = "machine"
 
 
 @define

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from attrs import define, field
 
-from nxcdr_async.clock import ClockEstimate, Moment
-from nxcdr_async.clock_gate import ClockGate
+from nxcdr_async.clock import Moment, Span
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import (
     ClockSkewError,
@@ -20,9 +19,9 @@ from nxcdr_async.errors import (
     NxcdrError,
     TimedOutError,
 )
+from nxcdr_async.gateways import KnownGateway, steady_clock
 from nxcdr_async.limiter import Limiter
 from nxcdr_async.redaction import Redactor
-from nxcdr_async.regions import Region
 from nxcdr_async.retry import (
     LONGEST_RETRY_AFTER,
     MOST_ATTEMPTS,
@@ -63,40 +62,6 @@ class _Counts:
 
 
 @define(eq=False)
-class KnownGateway:
-    """A gateway, and what its replies told of it.
-
-    Attributes:
-        url: base URL.
-        clock: its clock, against ours.
-        clock_gate: lets one request measure its clock while it is unknown.
-        is_heard: whether anything answered there that is a gateway.
-        answered: when it last answered a question, epoch seconds by our clock.
-        paused_until: until when it asked us to wait, likewise.
-    """
-
-    url: str
-    clock: ClockEstimate = field(factory=ClockEstimate)
-    clock_gate: ClockGate = field(factory=ClockGate)
-    is_heard: bool = False
-    answered: float = -math.inf
-    paused_until: float = -math.inf
-
-
-def known_gateways(region: Region, by_hand: str | None) -> Mapping[GatewayKind, KnownGateway]:
-    """Return where each API is asked: of the region's gateway and the shared one, or of one given by hand."""
-    own = KnownGateway(by_hand or region.gateway)
-    shared = own.url if by_hand else region.shared_gateway
-    return {"region": own, "shared": own if shared == own.url else KnownGateway(shared)}
-
-
-def steady_clock() -> Callable[[], float]:
-    """Return a clock in epoch seconds that does not jump when the machine's clock is set."""
-    offset = time.time() - time.monotonic()
-    return lambda: time.monotonic() + offset
-
-
-@define(eq=False)
 class Transport:
     """Asks one question at a time of the gateways, as often as it takes; shared by all that a session does.
 
@@ -125,7 +90,7 @@ class Transport:
     chance: Callable[[], float] = random.random
     _budget: RetryBudget = field(factory=RetryBudget, init=False)
     _counts: _Counts = field(factory=_Counts, init=False)
-    _last_skew: float | None = field(default=None, init=False)
+    _answered_last: KnownGateway | None = field(default=None, init=False)
     _asked_last: tuple[str, str | None] | None = field(default=None, init=False)
 
     @property
@@ -139,6 +104,7 @@ class Transport:
         """The counts at this moment."""
         lane = self._asked_last or self._lane(CALLS)
         pace = self.limiter.pace(*lane)
+        clock = None if self._answered_last is None else self._answered_last.clock
         return SessionStats(
             requests=self._counts.requests,
             retries=self._counts.retries,
@@ -148,8 +114,15 @@ class Transport:
             peak_in_flight=self.limiter.peak_in_flight,
             limit=self.limiter.limit(*lane),
             pace=None if math.isinf(pace) else pace,
-            clock_skew=self._last_skew,
+            clock_skew=None if clock is None else clock.skew,
+            clock_source="machine" if clock is None else clock.source,
         )
+
+    def time_at(self, endpoint: Endpoint[Any]) -> Span:
+        """Return the earliest and the latest that it may be now by the clock of an API's gateway, epoch seconds."""
+        clock = self.gateways[endpoint.gateway].clock_at(self._moment())
+        bounds, now = clock.bounds, self.now()
+        return Span(now + bounds.least, now + bounds.most)
 
     def worthwhile(self, endpoint: Endpoint[Any]) -> int:
         """Return how many questions to an API are worth asking at once."""
@@ -282,8 +255,8 @@ class Transport:
         queued: float,
     ) -> Page:
         # Signed only now that it will be sent at once: no queue can age the timestamp.
-        correction = gateway.clock.correction
         sent = self.now()
+        correction = gateway.clock_at(self._moment()).correction
         request = self._build(endpoint, parameters, sent + correction)
         redactor = Redactor((*self.redactor.secrets, request.signature))
         self._counts.requests += 1
@@ -332,17 +305,17 @@ class Transport:
         received: float,
         correction: float,
     ) -> Page:
-        told_time = gateway.clock.observe(
+        clock = gateway.clock_at(self._moment())
+        told_time = clock.observe(
             sent=sent, received=received, date=reply.headers.get("date"), age=reply.headers.get("age")
         )
-        gateway.clock_gate.learn(self._moment(), told_time=told_time)
-        self._last_skew = gateway.clock.skew
+        self._answered_last = gateway
         try:
             page = read_page(
                 reply,
                 rows_at=endpoint.rows_at,
                 codes=endpoint.codes,
-                now=received + gateway.clock.correction,
+                now=received + (clock.skew or 0.0),
                 redactor=redactor,
                 read_typed=read_typed,
             )
@@ -353,13 +326,15 @@ class Transport:
             gateway.is_heard = True
             gateway.answered = max(gateway.answered, received)
             if endpoint.signing is not None:
-                gateway.clock.accepted(correction)
+                clock.accepted(correction, sent=sent, received=received)
+            gateway.learn_clock(endpoint, self._moment(), told_time=told_time or endpoint.signing is not None)
             self._budget.earn()
             return page
         # A web page in place of an answer may come from anywhere; a refusal, if only by status, is a gateway's.
         gateway.is_heard = gateway.is_heard or isinstance(failure, GatewayError)
-        if isinstance(failure, ClockSkewError):
-            gateway.clock.refused(correction)
+        if isinstance(failure, ClockSkewError) and endpoint.signing is not None:
+            clock.refused(correction, sent=sent, received=received)
+        gateway.learn_clock(endpoint, self._moment(), told_time=told_time)
         raise failure
 
     def need_key(self, endpoint: Endpoint[Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Self
 from attrs import define
 
 from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.zones import is_unlocalized
 
 HOUR = 3600
 HALF_A_DAY = 12 * HOUR
@@ -71,6 +72,11 @@ def window_of(start: datetime, end: datetime) -> Window:
             raise ConfigurationError(
                 f"{name} has no time zone: say which one it is in, for example "
                 f"{name}.replace(tzinfo=datetime.UTC) or datetime(…, tzinfo=ZoneInfo('Asia/Hong_Kong'))",
+            )
+        if is_unlocalized(moment):
+            raise ConfigurationError(
+                f"{name} was given a zone of pytz by tzinfo= or replace(), which is local mean time then: make it with "
+                "zone.localize(datetime(…)), or use ZoneInfo"
             )
     if start < _EARLIEST or end > _LATEST:
         raise ConfigurationError("start and end must lie between the years 1970 and 9999")

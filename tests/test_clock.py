@@ -1,12 +1,23 @@
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from email.utils import formatdate
+from itertools import cycle, islice
 
 import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async.clock import APART, CORRECT_ABOVE, LONGEST_UNHEARD, ClockEstimate, Freshness, Moment
+from nxcdr_async.clock import (
+    APART,
+    CORRECT_ABOVE,
+    LONGEST_UNHEARD,
+    PROVEN_WITHIN,
+    SAFE_WITHIN,
+    ClockEstimate,
+    Freshness,
+    Moment,
+    Span,
+)
 
 NOON = 1_700_000_000.0
 TINY = 1e-5  # what floats of today's epoch seconds cannot tell apart
@@ -19,6 +30,22 @@ def date_of(moment: float) -> str:
 def reply(clock: ClockEstimate, *, skew: float, sent: float = NOON, trip: float = 0.1, at: float = 0.5) -> None:
     """Let the clock see a reply of a gateway so far ahead, which wrote its Date at a part of the round trip."""
     clock.observe(sent=sent, received=sent + trip, date=date_of(sent + trip * at + skew))
+
+
+def ask(clock: ClockEstimate, *, truth: float, date: float | None, at: float = NOON, trip: float = 0.1) -> bool:
+    """Ask a gateway whose clock is so far ahead, and whose Date says that it is otherwise; tell if it was accepted."""
+    correction = clock.correction
+    if date is not None:
+        reply(clock, skew=date, sent=at, trip=trip)
+    is_accepted = abs(truth + trip / 2 - correction) <= WINDOW
+    learn = clock.accepted if is_accepted else clock.refused
+    learn(correction, sent=at, received=at + trip)
+    return is_accepted
+
+
+def ask_often(clock: ClockEstimate, dates: Iterable[float | None], *, truth: float = 0.0, each: float = 1.0) -> int:
+    """Ask once for each Date that is told; return how many timestamps were refused."""
+    return sum(not ask(clock, truth=truth, date=date, at=NOON + each * number) for number, date in enumerate(dates))
 
 
 @pytest.fixture
@@ -51,9 +78,8 @@ def test_the_bounds_contain_the_true_skew_for_any_consistent_replies(
     clock = ClockEstimate()
     for start, later, trip, at in observations:
         reply(clock, skew=skew, sent=start + later, trip=trip, at=at)
-        assert clock.earliest is not None
-        assert clock.latest is not None
-        assert clock.earliest - TINY <= skew <= clock.latest + TINY
+        assert clock._date is not None
+        assert clock._date.least - TINY <= skew <= clock._date.most + TINY
 
 
 @given(st.floats(-100_000, 100_000), OBSERVATIONS)
@@ -139,54 +165,142 @@ def test_no_date_raises(date: str) -> None:
     ClockEstimate().observe(sent=NOON, received=NOON, date=date)
 
 
-def test_a_clock_is_not_trusted_once_what_it_says_was_refused() -> None:
+def test_a_date_that_was_followed_and_refused_is_no_longer_followed() -> None:
     clock = ClockEstimate()
     reply(clock, skew=500)
-    used = clock.correction
-    clock.refused(used)
+    assert ask_often(clock, [500.0] * 5) == 1
     assert clock.correction == 0
-    assert clock.skew == pytest.approx(500, abs=1.1)
+    assert (clock.skew, clock.source) == (0, "timestamps")
 
 
 def test_a_refusal_that_shows_another_clock_is_no_reason_for_distrust() -> None:
     clock = ClockEstimate()
     reply(clock, skew=500)
-    used = clock.correction
-    reply(clock, skew=-200, sent=NOON + 10)
-    clock.refused(used)
+    assert not ask(clock, truth=-200, date=-200)
     assert clock.correction == pytest.approx(-200, abs=1.1)
 
 
-def test_an_uncorrected_timestamp_that_is_refused_is_no_reason_for_distrust() -> None:
+def test_a_date_that_contradicts_the_first_accepted_timestamp_is_never_followed() -> None:
     clock = ClockEstimate()
-    reply(clock, skew=500)
-    clock.refused(0.0)
-    assert clock.trusted
+    assert ask_often(clock, [172_800.0] * 9) == 0
+    assert (clock.skew, clock.source, clock.is_settled) == (0, "timestamps", True)
 
 
-def test_it_remembers_which_correction_was_accepted() -> None:
+def test_without_a_date_an_accepted_timestamp_tells_the_clock() -> None:
     clock = ClockEstimate()
-    assert not clock.was_accepted(0.0)
-    clock.accepted(100.0)
-    assert clock.was_accepted(101.0)
-    assert not clock.was_accepted(0.0)
+    assert (clock.skew, clock.source) == (None, "machine")
+    assert ask_often(clock, [None]) == 0
+    assert (clock.skew, clock.source) == (0, "timestamps")
 
 
 def test_another_answer_may_come_from_a_machine_with_another_clock() -> None:
     clock = ClockEstimate()
-    reply(clock, skew=500)
-    clock.refused(0.0)
+    assert not ask(clock, truth=500, date=500)
     assert clock.may_be_accepted
-    clock.refused(clock.correction)
+    assert not ask(clock, truth=0, date=0, at=NOON + 1)
+    assert clock.may_be_accepted
+    assert ask(clock, truth=0, date=0, at=NOON + 2)
+
+
+def test_where_all_clocks_were_refused_nothing_else_may_be_accepted() -> None:
+    clock = ClockEstimate()
+    assert ask_often(clock, [500.0] * 2, truth=9_000) == 2
     assert not clock.may_be_accepted
 
 
-def test_a_correction_that_was_accepted_may_be_accepted_again() -> None:
+def test_a_correction_that_was_accepted_is_tried_again_after_a_refusal_for_no_reason() -> None:
     clock = ClockEstimate()
     reply(clock, skew=500)
-    clock.accepted(clock.correction)
-    clock.refused(clock.correction)
+    assert ask(clock, truth=500, date=500)
+    clock.refused(clock.correction, sent=NOON + 1, received=NOON + 1.1)
     assert clock.may_be_accepted
+    assert not clock.is_settled
+    assert clock.correction == pytest.approx(500, abs=1.1)
+
+
+def test_what_was_signed_before_the_last_news_is_no_news() -> None:
+    clock = ClockEstimate()
+    assert ask(clock, truth=0, date=0)
+    clock.observe(sent=NOON + 1, received=NOON + 1.1, date=date_of(NOON + 3601))
+    clock.refused(0.0, sent=NOON + 1, received=NOON + 1.1)
+    assert ask(clock, truth=3600, date=3600, at=NOON + 2)
+    clock.refused(0.0, sent=NOON + 1.05, received=NOON + 2.2)
+    clock.accepted(0.0, sent=NOON + 1.05, received=NOON + 2.2)
+    assert clock.is_settled
+    assert clock.correction == pytest.approx(3600, abs=1.1)
+
+
+@given(
+    truth=st.floats(-40, 40),
+    dates=st.lists(st.floats(-200_000, 200_000) | st.floats(-100, 100) | st.none(), min_size=1, max_size=60),
+    each=st.floats(0.1, 100),
+)
+def test_whatever_the_dates_say_the_believed_time_is_within_a_minute_of_an_accepted_timestamp(
+    truth: float, dates: list[float | None], each: float
+) -> None:
+    clock = ClockEstimate()
+    for number, date in enumerate(dates):
+        stamped = clock.correction
+        is_accepted = ask(clock, truth=truth, date=date, at=NOON + each * number)
+        assert clock.skew is not None
+        if is_accepted:
+            assert abs(clock.skew - stamped) <= PROVEN_WITHIN
+        assert abs(clock.skew - truth) <= 2 * PROVEN_WITHIN + 1
+        assert clock.bounds.least <= clock.skew <= clock.bounds.most
+
+
+@given(truth=st.floats(-40, 40), dates=st.lists(st.floats(-200_000, 200_000), min_size=1, max_size=5))
+def test_relays_with_clocks_of_their_own_cost_few_refusals(truth: float, dates: list[float]) -> None:
+    assert ask_often(ClockEstimate(), islice(cycle(dates), 200), truth=truth) <= 3
+
+
+@given(truth=st.floats(-40, 40), drift=st.floats(-1e4, 1e4))
+def test_a_date_that_drifts_costs_few_refusals(truth: float, drift: float) -> None:
+    clock = ClockEstimate()
+    assert ask_often(clock, (truth + drift * second for second in range(1000)), truth=truth) <= 2
+    assert clock.skew is not None
+    assert abs(clock.skew - truth) <= PROVEN_WITHIN + 1
+
+
+def test_a_date_that_moved_is_tried_by_a_timestamp_that_tells_the_two_apart() -> None:
+    clock = ClockEstimate()
+    assert ask(clock, truth=0, date=0)
+    reply(clock, skew=90, sent=NOON + 1)
+    assert not clock.is_settled
+    assert abs(clock.correction - 90) < WINDOW
+    assert clock.correction > 2 * WINDOW
+
+
+def test_a_timestamp_goes_no_further_than_is_safe_from_those_accepted() -> None:
+    clock = ClockEstimate()
+    assert ask(clock, truth=0, date=0)
+    reply(clock, skew=58, sent=NOON + 1)
+    assert clock.skew == pytest.approx(58, abs=1.1)
+    assert clock.correction == SAFE_WITHIN
+
+
+def test_a_machine_that_slept_is_tried_by_its_own_clock_where_no_date_is_told() -> None:
+    clock = ClockEstimate()
+    assert ask(clock, truth=0, date=None)
+    clock.ours = 3600.0
+    assert not ask(clock, truth=3600, date=None, at=NOON + 1)
+    assert not ask(clock, truth=3600, date=None, at=NOON + 2)
+    assert ask(clock, truth=3600, date=None, at=NOON + 3)
+    assert clock.skew == 3600
+
+
+def test_a_date_that_nothing_proves_bounds_the_time_together_with_the_machines_clock() -> None:
+    clock = ClockEstimate()
+    reply(clock, skew=7200)
+    assert clock.bounds == Span(0, clock.skew or 0)
+    assert clock.bounds.most == pytest.approx(7200, abs=1.1)
+
+
+def test_dates_that_disagree_with_each_other_tell_nothing() -> None:
+    clock = ClockEstimate()
+    for number, skew in enumerate([7200.0, 0.0, 7200.0]):
+        reply(clock, skew=skew, sent=NOON + number)
+    assert clock.bounds == Span(0, 0)
 
 
 def moment(steady: float, asleep: float = 0.0) -> Moment:
@@ -237,10 +351,9 @@ def test_a_gateway_that_drifts_for_hours_refuses_no_more_than_its_first_request(
         told = arrived + skew + drift * (arrived - NOON)
         received = arrived + back
         clock.observe(sent=now, received=received, date=date_of(told))
-        if abs(told - stamp) > WINDOW:
-            refused += 1
-            clock.refused(stamp - now)
-        else:
-            clock.accepted(stamp - now)
+        is_accepted = abs(told - stamp) <= WINDOW
+        refused += not is_accepted
+        learn = clock.accepted if is_accepted else clock.refused
+        learn(stamp - now, sent=now, received=received)
         now = received + idle
     assert refused <= 2

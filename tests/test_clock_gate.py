@@ -44,6 +44,9 @@ class Crossing:
     def answered(self) -> None:
         self.gate.learn(self.now(), told_time=True)
 
+    def answered_in_doubt(self) -> None:
+        self.gate.learn(self.now(), told_time=True, is_settled=False)
+
     def answered_without_date(self) -> None:
         self.gate.learn(self.now(), told_time=False)
 
@@ -195,6 +198,19 @@ async def test_nobody_waits_for_a_gateway_that_does_not_tell_its_time_until_it_d
     crossing.steady += LONGEST_UNHEARD + 1
     await crossing.start(4, 5)
     assert crossing.under_way == {2, 3, 4}
+    await leave(crossing)
+
+
+async def test_while_the_clock_is_in_doubt_one_asks_at_a_time() -> None:
+    crossing = Crossing()
+    await crossing.start(1, 2, 3)
+    await crossing.end(1, crossing.answered_in_doubt)
+    assert crossing.under_way == {2}
+    await crossing.end(2, crossing.answered_in_doubt)
+    assert crossing.under_way == {3}
+    await crossing.start(4, 5)
+    await crossing.end(3, crossing.answered)
+    assert crossing.under_way == {4, 5}
     await leave(crossing)
 
 

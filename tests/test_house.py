@@ -17,13 +17,15 @@ import nxcdr_async
 PACKAGE = Path(nxcdr_async.__file__).parent
 NAME = "nxcdr_async"
 FLOORS = {
-    **dict.fromkeys(["_version", "records", "errors", "regions", "hangup", "credentials", "stats"], 0),
     **dict.fromkeys(
-        ["signing", "redaction", "clock", "retry", "patience", "pace", "allowance", "convert", "settings"], 1
+        ["_version", "records", "errors", "regions", "hangup", "credentials", "stats", "clock", "arguments"], 0
     ),
-    **dict.fromkeys(["windows", "density", "plan", "arguments", "legs"], 1),
+    **dict.fromkeys(["signing", "redaction", "retry", "patience", "pace", "allowance", "convert", "settings"], 1),
+    **dict.fromkeys(["windows", "density", "plan", "zones", "legs"], 1),
     **dict.fromkeys(["wire", "export"], 2),
-    **dict.fromkeys(["clock_gate", "telemetry", "turns", "valve", "lane", "limiter", "connection", "transport"], 3),
+    **dict.fromkeys(
+        ["clock_gate", "gateways", "telemetry", "turns", "valve", "lane", "limiter", "connection", "transport"], 3
+    ),
     "pages": 4,
     "session": 5,
 }

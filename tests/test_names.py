@@ -188,6 +188,7 @@ def test_a_session_offers_nothing_else() -> None:
         "flash_calls",
         "from_env",
         "stats",
+        "time_at",
     }
 
 
@@ -229,14 +230,14 @@ def test_exactly_these_regions_are_known() -> None:
         ),
         (
             SessionStats,
-            "requests retries throttled clock_refusals in_flight peak_in_flight limit pace clock_skew",
+            "requests retries throttled clock_refusals in_flight peak_in_flight limit pace clock_skew clock_source",
         ),
         (PaginatorStats, "pages windows splits rereads records duplicates bad_rows out_of_order legs"),
         (
             BackfillReport,
             (
                 "source sink start end rows_new rows_changed rows_unchanged windows windows_before windows_open "
-                "requests waste retries throttled gaps complete_until seconds"
+                "requests waste retries throttled gaps complete_until seconds clock_source"
             ),
         ),
         (

@@ -5,12 +5,13 @@
 ...     print(report.rows_new, report.complete_until)
 """
 
+import math
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from nxcdr_async.arguments import is_whole
+from nxcdr_async.arguments import as_text, as_whole
 from nxcdr_async.backfill.pushes import PushedCalls
 from nxcdr_async.backfill.report import (
     BackfillProgress,
@@ -155,17 +156,15 @@ async def verify(
         SinkError: it cannot be read, or written.
         NxcdrError: the gateway cannot be read; what was mended before stays so.
     """
-    for name, number, least in (("sample", sample, 1), ("seed", seed, 0)):
-        if number is not None and (not is_whole(number) or number < least):
-            raise ConfigurationError(f"{name} is {number!r}: give a whole number from {least} on, or None")
-    if source is not None:
-        _check_source(source)
+    windows, start = _whole_from(1, "sample", sample), _whole_from(0, "seed", seed)
+    sources = SOURCES if source is None else (_checked_source(source),)
+    _check_switch("fix", fix)
     on_bad = bad_row_taker(on_bad_row, bad_row_callback)
     settings = _settings(settle, new_key=new_key, on_progress=on_progress, on_bad_row=on_bad)
     from nxcdr_async.backfill.verification import Verification  # noqa: PLC0415 - imports pyarrow
 
-    verification = Verification(session, filled_sink_for(to), settings, sample=sample, seed=seed, mends=fix)
-    return await verification.of(SOURCES if source is None else (source,))
+    verification = Verification(session, filled_sink_for(to), settings, sample=windows, seed=start, mends=fix)
+    return await verification.of(sources)
 
 
 def _job(
@@ -178,16 +177,32 @@ def _job(
     on_progress: Callable[[BackfillProgress], object] | None,
     on_bad_row: Callable[[RecordError], object] | None,
 ) -> "Job":
-    _check_source(source)
+    checked = _checked_source(source)
     settings = _settings(settle, new_key=new_key, on_progress=on_progress, on_bad_row=on_bad_row)
     from nxcdr_async.backfill.runs import Job  # noqa: PLC0415 - imports pyarrow
 
-    return Job.of(session, source, sink_for(to), settings)
+    return Job.of(session, checked, sink_for(to), settings)
 
 
-def _check_source(source: object) -> None:
-    if source not in SOURCES:
-        raise ConfigurationError(f"source is {source!r}: give 'calls', 'did' or 'flash'")
+def _checked_source(source: object) -> SourceName:
+    told = as_text(source)
+    for known in SOURCES:
+        if told == known:
+            return known
+    raise ConfigurationError(f"source is {source!r}: give 'calls', 'did' or 'flash'")
+
+
+def _whole_from(least: int, name: str, number: object) -> int | None:
+    whole = as_whole(number)
+    if number is not None and (whole is None or whole < least):
+        raise ConfigurationError(f"{name} is {number!r}: give a whole number from {least} on, or None")
+    return whole
+
+
+def _check_switch(name: str, switch: object) -> None:
+    # Any text is true to Python, "no" as well.
+    if not isinstance(switch, bool):
+        raise ConfigurationError(f"{name} is {switch!r}: give True or False")
 
 
 def _settings(
@@ -199,7 +214,10 @@ def _settings(
 ) -> "Settings":
     if not isinstance(settle, timedelta) or settle < timedelta():
         raise ConfigurationError(f"settle is {settle!r}: give a timedelta that is not negative")
+    _check_switch("new_key", new_key)
+    if on_progress is not None and not callable(on_progress):
+        raise ConfigurationError("on_progress cannot be called: give a function of one argument")
     check_arrow()
     from nxcdr_async.backfill.runs import Settings  # noqa: PLC0415 - imports pyarrow
 
-    return Settings(int(settle.total_seconds()), new_key, on_progress, on_bad_row)
+    return Settings(math.ceil(settle.total_seconds()), new_key, on_progress, on_bad_row)

@@ -16,11 +16,13 @@ from nxcdr_async.backfill.ledger import ROWS_A_WINDOW, SECONDS_A_WINDOW, Ledger,
 from nxcdr_async.backfill.pulse import Pulse
 from nxcdr_async.backfill.store import Finding, Taken
 from nxcdr_async.backfill.threads import in_thread
+from nxcdr_async.clock import Span
 from nxcdr_async.errors import NxcdrError
 from nxcdr_async.export.columns import RECORDS_AT_ONCE, BadRowTaker, rows_of
 from nxcdr_async.export.tables import Table
 from nxcdr_async.session import CdrSession
 from nxcdr_async.windows import HOUR
+from nxcdr_async.wire import Endpoint
 
 OPEN_WINDOWS = 24
 """Windows, none under an hour, that what may still get late rows is cut into: so closely follows `complete_until`."""
@@ -35,16 +37,17 @@ class Clocks:
 
     Attributes:
         steady: seconds that only ever grow.
-        gateway: epoch seconds by the gateway's clock.
+        gateway: the earliest and the latest it may be by the gateway's clock, epoch seconds. Nothing counts as read
+            later than the earliest, and reading goes on to the latest, so that a clock in doubt costs no row.
     """
 
     steady: Callable[[], float]
-    gateway: Callable[[], float]
+    gateway: Callable[[], Span]
 
 
-def clocks_of(session: CdrSession) -> Clocks:
-    """Return the clocks a session goes by."""
-    return Clocks(time.monotonic, lambda: time.time() + (session.stats.clock_skew or 0.0))
+def clocks_of(session: CdrSession, endpoint: Endpoint[Any]) -> Clocks:
+    """Return the clocks by which a session reads an API."""
+    return Clocks(time.monotonic, partial(session.time_at, endpoint))
 
 
 class Taker(Protocol):
@@ -154,7 +157,7 @@ class Run:
 
         And now and then after that: a window is sealed as a whole, so a long one would stay open for long.
         """
-        now, settle = int(self.clocks.gateway()), self.store.settle
+        now, settle = int(self.clocks.gateway().least), self.store.settle
         step = max(HOUR, settle // OPEN_WINDOWS)
         edges = (now - settle, *range(now - settle + step, now, step))
         must_end = [edge for edge in edges if edge > reading.window.start]
@@ -162,7 +165,7 @@ class Run:
 
     async def _send(self, cutter: Cutter, began: float, send: MemoryObjectSendStream[tuple[Cut, Finding]]) -> None:
         # By the gateway's clock as it is known by now, and when the reading began: what came later may not be in it.
-        read_at = int(self.clocks.gateway() - (self.clocks.steady() - began))
+        read_at = int(self.clocks.gateway().least - (self.clocks.steady() - began))
         for cut in cutter.cut():
             await send.send((cut, self._finding(cut, read_at)))
 

@@ -17,7 +17,7 @@ import anyio
 from anyio.lowlevel import RunVar
 from attrs import define, field
 
-from nxcdr_async.arguments import is_number
+from nxcdr_async.arguments import as_number
 from nxcdr_async.backfill.sinks import check_arrow, check_file, sink_for
 from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.errors import ConfigurationError, RecordError
@@ -106,9 +106,10 @@ class PushedCalls:
     def __init__(
         self, session: CdrSession, to: "str | Path | Sink", *, new_key: bool = False, patience: float = PATIENCE
     ) -> None:
-        if not is_number(patience) or not 0 <= patience < math.inf:
+        seconds = as_number(patience)
+        if seconds is None or not 0 <= seconds < math.inf:
             raise ConfigurationError(f"patience is {patience!r}: give seconds, 0 or more")
-        self._patience = patience
+        self._patience = seconds
         self._rows = _rows_into(session, to, new_key=new_key)
         # Each event loop has its own, as one may be left for ever in the middle of a turn.
         self._lines: RunVar[_Line] = RunVar("pushed calls that wait")

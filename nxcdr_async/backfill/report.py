@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from attrs import define, field
 
+from nxcdr_async.clock import ClockSource
 from nxcdr_async.records import SourceName
 
 
@@ -90,6 +91,7 @@ class BackfillReport:
         gaps: what is known to be missing in the range, found by this run or an earlier one.
         complete_until: up to where the sink is complete and no late rows are to be expected (UTC), None if nowhere.
         seconds: how long it took.
+        clock_source: what told the gateway's time, by which windows are sealed: as in `SessionStats`.
     """
 
     source: SourceName
@@ -109,6 +111,7 @@ class BackfillReport:
     gaps: tuple[Gap, ...]
     complete_until: datetime | None
     seconds: float
+    clock_source: ClockSource = "date"
 
     @property
     def rows(self) -> int:

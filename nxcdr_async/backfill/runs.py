@@ -19,6 +19,7 @@ from nxcdr_async.backfill.sinks.protocol import Origin, Sink
 from nxcdr_async.backfill.store import Store
 from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.backfill.times import moment_if_any, moment_of
+from nxcdr_async.clock import Span
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.export.columns import BadRowTaker
 from nxcdr_async.export.tables import TABLES
@@ -68,7 +69,7 @@ class Job:
 
     def __attrs_post_init__(self) -> None:
         self._stats_before = self.session.stats
-        self.clocks = clocks_of(self.session)
+        self.clocks = clocks_of(self.session, self.feed.endpoint)
 
     @classmethod
     def of(cls, session: CdrSession, source: SourceName, sink: Sink, settings: Settings) -> "Job":
@@ -82,11 +83,11 @@ class Job:
         async with holding(self.sink):
             await in_thread(partial(self.store.begin, origin, new_key=self.settings.new_key))
             now = await self._now(asked)
-            if asked.start >= now:
+            if asked.start >= now.most:
                 raise ConfigurationError(f"the range begins at {moment_of(asked.start)}, which has yet to come")
-            whole = Window(asked.start, min(asked.end, self.feed.ceiling(now)))
+            whole = Window(asked.start, min(asked.end, self.feed.ceiling(int(now.most))))
             ledger = self.store.ledger
-            ledger.doubt(now)
+            ledger.doubt(int(now.least))
             again = [entry for entry in ledger.within(whole) if self._can_be_sealed(entry, now)]
             return await self._run(whole, readings_of(ledger.missing(whole), again))
 
@@ -102,8 +103,8 @@ class Job:
                     "calls that were pushed do not count"
                 )
             now = await self._now(Window(ledger.start, ledger.start + 1))
-            ledger.doubt(now)
-            whole = Window(ledger.start, max(self.feed.ceiling(now), ledger.entries[-1].window.end))
+            ledger.doubt(int(now.least))
+            whole = Window(ledger.start, max(self.feed.ceiling(int(now.most)), ledger.entries[-1].window.end))
             again = [entry for entry in ledger.entries if not entry.is_sealed(self.settings.settle)]
             return await self._run(whole, readings_of(ledger.missing(whole), again))
 
@@ -126,14 +127,14 @@ class Job:
             complete_until=self.store.ledger.complete_until(self.settings.settle),
         )
 
-    async def _now(self, window: Window) -> int:
+    async def _now(self, window: Window) -> Span:
         """Return the time by the gateway's clock, which any answer tells; what was known of it may be long ago."""
         await self.session.ask_page(self.feed.endpoint, self.feed.smallest(window))
-        return int(self.clocks.gateway())
+        return self.clocks.gateway()
 
-    def _can_be_sealed(self, entry: Entry, now: int) -> bool:
+    def _can_be_sealed(self, entry: Entry, now: Span) -> bool:
         settle = self.settings.settle
-        return not entry.is_sealed(settle) and now >= entry.window.end + settle
+        return not entry.is_sealed(settle) and now.least >= entry.window.end + settle
 
     async def _run(self, whole: Window, readings: Sequence[Reading]) -> BackfillReport:
         ledger = self.store.ledger
@@ -165,6 +166,7 @@ class Job:
             gaps=tuple(gap for entry in entries for gap in gaps_of(entry, whole)),
             complete_until=moment_if_any(pulse.complete_until),
             seconds=pulse.seconds,
+            clock_source=after.clock_source,
         )
 
 

@@ -23,6 +23,7 @@ from nxcdr_async.clock import CORRECT_ABOVE
 from nxcdr_async.errors import ConfigurationError, NxcdrError, SaturatedSecondError
 from nxcdr_async.regions import checked_gateway
 from nxcdr_async.session import CdrSession
+from nxcdr_async.stats import SessionStats
 
 SECONDS_TO_CONNECT = 10.0
 ASKED_FOR = timedelta(minutes=1)
@@ -129,16 +130,22 @@ async def _signed(session: CdrSession) -> list[Finding]:
     request = await _asked(
         "signed request", lambda: session.calls(now - ASKED_FOR, now, on_bad_row="skip").collect(), "calls"
     )
-    return [credentials, request, _clock(session.stats.clock_skew)]
+    return [credentials, request, _clock(session.stats)]
 
 
-def _clock(skew: float | None) -> Finding:
+def _clock(stats: SessionStats) -> Finding:
+    skew = stats.clock_skew
     if skew is None:
-        return Finding("clock", State.LEFT_OUT, "the gateway did not tell its time")
-    if abs(skew) <= CORRECT_ABOVE:
-        return Finding("clock", State.GOOD, f"within {CORRECT_ABOVE:.0f} s of the gateway's")
+        told = "the gateway did not tell its time, so this machine's clock is used"
+        return Finding("clock", State.LEFT_OUT, told)
     way = "behind" if skew > 0 else "ahead of"
     told = f"{abs(skew):.1f} s {way} the gateway's, which nxcdr makes up for"
+    if stats.clock_source != "date":
+        about = "within a minute of the gateway's" if abs(skew) <= CORRECT_ABOVE else told
+        why = "its replies tell no time, or another clock's than it checks timestamps by"
+        return Finding("clock", State.GOOD, f"{about}; {why}", "Keep this machine's clock set by NTP.")
+    if abs(skew) <= CORRECT_ABOVE:
+        return Finding("clock", State.GOOD, f"within {CORRECT_ABOVE:.0f} s of the gateway's")
     return Finding("clock", State.GOOD, told, "Set this machine's clock by NTP.")
 
 

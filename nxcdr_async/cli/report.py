@@ -22,6 +22,11 @@ MOST_GAPS_SHOWN = 5
 
 Outcome = Literal["done", "gaps", "failed", "stopped"]
 
+_CLOCKS = {
+    "timestamps": "the gateway's Date is missing or another clock's, so its time is known to within a minute",
+    "machine": "nothing told the gateway's time, so this machine's clock was used: keep it set",
+}
+
 
 @define(frozen=True)
 class ReportPlace:
@@ -120,6 +125,8 @@ def show_report(report: BackfillReport) -> None:
         say(f"{label:<9} {text}")
         if label == "gaps":
             show_gaps(report.gaps)
+    if report.clock_source != "date":
+        say(f"{'clock':<9} {_CLOCKS[report.clock_source]}")
 
 
 def show_gaps(gaps: tuple[Gap, ...]) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from attrs import fields
 
 from nxcdr_async.convert import read_all
+from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode_lines
@@ -24,6 +25,9 @@ def json_lines(records: Iterable[Any]) -> bytes:
     """Return records as JSON lines (NDJSON): an object of its attributes each, with some derived ones (`queue_wait`).
 
     Times are ISO 8601 in UTC, durations seconds, directions names, money is text: exact, never in powers of ten.
+
+    Raises:
+        ConfigurationError: something that is no record.
 
     >>> async def lines(calls):
     ...     async with calls:
@@ -42,8 +46,10 @@ def _parts(records: Iterable[Any]) -> Iterator[list[Any]]:
 
 def _rows(records: list[Any]) -> Iterator[dict[str, Any]]:
     """Return records of one class as rows, made column by column, as most columns hold nothing that has to change."""
+    record_class = next((known for known in _NAMES if isinstance(records[0], known)), None)
+    if record_class is None:
+        raise ConfigurationError(f"json_lines got a {type(records[0]).__name__}: give records of a session")
     read_all(records)
-    record_class = type(records[0])
     names = _NAMES[record_class]
     columns = dict(zip(names, map(_written, zip(*map(attrgetter(*names), records), strict=True)), strict=True))
     if record_class is CallRecord:

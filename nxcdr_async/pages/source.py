@@ -5,6 +5,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from attrs import define, field
 
+from nxcdr_async.arguments import as_text
 from nxcdr_async.errors import ConfigurationError, IncompleteError, NxcdrError, RecordError
 from nxcdr_async.pages.page_rows import first_of_each
 from nxcdr_async.stats import PaginatorStats
@@ -193,11 +194,12 @@ def bad_row_taker(
     Raises:
         ConfigurationError: the two do not go together.
     """
-    if on_bad_row not in ("raise", "skip"):
+    told = as_text(on_bad_row)
+    if told not in {"raise", "skip"}:
         raise ConfigurationError(f"on_bad_row is {on_bad_row!r}: give 'raise' or 'skip'")
     if callback is not None and not callable(callback):
         raise ConfigurationError("bad_row_callback cannot be called: give a function of one argument")
-    if on_bad_row == "skip":
+    if told == "skip":
         return callback or _ignore
     if callback is not None:
         raise ConfigurationError("bad_row_callback gets the rows that are skipped: give on_bad_row='skip' with it")

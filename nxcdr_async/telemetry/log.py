@@ -10,7 +10,8 @@ ExtraAdder, finds them. A record has those of them that are known:
 | `http_status` | the status of the gateway's HTTP reply, or of ours to a call push |
 | `duration_seconds` | how long the exchange took |
 | `wait_seconds` | how long it will be until the next attempt |
-| `skew_seconds` | by how much the gateway's clock is ahead of ours |
+| `skew_seconds` | by how much the gateway's clock is believed to be ahead of ours |
+| `clock_source` | what tells that: "date", "timestamps" or "machine", as in `SessionStats.clock_source` |
 | `error_type` | the class of the error, such as "nxcdr_async.errors.ThrottledError" |
 | `code` | the vendor's result code |
 | `gateway_request_id` | the gateway's id of the request, to be quoted to the vendor's support |
@@ -20,6 +21,8 @@ ExtraAdder, finds them. A record has those of them that are known:
 | debug | a reply came: endpoint, attempt, http_status, duration_seconds |
 | info | a question will be asked again: endpoint, attempt, wait_seconds, error_type, code, … |
 | info | a timestamp was refused: endpoint, attempt, skew_seconds, error_type, code, … |
+| warning | from now on a gateway's `Date` is missing or another clock's: endpoint, clock_source, skew_seconds |
+| info | a gateway's `Date` is believed again: endpoint, clock_source, skew_seconds |
 | warning | a call push was refused: http_status |
 | error | the callback that gets pushed calls failed, with the traceback, or took too long: http_status |
 | warning | OpenTelemetry is installed and cannot be used, once a process: error_type |
@@ -30,12 +33,22 @@ import logging
 from functools import cache
 from typing import Any
 
+from nxcdr_async.clock import ClockSource
 from nxcdr_async.errors import GatewayError, NxcdrError
 from nxcdr_async.retry import Attempts
 from nxcdr_async.wire import Endpoint
 
 # Without a NullHandler: where nobody configured logging, a callback that fails must still show on stderr.
 _log = logging.getLogger("nxcdr_async")
+
+_CLOCK_SOURCES: dict[ClockSource, str] = {
+    "date": "%s: the gateway's clock is told by its Date header again, %.1f s ahead of ours",
+    "timestamps": (
+        "%s: the gateway's Date header is missing, or by another clock than timestamps are checked by: its time is "
+        "known to within a minute, by the timestamps it accepts, as %.1f s ahead of ours"
+    ),
+    "machine": "%s: nothing tells the gateway's time, so this machine's clock is used (%.1f s are added to it)",
+}
 
 
 def type_name(error: BaseException) -> str:
@@ -75,6 +88,17 @@ def log_clock_refusal(endpoint: Endpoint[Any], attempts: Attempts, fault: NxcdrE
         endpoint.name,
         skew,
         extra={**_fields(endpoint, attempts), **_fields_of(fault), "skew_seconds": skew},
+    )
+
+
+def log_clock_source(endpoint: Endpoint[Any], source: ClockSource, skew: float) -> None:
+    """Log, when that changes, what tells a gateway's clock."""
+    _log.log(
+        logging.INFO if source == "date" else logging.WARNING,
+        _CLOCK_SOURCES[source],
+        endpoint.name,
+        skew,
+        extra={"endpoint": endpoint.name, "clock_source": source, "skew_seconds": skew},
     )
 
 

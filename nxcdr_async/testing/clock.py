@@ -2,7 +2,12 @@
 
 import time
 from datetime import UTC, datetime
+from email.utils import formatdate
 from threading import Lock
+
+from attrs import define, field
+
+from nxcdr_async.testing.switches import Switches
 
 
 class EmulatorClock:
@@ -38,3 +43,24 @@ class EmulatorClock:
     def reset(self) -> None:
         """Go back to the real time."""
         self.offset = 0.0
+
+
+@define(eq=False)
+class DateHeader:
+    """What the `Date` of each reply says, which need not be what the clock does."""
+
+    _switches: Switches
+    _first: float | None = field(default=None, init=False)
+    _replies: int = field(default=0, init=False)
+
+    def at(self, now: float) -> str | None:
+        """Return the header of a reply that leaves at a moment of the emulator's clock; None for none."""
+        switches = self._switches
+        self._first = now if self._first is None else self._first
+        relay = switches.relays[self._replies % len(switches.relays)] if switches.relays else 0.0
+        self._replies += 1
+        if switches.date == "absent":
+            return None
+        running = self._first if switches.date == "frozen" else now
+        told = running + switches.date_offset + relay + switches.date_drift * (running - self._first)
+        return formatdate(told, usegmt=True)

@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from email.utils import formatdate
 from random import Random
 from secrets import token_hex
 from typing import Any
@@ -12,7 +11,7 @@ import msgspec
 from aiohttp import web
 from attrs import define
 
-from nxcdr_async.testing.clock import EmulatorClock
+from nxcdr_async.testing.clock import DateHeader, EmulatorClock
 from nxcdr_async.testing.faults import FaultPlan, refused_by, spoiled
 from nxcdr_async.testing.history import CallHistory
 from nxcdr_async.testing.log import GatewayLog, SeenRequest, without_secrets
@@ -78,6 +77,7 @@ class GatewayServer:
         self._history = history
         self._switches = switches
         self._clock = clock
+        self._date = DateHeader(switches)
         self._log = log
         self._verifier = verifier
         self._faults = faults
@@ -106,7 +106,11 @@ class GatewayServer:
         self._closing.set()
 
     async def _date_it(self, _request: web.Request, response: web.StreamResponse) -> None:
-        response.headers["Date"] = formatdate(self._clock.now(), usegmt=True)
+        date = self._date.at(self._clock.now())
+        if date is None:
+            response.headers.popall("Date", None)
+        else:
+            response.headers["Date"] = date
 
     def _handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:

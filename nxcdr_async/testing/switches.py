@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, get_args
 
-from attrs import define, field, setters, validators
+from attrs import Attribute, define, field, setters, validators
 
 from nxcdr_async.arguments import is_number
 
@@ -45,12 +45,24 @@ FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 Order = Literal["ascending", "descending", "shuffled"]
 EndpointName = Literal["calls", "order", "did", "flash"]
 
+DateMode = Literal["running", "frozen", "absent"]
+
 _checked = setters.validate
 
 
 def _check_latency(_switches: object, _attribute: object, latency: object) -> None:
     if not (isinstance(latency, tuple | list) and len(latency) == 2 and all(is_number(seconds) for seconds in latency)):  # noqa: PLR2004 - the least and the most
         raise ValueError(f"latency is {latency!r}: give the least and the most seconds, such as (0.05, 0.1)")
+
+
+def _check_number(_switches: object, attribute: "Attribute[Any]", seconds: object) -> None:
+    if not is_number(seconds):
+        raise ValueError(f"{attribute.name} is {seconds!r}: give seconds, such as 86400.0")
+
+
+def _check_relays(_switches: object, _attribute: object, relays: object) -> None:
+    if not (isinstance(relays, tuple | list) and all(is_number(seconds) for seconds in relays)):
+        raise ValueError(f"relays is {relays!r}: give the seconds each relay's clock is ahead, such as (0.0, 300.0)")
 
 
 @define
@@ -81,6 +93,11 @@ class Switches:
         page_overlap: rows at the head of each further page of cdr/page that already stood at the end of the one before.
         arrivals_per_page: new calls that turn up at random times inside the range after each reply of cdr/page.
         empty_as: how cdr/page writes "no rows": as a "list" ([]), "null" or "object" ({}).
+        date: what the `Date` header does: it is "running" with the emulator's clock, "frozen" at its first reply, or
+            "absent". Timestamps are checked by the emulator's clock in any case.
+        date_offset: seconds it is ahead of the emulator's clock, as a relay's may be; negative for behind.
+        date_drift: seconds it gains in each second after the first reply; negative for loses.
+        relays: seconds added to it, one after the other by turns: replies come through relays with clocks of their own.
         redirect_to: URL every request is redirected to (302); None for none.
         extra_keys: keys merged into each row.
         legs: how many calls of cdr/page, one after the other, share a call id, as the legs of a transfer may; 1 gives
@@ -115,6 +132,10 @@ class Switches:
     empty_as: Literal["list", "null", "object"] = field(
         default="list", validator=validators.in_(("list", "null", "object")), on_setattr=_checked
     )
+    date: DateMode = field(default="running", validator=validators.in_(get_args(DateMode)), on_setattr=_checked)
+    date_offset: float = field(default=0.0, validator=_check_number, on_setattr=_checked)
+    date_drift: float = field(default=0.0, validator=_check_number, on_setattr=_checked)
+    relays: tuple[float, ...] = field(default=(), validator=_check_relays, on_setattr=_checked)
     redirect_to: str | None = None
     extra_keys: dict[str, Any] = field(factory=dict)
     legs: int = field(default=1, validator=[validators.instance_of(int), validators.ge(1)], on_setattr=_checked)

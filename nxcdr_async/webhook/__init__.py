@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from nxcdr_async.arguments import is_number, is_whole
+from nxcdr_async.arguments import as_number, as_text, as_whole
 from nxcdr_async.credentials import Credentials
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.webhook.app import CallPushApp
@@ -84,11 +84,11 @@ def call_push_app(
     return CallPushApp(
         Receiver(
             on_call=on_call,
-            doorkeeper=Doorkeeper(token, credentials),
-            path=path,
+            doorkeeper=Doorkeeper(None if token is None else str.__str__(token), credentials),
+            path=str.__str__(path),
             memory=PushMemory(once_within.total_seconds()),
-            largest_body=largest_body,
-            timeout=timeout,
+            largest_body=int(largest_body),
+            timeout=float(timeout),
             now=now,
         )
     )
@@ -104,11 +104,12 @@ def _fault_of_secrets(token: object, credentials: object) -> str | None:
 
 
 def _fault_of_token(token: object) -> str | None:
-    if not isinstance(token, str):
+    text = as_text(token)
+    if text is None:
         return f"token is of type {type(token).__name__}: give it as text"
-    if not token:
+    if not text:
         return "token is empty: copy it from the vendor's console"
-    if not token.isascii() or not token.isprintable() or token != token.strip():
+    if not text.isascii() or not text.isprintable() or text != text.strip():
         return "token has a line break, a space at an end or a non-ASCII character: copy it again"
     return None
 
@@ -121,12 +122,13 @@ def _fault_of_functions(**functions: object) -> str | None:
 
 
 def _fault_of_limits(path: object, once_within: object, largest_body: object, timeout: object) -> str | None:
-    if not isinstance(path, str) or not path.startswith("/") or "?" in path or "#" in path:
+    place, size, seconds = as_text(path), as_whole(largest_body), as_number(timeout)
+    if place is None or not place.startswith("/") or "?" in place or "#" in place:
         return f"path is {path!r}: give a path that begins with /, such as '/calls'"
     if not isinstance(once_within, timedelta) or once_within < timedelta():
         return f"once_within is {once_within!r}: give a timedelta that is not negative"
-    if not is_whole(largest_body) or largest_body < 1:
+    if size is None or size < 1:
         return f"largest_body is {largest_body!r}: give a whole number of bytes from 1 on"
-    if not is_number(timeout) or not timeout > 0:
+    if seconds is None or not seconds > 0:
         return f"timeout is {timeout!r}: give a number of seconds above 0"
     return None

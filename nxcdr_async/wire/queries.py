@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import define
 
-from nxcdr_async.arguments import is_whole
+from nxcdr_async.arguments import as_text, as_whole
 from nxcdr_async.convert import to_local
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.records import Direction
@@ -30,8 +30,7 @@ class CallQuery:
         _check_direction(self.direction, {Direction.INBOUND, Direction.OUTBOUND, Direction.AICC})
         if self.answered is not None and not isinstance(self.answered, bool):
             raise ConfigurationError(f"answered is {self.answered!r}: give True, False or None")
-        for name in ("agent", "caller", "callee", "call_id", "order_id"):
-            _check_text(name, getattr(self, name))
+        _make_plain(self, "agent", "caller", "callee", "call_id", "order_id")
 
     def page(self, window: Window, number: int, size: int) -> Mapping[str, Any]:
         """Return the parameters of one page. A request counts directions and answers one higher than a reply."""
@@ -72,8 +71,7 @@ class DidQuery:
 
     def __attrs_post_init__(self) -> None:
         _check_direction(self.direction, {Direction.INBOUND, Direction.OUTBOUND})
-        _check_text("did_number", self.did_number)
-        _check_text("call_number", self.call_number)
+        _make_plain(self, "did_number", "call_number")
 
     def page(self, day: date, number: int, size: int) -> Mapping[str, Any]:
         """Return the parameters of one page."""
@@ -103,10 +101,10 @@ def order_parameters(order_id: str, tenant_id: int) -> Mapping[str, Any]:
     """
     if order_id is None:
         raise ConfigurationError("order_id is None: give the id of the order whose calls you want")
-    _check_text("order_id", order_id)
-    if not is_whole(tenant_id):
+    tenant = as_whole(tenant_id)
+    if tenant is None:
         raise ConfigurationError(f"tenant_id is {tenant_id!r}: give the team's whole number from the vendor's console")
-    return {"tenantId": tenant_id, "orderId": order_id}
+    return {"tenantId": tenant, "orderId": _text("order_id", order_id)}
 
 
 def order_filters(order_id: str) -> tuple[Filter, ...]:
@@ -133,22 +131,31 @@ def checked_days(first_day: date, last_day: date | None) -> tuple[date, date]:
         raise ConfigurationError("first_day and last_day must lie between the years 1970 and 9998")
     if last < first_day:
         raise ConfigurationError(f"last_day ({last}) must not be before first_day ({first_day})")
-    return first_day, last
+    # Without what a class of dates may add.
+    return date(first_day.year, first_day.month, first_day.day), date(last.year, last.month, last.day)
 
 
 def _given(filters: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: value for name, value in filters.items() if value is not None}
 
 
-def _check_text(name: str, value: str | None) -> None:
+def _text(name: str, value: object) -> str | None:
     if value is None:
-        return
-    if not isinstance(value, str) or not value:
+        return None
+    text = as_text(value)
+    if not text:
         raise ConfigurationError(f"{name} is {value!r}: give it as text, or None to leave it out")
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
-        raise ConfigurationError(f"{name} is {value!r}, which is no valid text: half a character is missing") from None
+        raise ConfigurationError(f"{name} is {text!r}, which is no valid text: half a character is missing") from None
+    return text
+
+
+def _make_plain(query: object, *names: str) -> None:
+    """Have texts of a frozen query be plain ones, while it is being made."""
+    for name in names:
+        object.__setattr__(query, name, _text(name, getattr(query, name)))
 
 
 def _check_direction(direction: Direction | None, allowed: set[Direction]) -> None:

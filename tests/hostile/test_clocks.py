@@ -5,13 +5,15 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from email.utils import formatdate
+from typing import Any
 
 import pytest
 from aiohttp import web
 from world import APIS, STREAMED, QuickTime, check_complete, order_of, until
 
-from nxcdr_async import CdrSession, Credentials
+from nxcdr_async import CdrSession, ClockSkewError, Credentials
 from nxcdr_async.clock import LONGEST_UNHEARD
 from nxcdr_async.testing import Gateway
 
@@ -147,7 +149,7 @@ async def test_requests_that_a_pace_holds_back_for_minutes_are_signed_when_they_
     gateway: Gateway, open_session: OpenSession
 ) -> None:
     session = open_session(rate=0.05)  # one in twenty seconds, so the last waits for five minutes
-    quick = QuickTime(2_000.0)
+    quick = QuickTime()
     quick.rule_waits(session)
     quick.rule_clocks(session, gateway)
     began = quick.passed
@@ -160,7 +162,7 @@ async def test_requests_that_a_pause_holds_back_for_minutes_are_signed_when_they
     gateway: Gateway, open_session: OpenSession
 ) -> None:
     session = open_session(concurrency=16)
-    quick = QuickTime(2_000.0)
+    quick = QuickTime()
     quick.rule_waits(session)
     quick.rule_clocks(session, gateway)
     await ask_at_once(session, gateway)
@@ -178,7 +180,7 @@ async def test_a_pause_until_a_date_is_read_by_the_gateways_clock(
 ) -> None:
     gateway.clock.move(skew)
     session = open_session()
-    quick = QuickTime(500.0)
+    quick = QuickTime()
     quick.rule_waits(session)
     await ask_at_once(session, gateway, 1)
     gateway.fail_next("429-retry-after-date")
@@ -214,6 +216,118 @@ async def test_two_machines_behind_one_address_with_clocks_apart_are_read_all_th
         nodes_behind_one_address([0.0, 300.0], seed) as url,
         CdrSession(gateway=url, credentials=Credentials("key", "secret")) as session,
     ):
-        QuickTime(500.0).rule_waits(session)
+        QuickTime().rule_waits(session)
         for _ in range(10):
             assert await session.calls_by_order("order", tenant_id=1) == []
+
+
+def let_time_pass(session: CdrSession, gateway: Gateway, *, each_request: float) -> None:
+    """Have some seconds pass with each signed request, for a session and its gateway alike, and no others."""
+    now = [time.time()]
+    stamped = gateway.clock.now_ms
+
+    def later_ms() -> int:
+        now[0] += each_request
+        return stamped()
+
+    gateway.clock.now = lambda: now[0] + gateway.clock.offset  # type: ignore[method-assign]
+    gateway.clock.now_ms = later_ms  # type: ignore[method-assign]
+    session._transport.now = session._transport.wall = lambda: now[0]
+
+
+def seconds_until(moment: datetime) -> float:
+    return (moment - datetime.now(UTC)).total_seconds()
+
+
+WRONG_DATES: dict[str, tuple[Callable[[], dict[str, Any]], int]] = {
+    "two days ahead": (lambda: {"date_offset": 2 * DAY}, 0),
+    "two days behind": (lambda: {"date_offset": -2 * DAY}, 0),
+    "two minutes ahead": (lambda: {"date_offset": 120.0}, 0),
+    "in 1970": (lambda: {"date_offset": seconds_until(datetime(1970, 1, 2, tzinfo=UTC))}, 0),
+    "in 2099": (lambda: {"date_offset": seconds_until(datetime(2099, 1, 1, tzinfo=UTC))}, 0),
+    "absent": (lambda: {"date": "absent"}, 0),
+    "frozen": (lambda: {"date": "frozen"}, 1),
+    "frozen at another time": (lambda: {"date": "frozen", "date_offset": -DAY}, 0),
+    "drifting slowly": (lambda: {"date_drift": 10 / 60}, 1),
+    "drifting fast": (lambda: {"date_drift": 1.0}, 1),
+    "drifting very fast": (lambda: {"date_drift": -1000.0}, 1),
+    "of several relays": (lambda: {"relays": (0.0, DAY, -5 * DAY)}, 1),
+    "of relays in a minute": (lambda: {"relays": (0.0, 40.0, -40.0)}, 2),
+    "of relays that all lie": (lambda: {"relays": (DAY, 300.0, -5 * DAY)}, 0),
+}
+"""What `Date` says while timestamps are judged by the gateway's clock, and the refused requests that costs."""
+
+
+def set_switches(gateway: Gateway, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(gateway.switches, name, value)
+
+
+@pytest.mark.parametrize("name", WRONG_DATES)
+async def test_a_stream_ends_whatever_the_date_says(name: str, gateway: Gateway, open_session: OpenSession) -> None:
+    values, refused = WRONG_DATES[name]
+    set_switches(gateway, values())
+    session = open_session(concurrency=4)
+    let_time_pass(session, gateway, each_request=4.0)
+    for api in ("calls", "did", "calls"):
+        check_complete(APIS[api], await APIS[api].read(session, gateway).collect(), gateway)
+    assert session.stats.requests * 4.0 * 10 / 60 > 75, "too short for a slow drift"
+    assert session.stats.clock_refusals == gateway.log.refused[1004] <= refused
+    assert session.stats.clock_skew is not None
+    assert abs(session.stats.clock_skew) <= 60
+    assert session.stats.clock_source == "timestamps"
+
+
+@pytest.mark.parametrize("skew", [5 * 3600.0, -3 * DAY])
+@pytest.mark.parametrize(
+    "values", [{}, {"relays": (0.0, DAY)}, {"relays": (DAY, 0.0)}, {"date": "frozen"}, {"date_drift": 1.0}], ids=str
+)
+async def test_a_machine_that_is_wrong_is_led_by_any_date_that_agrees_with_its_timestamps(
+    values: dict[str, Any], skew: float, gateway: Gateway, open_session: OpenSession
+) -> None:
+    gateway.clock.move(skew)
+    set_switches(gateway, values)
+    session = open_session(concurrency=4)
+    let_time_pass(session, gateway, each_request=2.0)
+    check_complete(APIS["calls"], await APIS["calls"].read(session, gateway).collect(), gateway)
+    assert 1 <= session.stats.clock_refusals <= 3
+    assert session.stats.clock_skew is not None
+    assert abs(session.stats.clock_skew - skew) <= 60
+
+
+@pytest.mark.parametrize(
+    "values", [{"date": "absent"}, {"date_offset": 2 * DAY}, {"date": "frozen", "date_offset": DAY}], ids=str
+)
+async def test_where_neither_clock_is_the_gateways_the_error_comes_soon(
+    values: dict[str, Any], gateway: Gateway, open_session: OpenSession
+) -> None:
+    gateway.clock.move(9 * DAY)
+    set_switches(gateway, values)
+    session = open_session()
+    QuickTime().rule_waits(session)
+    with pytest.raises(ClockSkewError):
+        await APIS["calls"].read(session, gateway).collect()
+    assert session.stats.clock_refusals <= 3
+
+
+async def test_a_lie_that_begins_in_mid_run_costs_one_refused_request(
+    gateway: Gateway, open_session: OpenSession
+) -> None:
+    session = open_session(concurrency=16)
+    await ask_at_once(session, gateway)
+    gateway.switches.date_offset = 2 * DAY
+    for _ in range(3):
+        await ask_at_once(session, gateway)
+    assert session.stats.clock_refusals == 1
+    assert session.stats.clock_skew == 0
+
+
+async def test_a_wrong_date_is_told_in_one_line_of_the_log(
+    gateway: Gateway, open_session: OpenSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway.switches.date_offset = DAY
+    session = open_session()
+    for _ in range(3):
+        await ask_at_once(session, gateway)
+    (told,) = [record for record in caplog.records if hasattr(record, "clock_source")]
+    assert (told.levelname, told.clock_source) == ("WARNING", "timestamps")

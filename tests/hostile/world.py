@@ -17,6 +17,9 @@ from nxcdr_async.testing import EndpointName, Gateway
 VENDOR_ZONE = timezone(timedelta(hours=8))
 STREAMED: tuple[EndpointName, ...] = ("calls", "did", "flash")
 
+PASSES_OF_A_LOOP = 50
+"""Passes of an event loop after which all have gone on that could."""
+
 
 @define(frozen=True)
 class Api:
@@ -73,31 +76,61 @@ async def upto_error(records: AsyncIterator[Any], into: list[Any]) -> None:
         into.append(record)  # noqa: PERF401 - what came before the error is the point
 
 
-@define
+@define(eq=False)
 class QuickTime:
-    """Time that runs so many times as fast as outside, for a session and its gateway alike."""
+    """Time for sessions and their gateways alike, in which nobody waits for a pause.
 
-    factor: float
+    Once no request is on its way, all that is left to wait for are those who sleep, so time skips to the end of the
+    first sleep. Whatever else takes time takes as long as it does, so that nothing depends on how fast a machine is.
+    """
+
     slept: list[float] = field(factory=list)
-    _monotonic: float = field(factory=time.monotonic)
+    _skipped: float = 0.0
+    _sleepers: dict[asyncio.Event, float] = field(factory=dict)
+    _ruled: list[CdrSession] = field(factory=list)
+    _skipping: asyncio.Task[None] | None = None
+    _began: float = field(factory=time.monotonic)
     _epoch: float = field(factory=time.time)
 
     @property
     def passed(self) -> float:
-        return (time.monotonic() - self._monotonic) * self.factor
+        return time.monotonic() - self._began + self._skipped
 
     def epoch(self) -> float:
         return self._epoch + self.passed
 
     def monotonic(self) -> float:
-        return self._monotonic + self.passed
+        return self._began + self.passed
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        await asyncio.sleep(seconds / self.factor)
+        is_over = asyncio.Event()
+        self._sleepers[is_over] = self.passed + seconds
+        if self._skipping is None or self._skipping.done():
+            self._skipping = asyncio.create_task(self._skip())
+        try:
+            await is_over.wait()
+        finally:
+            del self._sleepers[is_over]
+
+    async def _skip(self) -> None:
+        """Let time skip on while anybody sleeps."""
+        quiet_passes = 0
+        while self._sleepers:
+            is_quiet = not any(session.stats.in_flight for session in self._ruled)
+            await asyncio.sleep(0 if is_quiet else 0.001)
+            # Whoever is able to go on has had its turns by then.
+            quiet_passes = quiet_passes + 1 if is_quiet else 0
+            if quiet_passes > PASSES_OF_A_LOOP and self._sleepers:
+                self._skipped += max(0.0, min(self._sleepers.values()) - self.passed)
+                quiet_passes = 0
+            for is_over, until_when in list(self._sleepers.items()):
+                if until_when <= self.passed:
+                    is_over.set()
 
     def rule_waits(self, session: CdrSession) -> None:
-        """Have all that a session waits for pass as quickly."""
+        """Have all that a session waits for pass quickly."""
+        self._ruled.append(session)
         session._transport.sleep = self.sleep
         ruled = session._transport.limiter
         pace = ruled._bounds.pace
@@ -109,7 +142,7 @@ class QuickTime:
         )
 
     def rule_clocks(self, session: CdrSession, gateway: Gateway) -> None:
-        """Have the clocks of a session and its gateway run as quickly."""
+        """Have the clocks of a session and its gateway go by it."""
         session._transport.now = session._transport.wall = self.epoch
         gateway.clock.now = lambda: self.epoch() + gateway.clock.offset  # type: ignore[method-assign]
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from nxcdr_async.arguments import as_text
 from nxcdr_async.backfill.sinks.files import check_place
 from nxcdr_async.errors import ConfigurationError
 
@@ -34,12 +35,15 @@ def sink_for(to: "str | Path | Sink") -> "Sink":
         ConfigurationError: no sink goes by such a name, or a package for it is missing.
     """
     if not isinstance(to, str | Path):
+        if isinstance(to, bytes | PurePath) or to is None:
+            raise ConfigurationError(f"a store is of type {type(to).__name__}: give text or a pathlib.Path, {_KNOWN}")
         return to
-    if isinstance(to, str) and to.startswith(_POSTGRESQL_SCHEMES):
-        return _made(*_POSTGRESQL)(to)
-    if isinstance(to, str) and "://" in to:
-        raise ConfigurationError(f"no sink is known for {to.split('://', 1)[0]}://: give {_KNOWN}")
-    path = Path(to)
+    text = as_text(to) or ""
+    if text.startswith(_POSTGRESQL_SCHEMES):
+        return _made(*_POSTGRESQL)(text)
+    if "://" in text:
+        raise ConfigurationError(f"no sink is known for {text.split('://', 1)[0]}://: give {_KNOWN}")
+    path = to if isinstance(to, Path) else Path(text)
     if path.suffix not in _FILES:
         # What has an @ may be a misspelt address with a password.
         name = "what is given" if "@" in path.name else repr(path.name)
@@ -57,7 +61,7 @@ def filled_sink_for(to: "str | Path | Sink") -> "Sink":
     sink = sink_for(to)
     path = _path_of(to)
     if path is not None and not path.exists():
-        raise ConfigurationError(f"there is no {to}: give the --to of an earlier backfill")
+        raise ConfigurationError(f"there is no {path}: give the --to of an earlier backfill")
     return sink
 
 
@@ -75,8 +79,10 @@ def check_file(to: "str | Path | Sink") -> None:
 
 def _path_of(to: "str | Path | Sink") -> Path | None:
     """Return where on the disk a sink is meant to be; None if it is not."""
-    is_path = isinstance(to, Path) or (isinstance(to, str) and not to.startswith(_POSTGRESQL_SCHEMES))
-    return Path(str(to)) if is_path else None
+    if isinstance(to, Path):
+        return to
+    text = as_text(to)
+    return None if text is None or text.startswith(_POSTGRESQL_SCHEMES) else Path(text)
 
 
 def check_arrow() -> None:
