@@ -29,12 +29,17 @@ STRANGE: Mapping[str, tuple[Any, ...]] = {
     "empty_as": ("null", "object"),
     "redirect_to": ("https://gateway.example",),
     "extra_keys": ({"new": {"deep": [1, None, "…"]}},),
+    "date": ("frozen", "absent"),
+    "date_offset": (DAY,),
+    "date_drift": (1.0,),
+    "relays": ((0.0, DAY, -DAY),),
+    "legs": (3,),
 }
 """Values of the switches that are not just yes or no."""
 
 THROTTLES: Mapping[str, Any] = {"max_in_flight": 4, "max_per_second": 25}
 
-NO_FAULTS = frozenset({"latency", "retry_after", "fault_rate", "faults", "publish_delay", "legs"})
+NO_FAULTS = frozenset({"latency", "retry_after", "fault_rate", "faults", "publish_delay"})
 """Switches that are tried with others, or make nothing go wrong."""
 
 ENDS_IN: Mapping[str, type[NxcdrError]] = {
