@@ -12,7 +12,10 @@ APART_MS = 1_000
 
 
 def pairs(
-    known: Sequence[float], came: Sequence[float], likeness: Callable[[int, int], Any] | None = None
+    known: Sequence[float],
+    came: Sequence[float],
+    likeness: Callable[[int, int], Any] | None = None,
+    apart: float = APART_MS,
 ) -> list[int | None]:
     """Tell of each row that came which of those known it is; no row is two.
 
@@ -21,6 +24,7 @@ def pairs(
         came: when the rows start that came under it.
         likeness: how much a row that came is like a known one, by their places, where several may be the same; the
             nearest in time is taken if none is more alike than others.
+        apart: milliseconds from which on the starts of two rows tell them apart.
 
     Returns:
         the place of the known row for each that came, None for a new one.
@@ -29,7 +33,7 @@ def pairs(
         (0 if likeness is None else -likeness(place, number), abs(start - begun), number, place)
         for number, start in enumerate(came)
         for place, begun in enumerate(known)
-        if abs(start - begun) < APART_MS
+        if abs(start - begun) < apart
     ]
     found: list[int | None] = [None] * len(came)
     taken: set[int] = set()

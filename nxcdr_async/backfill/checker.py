@@ -67,9 +67,10 @@ class Checker:
             SinkError: it could not be compared or stored.
         """
         settled = cut.rows.filter(self._is_settled(cut.rows, cut.window))
-        comparison = compare(self.table, self.store.sink.find(self.table, settled), settled, self._examples_left)
+        found = self.store.sink.find(self.table, settled)
+        comparison = compare(self.table, found, settled, self._examples_left, cut.window)
         stored_there = self.store.sink.scan(self.table, cut.window)
-        self._note(comparison, absent(self.table, stored_there, cut.rows))
+        self._note(comparison, absent(self.table, stored_there, cut.rows, cut.window))
         (entry,) = self.ledger.within(cut.window)
         # Whose neighbourhood a bad row is in is not known exactly, so that it may well be met in a window not read now.
         finding = evolve(finding, bad_rows=max(entry.bad_rows, finding.bad_rows))

@@ -6,9 +6,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import define
 
-from nxcdr_async.backfill.merge import Matched, MergedColumn, match, merged_columns
+from nxcdr_async.backfill.matching import Matched, match
+from nxcdr_async.backfill.merge import MergedColumn, merged_columns
 from nxcdr_async.backfill.report import Difference, DifferenceKind
 from nxcdr_async.export.tables import Table
+from nxcdr_async.windows import Window
 
 
 @define(frozen=True)
@@ -33,7 +35,9 @@ class Comparison:
         return not self.missing and not self.different
 
 
-def compare(table: Table, stored: pa.Table, read: pa.Table, most_examples: int) -> Comparison:
+def compare(
+    table: Table, stored: pa.Table, read: pa.Table, most_examples: int, window: Window | None = None
+) -> Comparison:
     """Compare rows that were read with those stored; a null says nothing against a value that is known.
 
     Args:
@@ -41,8 +45,9 @@ def compare(table: Table, stored: pa.Table, read: pa.Table, most_examples: int) 
         stored: what the sink has under the keys of the rows read, and without a key at their times.
         read: rows that were read.
         most_examples: how many to tell one by one, at most.
+        window: what was read whole.
     """
-    matched = match(table, stored, read)
+    matched = match(table, stored, read, window)
     columns = list(merged_columns(table, matched))
     different = pc.sum(reduce(pc.or_, [column.differs for column in columns])).as_py() or 0
     examples = examples_of(table, "missing", matched.new, most_examples)
@@ -51,9 +56,9 @@ def compare(table: Table, stored: pa.Table, read: pa.Table, most_examples: int) 
     return Comparison(matched.rows, matched.new.num_rows, different, examples[:most_examples])
 
 
-def absent(table: Table, rows: pa.Table, among: pa.Table) -> pa.Table:
-    """Return the rows that are not among others: by their key, or by all their values if they have none."""
-    return match(table, among, rows).new
+def absent(table: Table, rows: pa.Table, among: pa.Table, window: Window | None = None) -> pa.Table:
+    """Return the stored rows that are not among those that were read, just so or changed; of a window, if all of it."""
+    return match(table, among, rows, window).new
 
 
 def examples_of(table: Table, kind: DifferenceKind, rows: pa.Table, most: int) -> list[Difference]:

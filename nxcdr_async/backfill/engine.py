@@ -138,6 +138,7 @@ class Run:
             except NxcdrError as error:
                 self._take(cutter, records, error.complete_until)
                 failure = error
+        self.pulse.legs += paginator.stats.legs
         if failure is None:
             cutter.finish()
         await self._send(cutter, began, send)

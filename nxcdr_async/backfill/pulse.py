@@ -33,6 +33,7 @@ class Pulse:
         complete_until: up to where the sink is complete, epoch seconds.
         taken: what became of the records stored so far.
         windows: windows stored.
+        legs: calls read beside another one with their id.
     """
 
     source: SourceName
@@ -43,6 +44,7 @@ class Pulse:
     complete_until: int | None
     taken: Taken = field(factory=Taken, init=False)
     windows: int = field(default=0, init=False)
+    legs: int = field(default=0, init=False)
     _rows_read: int = field(default=0, init=False)
     _seconds_stored: int = field(default=0, init=False)
     _reached: int | None = field(default=None, init=False)

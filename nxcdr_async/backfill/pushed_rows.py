@@ -9,6 +9,7 @@ from attrs import define
 
 from nxcdr_async.backfill.feeds import FEEDS
 from nxcdr_async.backfill.ledger import Ledger
+from nxcdr_async.backfill.matching import match
 from nxcdr_async.backfill.merge import complete, merge
 from nxcdr_async.backfill.sinks.protocol import Origin, PushSink, Sink
 from nxcdr_async.backfill.store import Store
@@ -18,6 +19,7 @@ from nxcdr_async.export.columns import rows_of
 from nxcdr_async.export.tables import CALLS
 from nxcdr_async.records import CallRecord
 from nxcdr_async.session import CdrSession
+from nxcdr_async.telemetry.log import log_pushes_left
 from nxcdr_async.windows import EVER, Window
 
 
@@ -87,12 +89,21 @@ def _merged(ledger: Ledger, stored: pa.Table, rows: pa.Table) -> pa.Table:
     """Put pushed rows over what is stored; where the gateway was asked, what it told stays, and they only add to it.
 
     A push may be sent again late, or at another time of its call than the gateway tells, and nothing corrects a row
-    whose window is sealed.
+    whose window is sealed. So one that is none of the rows that the gateway told of its call id is left to the sync.
     """
     told = stored.filter(_were_read(ledger, stored))[CALLS.key].combine_chunks()
-    was_read = pc.or_(_were_read(ledger, rows), pc.is_in(rows[CALLS.key], value_set=told))
-    known = complete(CALLS, stored, rows.filter(was_read)).rows
-    return pa.concat_tables([known, merge(CALLS, stored, rows.filter(pc.invert(was_read))).rows])
+    is_told = pc.is_in(rows[CALLS.key], value_set=told)
+    known = match(CALLS, stored, rows.filter(is_told))
+    if known.new.num_rows:
+        log_pushes_left(known.new.num_rows)
+    others = rows.filter(pc.invert(is_told))
+    was_read = _were_read(ledger, others)
+    return pa.concat_tables(
+        [
+            complete(CALLS, stored, pa.concat_tables([known.known, others.filter(was_read)])).rows,
+            merge(CALLS, stored, others.filter(pc.invert(was_read))).rows,
+        ]
+    )
 
 
 def _were_read(ledger: Ledger, rows: pa.Table) -> pa.Array:

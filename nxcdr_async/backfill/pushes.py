@@ -85,8 +85,10 @@ class PushedCalls:
     A push adds the call, or what it knows more of it, and nothing to the ledger: what is complete, which windows are
     read again and what is verified stay as they are. The next sync that reads the time of the call puts what the
     gateway tells over what was pushed, and only a value that it does not tell stays. Where the gateway was asked
-    already, it is the other way round: what is stored stays, and a push only fills in what is missing. No push and no
-    sync takes a call away again; `verify` counts one as extra that the gateway does not tell.
+    already, it is the other way round: what is stored stays, and a push only fills in what is missing. Calls of one id
+    are the same if they start less than a second apart. One that is none of those the gateway told of its id, such as a
+    leg that it has yet to tell, is left to the sync, and a line of the log says so. No push takes a call away again,
+    and no sync one that it does not replace; `verify` counts one as extra that the gateway does not tell.
 
     The sink is held for each batch of calls only, so runs, and other processes that receive pushes, take turns with it.
     A run holds it as long as it takes. In a DuckDB file, which has no index, a call is looked for among those within an

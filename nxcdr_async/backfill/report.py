@@ -92,6 +92,7 @@ class BackfillReport:
         complete_until: up to where the sink is complete and no late rows are to be expected (UTC), None if nowhere.
         seconds: how long it took.
         clock_source: what told the gateway's time, by which windows are sealed: as in `SessionStats`.
+        legs: calls read beside another one with their call id: as in `PaginatorStats`.
     """
 
     source: SourceName
@@ -112,6 +113,7 @@ class BackfillReport:
     complete_until: datetime | None
     seconds: float
     clock_source: ClockSource = "date"
+    legs: int = 0
 
     @property
     def rows(self) -> int:

@@ -167,6 +167,7 @@ class Job:
             complete_until=moment_if_any(pulse.complete_until),
             seconds=pulse.seconds,
             clock_source=after.clock_source,
+            legs=pulse.legs,
         )
 
 

@@ -112,7 +112,7 @@ class Store:
         Raises:
             SinkError: it could not be stored; nothing of the window is then.
         """
-        merged = merge(self.table, self.sink.find(self.table, cut.rows), cut.rows)
+        merged = merge(self.table, self.sink.find(self.table, cut.rows), cut.rows, cut.window)
         entry = Entry(
             window=cut.window,
             read_at=finding.read_at,

@@ -125,6 +125,8 @@ def show_report(report: BackfillReport) -> None:
         say(f"{label:<9} {text}")
         if label == "gaps":
             show_gaps(report.gaps)
+    if report.legs:
+        say(f"{'legs':<9} {report.legs:,} calls beside another one with their call id, such as legs of a transfer")
     if report.clock_source != "date":
         say(f"{'clock':<9} {_CLOCKS[report.clock_source]}")
 

@@ -35,6 +35,7 @@ class Table:
         name: its name.
         record_class: of which its rows are.
         key: the column by which rows are told apart; rows without one are by all their values.
+        is_key_unique: whether no two rows share a key; a call id may stand in several, which their times tell apart.
         time: the column that says when a row is.
         schema: its columns as Arrow types: text, 64-bit integers, booleans, times in UTC to the microsecond, decimals.
     """
@@ -43,6 +44,7 @@ class Table:
     name: str
     record_class: type[Any]
     key: str
+    is_key_unique: bool
     time: str
     schema: pa.Schema
 
@@ -66,13 +68,33 @@ def _schema(record_class: type[Any]) -> pa.Schema:
     return pa.schema([(name, _ARROW_TYPES[kind]) for name, kind in {**plain, EXTRA: dict}.items()])
 
 
-def _table(source: SourceName, name: str, record_class: type[Any], key: str, time: str) -> Table:
-    return Table(source, name, record_class, key, time, _schema(record_class))
-
-
-CALLS = _table("calls", "calls", CallRecord, "call_id", "start_time")
-DID_CALLS = _table("did", "did_calls", DidCallRecord, "id", "start_time")
-FLASH_CALLS = _table("flash", "flash_calls", FlashCallRecord, "id", "gmt_create")
+CALLS = Table(
+    source="calls",
+    name="calls",
+    record_class=CallRecord,
+    key="call_id",
+    is_key_unique=False,
+    time="start_time",
+    schema=_schema(CallRecord),
+)
+DID_CALLS = Table(
+    source="did",
+    name="did_calls",
+    record_class=DidCallRecord,
+    key="id",
+    is_key_unique=True,
+    time="start_time",
+    schema=_schema(DidCallRecord),
+)
+FLASH_CALLS = Table(
+    source="flash",
+    name="flash_calls",
+    record_class=FlashCallRecord,
+    key="id",
+    is_key_unique=True,
+    time="gmt_create",
+    schema=_schema(FlashCallRecord),
+)
 
 TABLES: dict[SourceName, Table] = {table.source: table for table in (CALLS, DID_CALLS, FLASH_CALLS)}
 

@@ -24,6 +24,7 @@ ExtraAdder, finds them. A record has those of them that are known:
 | warning | from now on a gateway's `Date` is missing or another clock's: endpoint, clock_source, skew_seconds |
 | info | a gateway's `Date` is believed again: endpoint, clock_source, skew_seconds |
 | warning | a call push was refused: http_status |
+| info | pushed calls are none of those that the gateway told of their call ids, and are left to the next sync |
 | error | the callback that gets pushed calls failed, with the traceback, or took too long: http_status |
 | warning | OpenTelemetry is installed and cannot be used, once a process: error_type |
 | warning | what OpenTelemetry was configured with failed, once a process: error_type |
@@ -100,6 +101,11 @@ def log_clock_source(endpoint: Endpoint[Any], source: ClockSource, skew: float) 
         skew,
         extra={"endpoint": endpoint.name, "clock_source": source, "skew_seconds": skew},
     )
+
+
+def log_pushes_left(calls: int) -> None:
+    """Log that calls were pushed that are none of those told of their ids, and so not stored."""
+    _log.info("%d pushed calls are none that the gateway told of their call ids: they are left to the next sync", calls)
 
 
 def log_broken_telemetry(error: Exception) -> None:

@@ -25,17 +25,31 @@ _KINDS = {
 
 def known_calls(gateway: Gateway) -> dict[str, Values]:
     """Return all that an emulator knows, by the ids of calls."""
-    structure = make_converter().structure
-    calls = [structure(row, CallRecord) for row in gateway.history.calls()]
-    return {call.call_id: plain({name: getattr(call, name) for name in _KINDS}) for call in calls}
+    return {row["call_id"]: row for row in known_rows(gateway)}
 
 
 def stored_calls(kind: str, to: str) -> dict[str, Values]:
     """Return all that a sink holds, by the ids of calls, none of which may be there twice."""
-    rows = [plain(row) for row in _READERS[kind](to)]
+    rows = stored_rows(kind, to)
     found = {row["call_id"]: row for row in rows}
     assert len(found) == len(rows), "doubled"
     return found
+
+
+def stored_rows(kind: str, to: str) -> list[Values]:
+    """Return all that a sink holds, in order of ids and times, as several calls may share an id."""
+    return in_order(plain(row) for row in _READERS[kind](to))
+
+
+def known_rows(gateway: Gateway) -> list[Values]:
+    """Return all that an emulator knows, in the same order."""
+    structure = make_converter().structure
+    calls = [structure(row, CallRecord) for row in gateway.history.calls()]
+    return in_order(plain({name: getattr(call, name) for name in _KINDS}) for call in calls)
+
+
+def in_order(rows: Iterable[Values]) -> list[Values]:
+    return sorted(rows, key=lambda row: (row["call_id"], row["start_time"]))
 
 
 def plain(row: Values) -> Values:

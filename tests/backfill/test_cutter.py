@@ -24,7 +24,7 @@ class Row:
     at: float
 
 
-TABLE = Table("calls", "calls", Row, key="number", time="time", schema=SCHEMA)
+TABLE = Table("calls", "calls", Row, key="number", is_key_unique=True, time="time", schema=SCHEMA)
 
 
 def rows(page: Sequence[Row]) -> pa.Table:

@@ -87,6 +87,8 @@ class DuckDbSink:
     _database: duckdb.DuckDBPyConnection | None = field(default=None, init=False)
     _memory: int = field(default=MEMORY, init=False)
     _identity: tuple[int, int] | None = field(default=None, init=False)
+    # Between which times rows of a table were looked for last: what others with their keys there are is not known.
+    _looked_at: dict[str, list[datetime]] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._lock = SinkLock(self._place)
@@ -151,6 +153,8 @@ class DuckDbSink:
 
     def find(self, table: Table, rows: pa.Table) -> pa.Table:
         """Return the rows stored under these keys near their times; those without a key, at their times."""
+        if rows.num_rows:
+            self._looked_at[table.name] = _times_near(table, rows)
         keyless = rows.filter(pc.is_null(rows[table.key]))
         found = [
             self._select(table, f'"{table.key}" IN (SELECT "{table.key}" FROM {_BATCH})', rows),
@@ -192,6 +196,7 @@ class DuckDbSink:
 
     def close(self) -> None:
         """Let go of the file."""
+        self._looked_at.clear()
         if self._database is not None:
             self._database.close()
             self._database = None
@@ -210,7 +215,7 @@ class DuckDbSink:
             self.database.execute(
                 f'DELETE FROM {table.name} WHERE "{table.time}" BETWEEN ? AND ? '
                 f'AND "{table.key}" IN (SELECT "{table.key}" FROM {_BATCH})',
-                _times_near(table, rows),
+                self._looked_at.pop(table.name, None) or _times_near(table, rows),
             )
             self.database.execute(f"INSERT INTO {table.name} BY NAME SELECT * FROM {_BATCH}")
 

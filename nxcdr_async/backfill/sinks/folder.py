@@ -13,7 +13,7 @@ from nxcdr_async.backfill.sinks.files import claimed_folder
 from nxcdr_async.backfill.sinks.folder_book import Known, Line, OriginLine, Span, change_line
 from nxcdr_async.backfill.sinks.folder_files import Format, WindowFiles
 from nxcdr_async.backfill.sinks.folder_ledger import LEDGER_NAME, FolderLedger
-from nxcdr_async.backfill.sinks.folder_places import are_in, by_window, over, span_of
+from nxcdr_async.backfill.sinks.folder_places import are_in, by_home, by_window, over, span_of
 from nxcdr_async.backfill.sinks.folder_recovery import recover
 from nxcdr_async.backfill.sinks.lock import SinkLock
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
@@ -45,6 +45,8 @@ class FolderSink:
     _files: WindowFiles = field(init=False)
     _lock: SinkLock = field(init=False)
     _open_ledger: FolderLedger | None = field(default=None, init=False)
+    # In which span rows of a table were looked for last: what others with their keys there are is not known.
+    _looked_in: dict[str, Span] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._files = WindowFiles(self.path, self.format)
@@ -85,9 +87,12 @@ class FolderSink:
     def find(self, table: Table, rows: pa.Table) -> pa.Table:
         """Return the rows stored under these keys near their times; those without a key, at their times."""
         times = rows.filter(pc.is_null(rows[table.key]))[table.time].combine_chunks()
-        found = [table.empty()]
+        found, span = [table.empty()], _span_around(table, rows)
+        if span is None:
+            return table.empty()
+        self._looked_in[table.name] = span
         with self._telling():
-            for known in self._around(table, rows):
+            for known in self._near(table, span):
                 stored = self._files.read(table, known.entry.window)
                 is_keyless_there = pc.and_(pc.is_null(stored[table.key]), pc.is_in(stored[table.time], value_set=times))
                 found.append(stored.filter(pc.or_(are_in(table, stored, rows), is_keyless_there)))
@@ -101,12 +106,19 @@ class FolderSink:
             placed = self._placed(table, rows, change)
             if placed or moved:
                 self._announce(table, placed, window)
-            own_rows = placed.pop(window, table.empty())
+            own_rows = placed.pop(window, None)
             for home, its_rows in placed.items():
-                self._files.write(table, home, self._with_stored(table, [home] if home in with_file else [], its_rows))
+                stored = self._stored(table, [home] if home in with_file else [])
+                self._files.write(table, home, over(table, stored, rows, its_rows))
             sources = [*moved, window] if window in with_file else moved
             try:
-                self._write_own(table, change, own_rows, sources)
+                if own_rows is None and sources in ([], [window]):
+                    known = self._ledger.book(table.name).known.get(window, Known(change.entry))
+                    self._ledger.append(change_line(table.name, change, known.span))
+                    return
+                whole = over(table, self._stored(table, sources), rows, table.empty() if own_rows is None else own_rows)
+                self._files.write(table, window, whole)
+                self._ledger.append(change_line(table.name, change, span_of(table, whole)))
             except BaseException:
                 self._remove_uncounted(table, window)
                 raise
@@ -125,6 +137,7 @@ class FolderSink:
     def close(self) -> None:
         """Let go of the folder."""
         self._open_ledger = None
+        self._looked_in.clear()
         self._files.forget()
         self._lock.release()
 
@@ -143,35 +156,33 @@ class FolderSink:
         known = self._ledger.book(table.name).known
         return {window for window, state in known.items() if state.span is not None}
 
-    def _around(self, table: Table, rows: pa.Table) -> list[Known]:
-        """Return the windows that have files which may have these rows."""
-        span = span_of(table, rows)
-        return [] if span is None else self._near(table, span.wider(FARTHEST_MOVE))
-
     def _near(self, table: Table, span: Span) -> list[Known]:
         """Return the windows that have files which may have rows in a span."""
         return [known for known in self._ledger.book(table.name).near(span) if known.span is not None]
 
     def _placed(self, table: Table, rows: pa.Table, change: LedgerChange) -> dict[Window, pa.Table]:
-        """Return which rows go into the file of which window."""
+        """Return which rows go into the file of which window; a file that only gives rows up gets none."""
+        if not rows.num_rows:
+            return {}
         window = change.entry.window
         going = {window, *(entry.window for entry in change.replaced)}
-        placed = {}
-        for known in self._around(table, rows):
-            home = known.entry.window
-            if home in going:
-                continue
-            is_there = are_in(table, rows, self._files.read(table, home))
-            if pc.any(is_there).as_py():
-                placed[home] = rows.filter(is_there)
-                rows = rows.filter(pc.invert(is_there))
-        stored = [self._files.read(table, home) for home in going & self._with_file(table)]
-        is_own = are_in(table, rows, pa.concat_tables([table.empty(), *stored]))
-        placed[window] = rows.filter(is_own)  # wherever else their times may lie
+        span = self._looked_in.pop(table.name, None) or _span_around(table, rows)
+        near = set() if span is None else {known.entry.window for known in self._near(table, span)}
+        holders = {home: self._with_keys(table, home, rows) for home in near | (going & self._with_file(table))}
+        holders = {home: there for home, there in holders.items() if there.num_rows}
+        placed = {window if home in going else home: [table.empty()] for home in holders}
+        parts = by_home(table, rows, holders)
         staying = self._ledger.book(table.name).known.keys() - going
-        for home, its_rows in by_window(table, rows.filter(pc.invert(is_own)), window, staying).items():
-            placed[home] = pa.concat_tables([placed.get(home, table.empty()), its_rows])
-        return {home: its_rows for home, its_rows in placed.items() if its_rows.num_rows}
+        # Those of no file go wherever their times lie.
+        new = by_window(table, parts.pop(None, table.empty()), window, staying)
+        for home, its_rows in [*parts.items(), *new.items()]:
+            placed.setdefault(window if home in going or home is None else home, []).append(its_rows)
+        return {home: pa.concat_tables(its_rows) for home, its_rows in placed.items()}
+
+    def _with_keys(self, table: Table, home: Window, rows: pa.Table) -> pa.Table:
+        """Return keys and times of the rows in a file that have the keys of some."""
+        stored = self._files.read(table, home).select([table.key, table.time])
+        return stored.filter(are_in(table, stored, rows))
 
     def _announce(self, table: Table, placed: dict[Window, pa.Table], window: Window) -> None:
         """Note what is about to be written, so that whatever comes of it is known for what it is."""
@@ -184,21 +195,9 @@ class FolderSink:
         writing = () if window in known else ((window.start, window.end),)
         self._ledger.append(Line(table.name, writing=writing, spans=tuple(spans)))
 
-    def _with_stored(self, table: Table, windows: list[Window], rows: pa.Table) -> pa.Table:
-        """Return rows over all those in the files of some windows."""
-        stored = [self._files.read(table, window) for window in windows]
-        return over(table, pa.concat_tables([table.empty(), *stored]), rows)
-
-    def _write_own(self, table: Table, change: LedgerChange, rows: pa.Table, sources: list[Window]) -> None:
-        """Write the file of a window, if there is anything to change in it, and note the window."""
-        window = change.entry.window
-        if not rows.num_rows and sources in ([], [window]):
-            known = self._ledger.book(table.name).known.get(window, Known(change.entry))
-            self._ledger.append(change_line(table.name, change, known.span))
-            return
-        whole = self._with_stored(table, sources, rows)
-        self._files.write(table, window, whole)
-        self._ledger.append(change_line(table.name, change, span_of(table, whole)))
+    def _stored(self, table: Table, windows: list[Window]) -> pa.Table:
+        """Return all rows in the files of some windows."""
+        return pa.concat_tables([table.empty(), *(self._files.read(table, window) for window in windows)])
 
     def _remove_uncounted(self, table: Table, window: Window) -> None:
         if window not in self._ledger.book(table.name).known:
@@ -210,3 +209,9 @@ class FolderSink:
             yield
         except OSError as error:
             raise SinkError(f"cannot store in {self.path}: {error.strerror or error}") from None
+
+
+def _span_around(table: Table, rows: pa.Table) -> Span | None:
+    """Return the span in which rows with the keys of some are looked for."""
+    span = span_of(table, rows)
+    return None if span is None else span.wider(FARTHEST_MOVE)

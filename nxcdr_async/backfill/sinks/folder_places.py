@@ -2,7 +2,8 @@
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,9 +27,35 @@ def are_in(table: Table, rows: pa.Table, others: pa.Table) -> pa.ChunkedArray:
     return pc.is_in(rows[table.key], value_set=others[table.key].drop_null().combine_chunks())
 
 
-def over(table: Table, stored: pa.Table, rows: pa.Table) -> pa.Table:
-    """Put rows in place of those with their keys."""
-    return pa.concat_tables([stored.filter(pc.invert(are_in(table, stored, rows))), rows])
+def over(table: Table, stored: pa.Table, written: pa.Table, rows: pa.Table) -> pa.Table:
+    """Put rows in place of all those with the keys of what is written."""
+    return pa.concat_tables([stored.filter(pc.invert(are_in(table, stored, written))), rows])
+
+
+def by_home(table: Table, rows: pa.Table, homes: Mapping[Window, pa.Table]) -> dict[Window | None, pa.Table]:
+    """Part rows by the files that have the row of their key nearest in time; None has those whose key none has.
+
+    Args:
+        table: whose rows they are.
+        rows: some rows.
+        homes: keys and times of the rows with these keys in some files.
+    """
+    if not homes:
+        return {None: rows}
+    stands: defaultdict[Any, list[tuple[int, Window]]] = defaultdict(list)
+    for home, there in homes.items():
+        for key, microsecond in _keys_and_times(table, there):
+            stands[key].append((microsecond, home))
+    places: defaultdict[Window | None, list[int]] = defaultdict(list)
+    for place, (key, microsecond) in enumerate(_keys_and_times(table, rows)):
+        distances = ((abs(stand - microsecond), home) for stand, home in stands.get(key, ()))
+        _, nearest = min(distances, default=(0, None))
+        places[nearest].append(place)
+    return {home: rows.take(its_places) for home, its_places in places.items()}
+
+
+def _keys_and_times(table: Table, rows: pa.Table) -> Iterator[tuple[Any, int]]:
+    return zip(rows[table.key].to_pylist(), rows[table.time].cast(pa.int64()).to_pylist(), strict=True)
 
 
 def by_window(table: Table, rows: pa.Table, window: Window, others: Collection[Window]) -> dict[Window, pa.Table]:

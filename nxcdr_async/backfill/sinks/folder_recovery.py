@@ -64,7 +64,8 @@ def _united(files: WindowFiles, table: Table, parts: list[Window], whole: Window
     by_age = sorted(parts, key=lambda part: files.path(table, part).stat().st_mtime_ns)
     rows = files.read(table, by_age[0])
     for part in by_age[1:]:
-        rows = over(table, rows, merge(table, rows, files.read(table, part)).rows)
+        merged = merge(table, rows, files.read(table, part)).rows
+        rows = over(table, rows, merged, merged)
     if parts != [whole]:
         files.write(table, whole, rows)
         for part in parts:

@@ -46,12 +46,24 @@ _LEDGER = {
     SOURCES: "source text PRIMARY KEY, account text NOT NULL, zone text NOT NULL, complete_until timestamptz",
 }
 
+_MAKES_KEY_UNIQUE = (
+    "indrelid = attrelid AND indisunique AND indisvalid AND indimmediate AND indpred IS NULL "
+    "AND indnkeyatts = 1 AND indkey[0] = attnum"
+)
+
 _COLUMNS = f"""
 SELECT attname, format_type(atttypid, atttypmod) || CASE WHEN attname = %(key)s AND EXISTS (
-    SELECT FROM pg_index WHERE indrelid = attrelid AND indisunique AND indisvalid AND indimmediate AND indpred IS NULL
-    AND indnkeyatts = 1 AND indkey[0] = attnum
+    SELECT FROM pg_index WHERE {_MAKES_KEY_UNIQUE}
 ) THEN '{_UNIQUE}' ELSE '' END
 FROM pg_attribute WHERE attrelid = to_regclass(%(table)s) AND attnum > 0 AND NOT attisdropped
+"""
+
+_UNIQUE_INDEXES = f"""
+SELECT indexrelid::regclass::text, (
+    SELECT quote_ident(conname) FROM pg_constraint WHERE conindid = indexrelid AND contype <> 'f'
+)
+FROM pg_index JOIN pg_attribute ON {_MAKES_KEY_UNIQUE}
+WHERE indrelid = to_regclass(%(table)s) AND attname = %(key)s
 """
 
 
@@ -118,19 +130,17 @@ class PostgresqlSink:
             )
         if not found:
             return None
-        wanted = {name: f"{kind}{_UNIQUE if name == table.key else ''}" for name, kind in _columns(table).items()}
-        check_columns(self.name, table, found, wanted)
+        if not table.is_key_unique:
+            found[table.key] = str(found.get(table.key)).removesuffix(_UNIQUE)  # as an earlier version made it
+        check_columns(self.name, table, found, _columns_with_key(table))
         return held_by(self.name, origins, windows)
 
     def create(self, table: Table, origin: Origin) -> None:
         """Make a table, and note where its rows come from."""
-        unique = "UNIQUE" if _may_lack_key(table) else "PRIMARY KEY"
-        columns = ", ".join(
-            f'"{name}" {kind}{f" {unique}" if name == table.key else ""}' for name, kind in _columns(table).items()
-        )
         with self._transaction():
-            if self._make_table(table.name, columns):
-                self.connection.execute(f'CREATE INDEX ON {self._place(table.name)} ("{table.time}")')
+            if self._make_table(table.name, _definition(table)):
+                for column in (table.time,) if table.is_key_unique else (table.time, table.key):
+                    self.connection.execute(f'CREATE INDEX ON {self._place(table.name)} ("{column}")')
             self.connection.execute(
                 f"INSERT INTO {self._place(SOURCES)} (source, account, zone) VALUES (%s, %s, %s) "
                 "ON CONFLICT (source) DO UPDATE SET account = excluded.account, zone = excluded.zone",
@@ -141,10 +151,7 @@ class PostgresqlSink:
         """Return the rows stored under these keys; those without a key, at their times."""
         cleaned = clean(rows.select([table.key, table.time]))
         keys, keyless = cleaned[table.key].drop_null(), cleaned.filter(pc.is_null(cleaned[table.key]))
-        kind = _columns(table)[table.key]
-        # One row after the other, by the index of the key.
-        among = f'"{table.key}" IN (SELECT json_array_elements_text(%s)::{kind})'
-        found = [self._select(table, among, [_json(keys)])]
+        found = [self._select(table, _is_among_json(table), [_json(keys)])]
         self._absent[table.name] = _without(keys, found[0][table.key])
         if keyless.num_rows:
             condition = (
@@ -222,22 +229,56 @@ class PostgresqlSink:
         return True
 
     def _put(self, table: Table, rows: pa.Table) -> None:
-        """Store rows: new ones straight away, which is quickest, others by way of a temporary table."""
-        key, place, aside = table.key, self._place(table.name), f"pg_temp.nxcdr_{table.name}"
+        """Store rows: new ones straight away, which is quickest."""
+        key, place = table.key, self._place(table.name)
+        keys = rows[key].drop_null()
+        if pc.count_distinct(keys).as_py() < len(keys):
+            self._let_keys_repeat(table)
         absent = self._absent.pop(table.name, rows[key].slice(0, 0).combine_chunks())
         is_new = pc.or_(pc.is_null(rows[key]), pc.is_in(rows[key], value_set=absent))
         self._copy_in(place, rows.filter(is_new))
         others = rows.filter(pc.invert(is_new))
         if not others.num_rows:
             return
-        columns = quoted(table.columns)
-        changes = ", ".join(f'"{name}" = excluded."{name}"' for name in table.columns if name != key)
-        self.connection.execute(f"CREATE TEMPORARY TABLE nxcdr_{table.name} (LIKE {place}) ON COMMIT DROP")
-        self._copy_in(aside, others)
+        if self._unique_indexes(table):
+            self._copy_over(table, others)
+            return
+        self.connection.execute(f"DELETE FROM {place} WHERE {_is_among_json(table)}", [_json(others[key].unique())])
+        self._copy_in(place, others)
+
+    def _copy_over(self, table: Table, rows: pa.Table) -> None:
+        """Store rows by way of a temporary table, which takes none away that others may refer to by its key."""
+        place, aside, columns = self._place(table.name), f"nxcdr_{table.name}", quoted(table.columns)
+        changes = ", ".join(f'"{name}" = excluded."{name}"' for name in table.columns if name != table.key)
+        self.connection.execute(f"CREATE TEMPORARY TABLE {aside} (LIKE {place}) ON COMMIT DROP")
+        self._copy_in(f"pg_temp.{aside}", rows)
         self.connection.execute(
-            f"INSERT INTO {place} ({columns}) SELECT {columns} FROM {aside} "
-            f'ON CONFLICT ("{key}") DO UPDATE SET {changes}'
+            f"INSERT INTO {place} ({columns}) SELECT {columns} FROM pg_temp.{aside} "
+            f'ON CONFLICT ("{table.key}") DO UPDATE SET {changes}'
         )
+
+    def _unique_indexes(self, table: Table) -> list[tuple[str, str | None]]:
+        """Return the indexes for which a key has to be unique, each with the constraint that it belongs to, if any."""
+        return self._rows(_UNIQUE_INDEXES, {"table": self._place(table.name), "key": table.key})
+
+    def _let_keys_repeat(self, table: Table) -> None:
+        """Let several rows of a table of an earlier version share a key."""
+        place = self._place(table.name)
+        statements = [
+            f"DROP INDEX {index}" if constraint is None else f"ALTER TABLE {place} DROP CONSTRAINT {constraint}"
+            for index, constraint in self._unique_indexes(table)
+        ]
+        if not statements:
+            return
+        statements.append(f'CREATE INDEX ON {place} ("{table.key}")')
+        try:
+            for statement in statements:
+                self.connection.execute(statement)
+        except (errors.InsufficientPrivilege, errors.DependentObjectsStillExist) as refused:
+            raise ConfigurationError(
+                f"several calls share an id, and {table.name} in {self.name} was made for one of each only: have its "
+                f"owner run {'; '.join(statements)} ({refused.diag.message_primary})"
+            ) from None
 
     def _copy_in(self, place: str, rows: pa.Table) -> None:
         if not rows.num_rows:
@@ -276,6 +317,27 @@ def _columns(table: Table) -> dict[str, str]:
     return {name: _JSON if name == EXTRA else _TYPES.get(table.kind(name), _MONEY) for name in table.columns}
 
 
+def _columns_with_key(table: Table) -> dict[str, str]:
+    """Return the types of columns, and whether the key has to be unique."""
+    columns = _columns(table)
+    return {**columns, table.key: columns[table.key] + _UNIQUE} if table.is_key_unique else columns
+
+
+def _definition(table: Table) -> str:
+    """Return the columns of a table as SQL defines them."""
+    key = f'"{table.key}" {_columns(table)[table.key]}'
+    if not table.is_key_unique:
+        key += " NOT NULL"
+    else:
+        key += " UNIQUE" if _may_lack_key(table) else " PRIMARY KEY"
+    return ", ".join(key if name == table.key else f'"{name}" {kind}' for name, kind in _columns(table).items())
+
+
+def _is_among_json(table: Table) -> str:
+    """Return the condition that a key is in a JSON list: one row after the other, by the index of the key."""
+    return f'"{table.key}" IN (SELECT json_array_elements_text(%s)::{_columns(table)[table.key]})'
+
+
 def _may_lack_key(table: Table) -> bool:
     return NoneType in get_args(fields_dict(table.record_class)[table.key].type)
 
@@ -284,5 +346,5 @@ def _without(keys: pa.ChunkedArray, others: pa.ChunkedArray) -> pa.Array:
     return keys.filter(pc.invert(pc.is_in(keys, value_set=others.combine_chunks()))).combine_chunks()
 
 
-def _json(column: pa.ChunkedArray) -> str:
+def _json(column: pa.ChunkedArray | pa.Array) -> str:
     return msgspec.json.encode(column.to_pylist()).decode()

@@ -89,8 +89,10 @@ class Sink(Protocol):
         """
 
     def write(self, table: Table, rows: pa.Table, change: LedgerChange) -> None:
-        """Put rows in place of those with the same key and take in a change of the ledger: both, or nothing at all.
+        """Put rows in place of all those with their keys and take in a change of the ledger: both, or nothing at all.
 
+        Several of the rows may share a key, where the table's need not be unique: all of these are stored. A sink that
+        finds rows near a time only leaves others with their keys as they are: those its last `find` did not look among.
         Whenever this returns, both outlast a crash of the machine. Rows without a key are added.
         """
 
@@ -106,7 +108,7 @@ class PushSink(Sink, Protocol):
     """A sink that also takes rows that nobody has read in a window, as those of calls that were pushed."""
 
     def add(self, table: Table, rows: pa.Table) -> None:
-        """Put rows in place of those with the same key: all of them, or none. The ledger stays as it is.
+        """Put rows in place of all those with their keys: all of them, or none. The ledger stays as it is.
 
         Whenever this returns, they outlast a crash of the machine.
 

@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import define, field
@@ -110,12 +109,10 @@ class SqliteSink:
 
     def create(self, table: Table, origin: Origin) -> None:
         """Make a table, and note where its rows come from."""
-        columns = ", ".join(
-            f'"{name}" {kind}{" UNIQUE" if name == table.key else ""}' for name, kind in _columns(table).items()
-        )
         with self._transaction():
-            self._run(f"CREATE TABLE IF NOT EXISTS {table.name} ({columns})")
-            self._run(f'CREATE INDEX IF NOT EXISTS {table.name}_time ON {table.name} ("{table.time}")')
+            self._run(f"CREATE TABLE IF NOT EXISTS {table.name} ({_definition(table)})")
+            for statement in _indexes(table):
+                self._run(statement)
             self._run(
                 f"INSERT INTO {SOURCES} (source, account, zone) VALUES (?, ?, ?) ON CONFLICT (source) DO UPDATE "
                 "SET account = excluded.account, zone = excluded.zone",
@@ -125,13 +122,12 @@ class SqliteSink:
     def find(self, table: Table, rows: pa.Table) -> pa.Table:
         """Return the rows stored under these keys; those without a key, at their times."""
         keyless = rows.filter(pc.is_null(rows[table.key]))
-        keys, times = rows[table.key].drop_null(), plain_times(keyless[table.time])
-        return self._select(
-            table,
-            f'"{table.key}" IN (SELECT value FROM json_each(?)) '
-            f'OR ("{table.key}" IS NULL AND "{table.time}" IN (SELECT value FROM json_each(?)))',
-            [_json(keys), _json(times)],
-        )
+        found: list[tuple[Any, ...]] = []
+        for keys in _parts(rows[table.key].drop_null()):
+            found += self._found(table, _is_among(table.key, keys), keys)
+        for times in _parts(plain_times(keyless[table.time]).drop_null()):
+            found += self._found(table, f'"{table.key}" IS NULL AND {_is_among(table.time, times)}', times)
+        return self._read(table, found)
 
     def write(self, table: Table, rows: pa.Table, change: LedgerChange) -> None:
         """Store rows and the change of the ledger in one transaction."""
@@ -157,7 +153,7 @@ class SqliteSink:
     def scan(self, table: Table, window: Window) -> pa.Table:
         """Return the rows whose time lies in a window."""
         ends = [_time(window.start), _time(window.end)]
-        return self._select(table, f'"{table.time}" >= ? AND "{table.time}" < ?', ends)
+        return self._read(table, self._found(table, f'"{table.time}" >= ? AND "{table.time}" < ?', ends))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -193,6 +189,11 @@ class SqliteSink:
 
     def _put(self, table: Table, rows: pa.Table) -> None:
         """Store rows, some at a time: a statement for all of them would keep the interpreter for itself."""
+        keys = rows[table.key].drop_null()
+        if pc.count_distinct(keys).as_py() < len(keys):
+            self._let_keys_repeat(table)
+        for part in _parts(keys.unique()):
+            self._run(f"DELETE FROM {table.name} WHERE {_is_among(table.key, part)}", part)
         places = f"({', '.join('?' * len(table.columns))})"
         most = self._open_database.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // len(table.columns)
         written = _written(rows)
@@ -201,14 +202,33 @@ class SqliteSink:
             columns = [column.to_pylist() for column in part.columns]
             values = [value for row in zip(*columns, strict=True) for value in row]
             self._run(
-                f"INSERT OR REPLACE INTO {table.name} ({quoted(table.columns)}) "
-                f"VALUES {', '.join([places] * part.num_rows)}",
+                f"INSERT INTO {table.name} ({quoted(table.columns)}) VALUES {', '.join([places] * part.num_rows)}",
                 values,
             )
 
-    def _select(self, table: Table, condition: str, values: Sequence[Any]) -> pa.Table:
+    def _let_keys_repeat(self, table: Table) -> None:
+        """Make a table of an earlier version anew, whose keys had to be unique, with all that hangs on it."""
+        unique = "SELECT 1 FROM pragma_index_list(?) WHERE \"unique\" AND origin = 'u'"
+        if not self._rows(unique, [table.name]):
+            return
+        further = "SELECT sql FROM sqlite_schema WHERE tbl_name = ? AND type <> 'table' AND sql IS NOT NULL"
+        statements = [*(statement for (statement,) in self._rows(further, [table.name])), *_indexes(table)]
+        anew, columns = f"nxcdr_new_{table.name}", quoted(table.columns)
+        self._run(f"CREATE TABLE {anew} ({_definition(table)})")
+        self._run(f"INSERT INTO {anew} ({columns}) SELECT {columns} FROM {table.name}")
+        self._run(f"DROP TABLE {table.name}")
+        # As a view or a key of a user's may name the table, which is not there for a moment.
+        self._run("PRAGMA legacy_alter_table = ON")
+        self._run(f"ALTER TABLE {anew} RENAME TO {table.name}")
+        for statement in statements:
+            self._run(statement)
+
+    def _found(self, table: Table, condition: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self._telling():
-            found = self._rows(f"SELECT {quoted(table.columns)} FROM {table.name} WHERE {condition}", values)
+            return self._rows(f"SELECT {quoted(table.columns)} FROM {table.name} WHERE {condition}", values)
+
+    def _read(self, table: Table, found: list[tuple[Any, ...]]) -> pa.Table:
+        """Return rows as SQLite gave them with the types of their columns."""
         try:
             columns = zip(*found, strict=True) if found else ((),) * len(table.columns)
             read = [_read(values, table.kind(name)) for name, values in zip(table.columns, columns, strict=True)]
@@ -271,6 +291,32 @@ def _columns(table: Table) -> dict[str, str]:
     return {name: _TYPES.get(table.kind(name), _MONEY) for name in table.columns}
 
 
+def _definition(table: Table) -> str:
+    """Return the columns of a table as SQL defines them."""
+    unique = {table.key: " UNIQUE"} if table.is_key_unique else {}
+    return ", ".join(f'"{name}" {kind}{unique.get(name, "")}' for name, kind in _columns(table).items())
+
+
+def _indexes(table: Table) -> list[str]:
+    """Return the statements that make the indexes of a table, where they are not there."""
+    columns = {"time": table.time} if table.is_key_unique else {"time": table.time, "key": table.key}
+    return [
+        f'CREATE INDEX IF NOT EXISTS {table.name}_{name} ON {table.name} ("{column}")'
+        for name, column in columns.items()
+    ]
+
+
+def _parts(values: pa.ChunkedArray | pa.Array) -> Iterator[list[Any]]:
+    """Yield some values at a time, as many as go into a statement."""
+    for start in range(0, len(values), ROWS_A_STATEMENT):
+        yield values.slice(start, ROWS_A_STATEMENT).to_pylist()
+
+
+def _is_among(column: str, values: Sequence[Any]) -> str:
+    # Bound one by one: within JSON, SQLite cuts a text at its first NUL.
+    return f'"{column}" IN ({", ".join("?" * len(values))})'
+
+
 def _written(rows: pa.Table) -> pa.Table:
     """Return rows as SQLite keeps them."""
     return pa.table({name: _written_column(rows[name]) for name in rows.schema.names})
@@ -288,10 +334,6 @@ def _read(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """Return the values of a column of SQLite with its type."""
     as_kept = pa.string() if pa.types.is_timestamp(kind) or pa.types.is_decimal(kind) else kind
     return pa.array(values, pa.int64() if pa.types.is_boolean(kind) else as_kept).cast(kind)
-
-
-def _json(values: pa.ChunkedArray) -> str:
-    return msgspec.json.encode(values.to_pylist()).decode()
 
 
 def _time(second: int) -> str:

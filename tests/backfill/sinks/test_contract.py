@@ -23,6 +23,7 @@ from table_rows import ALL_TIME, plain_rows, row_values, rows, table_of, values_
 
 from nxcdr_async import ConfigurationError, SinkError
 from nxcdr_async.backfill.ledger import Entry, Ledger, LedgerChange
+from nxcdr_async.backfill.merge import merge
 from nxcdr_async.backfill.sinks import sink_for
 from nxcdr_async.backfill.sinks.protocol import Held, Origin, PushSink, Sink
 from nxcdr_async.export.tables import CALLS, DID_CALLS, FLASH_CALLS, Table
@@ -108,6 +109,62 @@ def test_a_row_stands_in_place_of_the_one_with_its_key(places: Places, kind: str
         sink.write(CALLS, table_of(CALLS, again), change(1))
         kept = written.slice(len(again))
         assert values_of(sink.scan(CALLS, ALL_TIME)) == values_of(pa.concat_tables([table_of(CALLS, again), kept]))
+
+
+def legs(*minutes: float, other: str = "leg", call_id: str = "a") -> pa.Table:
+    """Return rows that share a call id and start so many minutes after the beginning."""
+    starts = [datetime.fromtimestamp(BEGIN, UTC) + timedelta(minutes=minute) for minute in minutes]
+    return table_of(CALLS, [{"call_id": call_id, "start_time": start, "other": other} for start in starts])
+
+
+@of_every_kind
+def test_rows_that_share_a_call_id_are_stored_and_found_each(sink: Sink) -> None:
+    sink.create(CALLS, ORIGIN)
+    written = pa.concat_tables([legs(0, 0, 0.5), legs(0.5, call_id="b")])
+    sink.write(CALLS, written, change())
+    assert values_of(sink.scan(CALLS, ALL_TIME)) == values_of(written)
+    assert values_of(sink.find(CALLS, legs(0.2))) == values_of(legs(0, 0, 0.5))
+
+
+@of_every_kind
+def test_rows_stand_in_place_of_all_that_were_found_under_their_call_id(sink: Sink) -> None:
+    sink.create(CALLS, ORIGIN)
+    sink.write(CALLS, pa.concat_tables([legs(0, 0.5), legs(0, call_id="b")]), change())
+    sink.find(CALLS, legs(0.1))
+    now = legs(0.1, 0.5, 0.9, other="now")
+    sink.write(CALLS, now, LedgerChange(evolve(change().entry, rows=9), (change().entry,), None))
+    assert values_of(sink.scan(CALLS, ALL_TIME)) == values_of(pa.concat_tables([now, legs(0, call_id="b")]))
+
+
+def put(sink: Sink, written: pa.Table, changed: LedgerChange) -> None:
+    """Write what a run writes of rows that it read."""
+    sink.write(CALLS, merge(CALLS, sink.find(CALLS, written), written, changed.entry.window).rows, changed)
+
+
+@of_every_kind
+def test_legs_in_several_windows_stay_where_they_are(sink: Sink) -> None:
+    sink.create(CALLS, ORIGIN)
+    put(sink, legs(1, 59.75), change())
+    put(sink, legs(60.25, 69), change(1))
+    again = LedgerChange(evolve(change(1).entry, rows=9), (change(1).entry,), None)
+    put(sink, legs(60.125, 69, other="now"), again)
+    expected = pa.concat_tables([legs(1, 59.75), legs(60.125, 69, other="now")])
+    assert values_of(sink.scan(CALLS, ALL_TIME)) == values_of(expected)
+
+
+@of_every_kind
+def test_a_row_that_was_not_looked_for_is_never_taken_away(sink: Sink) -> None:
+    sink.create(CALLS, ORIGIN)
+    far = legs(-300, 300)
+    sink.write(CALLS, legs(0), change())
+    sink.write(CALLS, far, change(1))
+    found = sink.find(CALLS, legs(0))
+    now = pa.concat_tables([found, legs(200)])
+    sink.write(CALLS, now, LedgerChange(evolve(change().entry, rows=9), (change().entry,), None))
+    stored = values_of(sink.scan(CALLS, ALL_TIME))
+    # Sinks that look near a time only have not found the others, which stay.
+    unfound = [row for row in values_of(far) if row not in values_of(found)]
+    assert stored == values_of(pa.concat_tables([now, table_of(CALLS, unfound)]))
 
 
 @of_every_kind
