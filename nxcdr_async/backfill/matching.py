@@ -59,13 +59,12 @@ def match(table: Table, stored: pa.Table, read: pa.Table, window: Window | None 
     places = _places(table, stored, keyed, window)
     is_new = pc.is_null(places)
     there = places.drop_null()
-    is_other = pc.and_(pc.is_valid(stored[table.key]), pc.invert(_are_among(stored.num_rows, there)))
     return Matched(
         rows=rows,
         new=pa.concat_tables([keyed.filter(is_new), fresh_keyless]),
         known=keyed.filter(pc.invert(is_new)),
         stored=stored.take(there),
-        others=stored.filter(is_other),
+        others=_others(table, stored, there),
     )
 
 
@@ -77,9 +76,13 @@ def _first_of_each(table: Table, rows: pa.Table) -> pa.Table:
     return rows.take(sorted(places.values()))
 
 
-def _are_among(count: int, places: pa.Array) -> pa.Array:
-    """Tell of each of so many places whether it is among some."""
-    return pc.is_in(pa.array(range(count), places.type), value_set=places)
+def _others(table: Table, stored: pa.Table, places: pa.Array) -> pa.Table:
+    """Return the rows stored with a key that stand at none of some places."""
+    with_key = pc.is_valid(stored[table.key])
+    if pc.sum(with_key).as_py() == len(places):
+        return stored.slice(stored.num_rows)
+    is_among = pc.is_in(pa.array(range(stored.num_rows), places.type), value_set=places)
+    return stored.filter(pc.and_(with_key, pc.invert(is_among)))
 
 
 def _places(table: Table, stored: pa.Table, read: pa.Table, window: Window | None) -> pa.Array:
@@ -101,9 +104,9 @@ def _places(table: Table, stored: pa.Table, read: pa.Table, window: Window | Non
 def _keys_in_doubt(table: Table, stored: pa.Table, read: pa.Table, places: pa.Array) -> pa.Array:
     """Return the keys that stand in several rows, or in rows whose times lie apart."""
     is_known = pc.is_valid(places)
-    before, now = stored.take(places.drop_null())[table.time], read.filter(is_known)[table.time]
+    before, now = stored[table.time].take(places.drop_null()), read[table.time].filter(is_known)
     apart = pc.greater_equal(pc.abs(pc.subtract(now.cast(pa.int64()), before.cast(pa.int64()))), APART_MS * 1000)
-    moved = read.filter(is_known).filter(apart)[table.key]
+    moved = read[table.key].filter(is_known).filter(apart)
     doubtful = [_repeated(rows[table.key]) for rows in (stored, read)]
     return pa.concat_arrays([moved.combine_chunks(), *doubtful])
 

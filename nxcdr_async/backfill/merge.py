@@ -50,10 +50,12 @@ def complete(table: Table, stored: pa.Table, told: pa.Table) -> Merged:
 
 
 def _merged(table: Table, matched: Matched) -> Merged:
-    changed, unchanged = _changed(table, matched)
+    columns = list(merged_columns(table, matched))
+    differs = reduce(pc.or_, [column.differs for column in columns])
+    changed = pa.Table.from_arrays([column.values for column in columns], schema=table.schema).filter(differs)
     written = pa.concat_tables([matched.new, changed])
-    others = pa.concat_tables([unchanged, matched.others])
-    if written.num_rows and others.num_rows and not table.is_key_unique:
+    if written.num_rows and not table.is_key_unique:
+        others = pa.concat_tables([matched.stored.filter(pc.invert(differs)), matched.others])
         keys = written[table.key].combine_chunks()
         written = pa.concat_tables([written, others.filter(pc.is_in(others[table.key], value_set=keys))])
     return Merged(
@@ -85,13 +87,3 @@ def merged_columns(table: Table, matched: Matched) -> Iterator[MergedColumn]:
         stored, read = matched.stored[name], matched.known[name]
         values = pc.coalesce(united(stored, read) if name == EXTRA else read, stored)
         yield MergedColumn(name, values, pc.fill_null(pc.not_equal(values, stored), pc.is_valid(values)))
-
-
-def _changed(table: Table, matched: Matched) -> tuple[pa.Table, pa.Table]:
-    """Return the rows that say more or other than is stored, with all that is known, and the rows stored just so."""
-    if not matched.known.num_rows:
-        return matched.known, matched.known
-    columns = list(merged_columns(table, matched))
-    differs = reduce(pc.or_, [column.differs for column in columns])
-    changed = pa.Table.from_arrays([column.values for column in columns], schema=table.schema).filter(differs)
-    return changed, matched.stored.filter(pc.invert(differs))

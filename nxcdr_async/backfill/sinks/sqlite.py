@@ -73,6 +73,8 @@ class SqliteSink:
     _lock: SinkLock = field(init=False)
     _database: sqlite3.Connection | None = field(default=None, init=False)
     _identity: tuple[int, int] | None = field(default=None, init=False)
+    # Keys of a table that are known not to be in it, until we write.
+    _absent: dict[str, pa.Array] = field(factory=dict, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._lock = SinkLock(self.path)
@@ -121,10 +123,13 @@ class SqliteSink:
 
     def find(self, table: Table, rows: pa.Table) -> pa.Table:
         """Return the rows stored under these keys; those without a key, at their times."""
-        keyless = rows.filter(pc.is_null(rows[table.key]))
+        keys, keyless = rows[table.key].drop_null(), rows.filter(pc.is_null(rows[table.key]))
         found: list[tuple[Any, ...]] = []
-        for keys in _parts(rows[table.key].drop_null()):
-            found += self._found(table, _is_among(table.key, keys), keys)
+        for part in _parts(keys):
+            found += self._found(table, _is_among(table.key, part), part)
+        place = table.columns.index(table.key)
+        there = pa.array([row[place] for row in found], table.kind(table.key))
+        self._absent[table.name] = keys.filter(pc.invert(pc.is_in(keys, value_set=there))).combine_chunks()
         for times in _parts(plain_times(keyless[table.time]).drop_null()):
             found += self._found(table, f'"{table.key}" IS NULL AND {_is_among(table.time, times)}', times)
         return self._read(table, found)
@@ -157,6 +162,7 @@ class SqliteSink:
 
     def close(self) -> None:
         """Let go of the file."""
+        self._absent.clear()
         if self._database is not None:
             _leave_no_log(self._database)
             self._database.close()
@@ -192,7 +198,8 @@ class SqliteSink:
         keys = rows[table.key].drop_null()
         if pc.count_distinct(keys).as_py() < len(keys):
             self._let_keys_repeat(table)
-        for part in _parts(keys.unique()):
+        absent = self._absent.pop(table.name, pa.array([], keys.type))
+        for part in _parts(keys.filter(pc.invert(pc.is_in(keys, value_set=absent))).unique()):
             self._run(f"DELETE FROM {table.name} WHERE {_is_among(table.key, part)}", part)
         places = f"({', '.join('?' * len(table.columns))})"
         most = self._open_database.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // len(table.columns)
