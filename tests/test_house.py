@@ -34,7 +34,17 @@ USES = {"__init__", "__main__", "testing", "cli", "backfill", "webhook"}
 """The rooms of the highest floor, which use the session."""
 
 PURE = [room for room, floor in FLOORS.items() if floor <= 2]
-PURE_IN_BACKFILL = {"comparison", "cutter", "ledger", "merge", "report", "sampling", "times"} | {
+PURE_IN_BACKFILL = {
+    "comparison",
+    "cutter",
+    "extra_keys",
+    "ledger",
+    "matching",
+    "merge",
+    "report",
+    "sampling",
+    "times",
+} | {
     f"sinks/{room}"
     for room in ("cells", "folder_book", "folder_names", "folder_places", "postgresql_rows", "protocol", "sql", "text")
 }
