@@ -215,7 +215,7 @@ class DuckDbSink:
             self.database.execute(
                 f'DELETE FROM {table.name} WHERE "{table.time}" BETWEEN ? AND ? '
                 f'AND "{table.key}" IN (SELECT "{table.key}" FROM {_BATCH})',
-                self._looked_at.pop(table.name, None) or _times_near(table, rows),
+                self._looked_at.get(table.name) or _times_near(table, rows),
             )
             self.database.execute(f"INSERT INTO {table.name} BY NAME SELECT * FROM {_BATCH}")
 

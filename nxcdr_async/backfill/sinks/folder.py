@@ -166,7 +166,7 @@ class FolderSink:
             return {}
         window = change.entry.window
         going = {window, *(entry.window for entry in change.replaced)}
-        span = self._looked_in.pop(table.name, None) or _span_around(table, rows)
+        span = self._looked_in.get(table.name) or _span_around(table, rows)
         near = set() if span is None else {known.entry.window for known in self._near(table, span)}
         holders = {home: self._with_keys(table, home, rows) for home in near | (going & self._with_file(table))}
         holders = {home: there for home, there in holders.items() if there.num_rows}

@@ -54,8 +54,9 @@ _MAKES_KEY_UNIQUE = (
 _COLUMNS = f"""
 SELECT attname, format_type(atttypid, atttypmod) || CASE WHEN attname = %(key)s AND EXISTS (
     SELECT FROM pg_index WHERE {_MAKES_KEY_UNIQUE}
-) THEN '{_UNIQUE}' ELSE '' END
-FROM pg_attribute WHERE attrelid = to_regclass(%(table)s) AND attnum > 0 AND NOT attisdropped
+) THEN '{_UNIQUE}' ELSE '' END || CASE WHEN relkind IN ('r', 'p') THEN '' ELSE ' of no table' END
+FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+WHERE attrelid = to_regclass(%(table)s) AND attnum > 0 AND NOT attisdropped
 """
 
 _UNIQUE_INDEXES = f"""
@@ -229,32 +230,35 @@ class PostgresqlSink:
         return True
 
     def _put(self, table: Table, rows: pa.Table) -> None:
-        """Store rows: new ones straight away, which is quickest."""
-        key, place = table.key, self._place(table.name)
-        keys = rows[key].drop_null()
+        """Store rows in place of those with their keys."""
+        place, keys = self._place(table.name), rows[table.key].drop_null()
         if pc.count_distinct(keys).as_py() < len(keys):
             self._let_keys_repeat(table)
+        if self._unique_indexes(table):
+            self._copy_over(table, rows)
+            return
+        self.connection.execute(f"DELETE FROM {place} WHERE {_is_among_json(table)}", [_json(keys.unique())])
+        self._copy_in(place, rows)
+
+    def _copy_over(self, table: Table, rows: pa.Table) -> None:
+        """Store rows: new ones straight away, which is quickest, others by way of a temporary table.
+
+        That takes no row away that others may refer to by its key.
+        """
+        key, place = table.key, self._place(table.name)
         absent = self._absent.pop(table.name, rows[key].slice(0, 0).combine_chunks())
         is_new = pc.or_(pc.is_null(rows[key]), pc.is_in(rows[key], value_set=absent))
         self._copy_in(place, rows.filter(is_new))
-        others = rows.filter(pc.invert(is_new))
-        if not others.num_rows:
+        rows = rows.filter(pc.invert(is_new))
+        if not rows.num_rows:
             return
-        if self._unique_indexes(table):
-            self._copy_over(table, others)
-            return
-        self.connection.execute(f"DELETE FROM {place} WHERE {_is_among_json(table)}", [_json(others[key].unique())])
-        self._copy_in(place, others)
-
-    def _copy_over(self, table: Table, rows: pa.Table) -> None:
-        """Store rows by way of a temporary table, which takes none away that others may refer to by its key."""
-        place, aside, columns = self._place(table.name), f"nxcdr_{table.name}", quoted(table.columns)
-        changes = ", ".join(f'"{name}" = excluded."{name}"' for name in table.columns if name != table.key)
+        aside, columns = f"nxcdr_{table.name}", quoted(table.columns)
+        changes = ", ".join(f'"{name}" = excluded."{name}"' for name in table.columns if name != key)
         self.connection.execute(f"CREATE TEMPORARY TABLE {aside} (LIKE {place}) ON COMMIT DROP")
         self._copy_in(f"pg_temp.{aside}", rows)
         self.connection.execute(
             f"INSERT INTO {place} ({columns}) SELECT {columns} FROM pg_temp.{aside} "
-            f'ON CONFLICT ("{table.key}") DO UPDATE SET {changes}'
+            f'ON CONFLICT ("{key}") DO UPDATE SET {changes}'
         )
 
     def _unique_indexes(self, table: Table) -> list[tuple[str, str | None]]:

@@ -36,7 +36,8 @@ def to_csv(rows: pa.Table) -> memoryview:
     """Return rows without a NUL as CSV; amounts without zeros at their end, which PostgreSQL would keep."""
     columns = [plain_amounts(column) if pa.types.is_decimal(column.type) else column for column in rows.columns]
     written = pa.BufferOutputStream()
-    csv.write_csv(pa.Table.from_arrays(columns, names=rows.column_names), written, _UNQUOTED)
+    # In one piece: of a table that begins with an empty one, Arrow writes what lies in memory.
+    csv.write_csv(pa.Table.from_arrays(columns, names=rows.column_names).combine_chunks(), written, _UNQUOTED)
     return memoryview(written.getvalue())
 
 

@@ -128,3 +128,8 @@ def test_a_key_that_is_a_mark_of_utf8_is_read_back_even_as_the_first_of_all() ->
     bare = [pa.array(keys if name == "call_id" else [None] * 3, CALLS.kind(name)) for name in CALLS.columns]
     text = "\n".join(f'"{key}"{"," * (len(CALLS.columns) - 1)}' for key in keys).encode()
     assert from_csv(CALLS, text).equals(pa.Table.from_arrays(bare, schema=CALLS.schema))
+
+
+def test_rows_after_nothing_are_written_as_they_are() -> None:
+    pieces = [did_calls(number=[]), did_calls(number=[]), did_calls(number=["1"]), did_calls(number=["2", None])]
+    assert bytes(to_csv(pa.concat_tables(pieces))) == bytes(to_csv(did_calls(number=["1", "2", None])))
