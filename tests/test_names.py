@@ -237,7 +237,7 @@ def test_exactly_these_regions_are_known() -> None:
             BackfillReport,
             (
                 "source sink start end rows_new rows_changed rows_unchanged windows windows_before windows_open "
-                "requests waste retries throttled gaps complete_until seconds clock_source"
+                "requests waste retries throttled gaps complete_until seconds clock_source legs"
             ),
         ),
         (
