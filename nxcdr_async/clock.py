@@ -112,6 +112,9 @@ class ClockEstimate:
     _has_date_agreed: bool = field(default=False, init=False)
     _accepted: Span | None = field(default=None, init=False)
     _refused: list[float] = field(factory=list, init=False)
+    # Whether a timestamp a little below, or above, what was accepted since was refused.
+    _is_refused_below: bool = field(default=False, init=False)
+    _is_refused_above: bool = field(default=False, init=False)
     _learned_at: float = field(default=float("-inf"), init=False)
 
     @property
@@ -143,7 +146,9 @@ class ClockEstimate:
         seen = self._dates_seen
         if self._date_skew is not None and seen is not None and seen.most - seen.least <= _CONTRADICTS_BEYOND:
             told = told.with_(self._date_skew)
-        return told if self._accepted is None else told.with_(self._accepted.least).with_(self._accepted.most)
+        if skew is None or self._accepted is None:
+            return told
+        return told.with_(self._accepted.least).with_(self._accepted.most).with_(skew)
 
     @property
     def correction(self) -> float:
@@ -155,7 +160,7 @@ class ClockEstimate:
             return 0.0 if abs(aim) <= CORRECT_ABOVE else aim
         if self._is_contradicted:
             return self._probe(self._accepted, aim=self._date_skew or 0.0)
-        return self._accepted.around(SAFE_WITHIN).nearest(0.0 if abs(aim) <= CORRECT_ABOVE else aim)
+        return self._safe(self._accepted).nearest(0.0 if abs(aim) <= CORRECT_ABOVE else aim)
 
     @property
     def may_be_accepted(self) -> bool:
@@ -196,6 +201,9 @@ class ClockEstimate:
             return
         if self._accepted is None or self._refused or not self._is_near_accepted(correction):
             self._accepted, self._learned_at = Span(correction, correction), received
+            near = [refused for refused in self._refused if self._is_near_accepted(refused)]
+            self._is_refused_below = any(refused < correction for refused in near)
+            self._is_refused_above = any(refused > correction for refused in near)
             self._refused.clear()
             self._is_date_trusted, self._has_date_agreed = True, False
         else:
@@ -259,6 +267,14 @@ class ClockEstimate:
             return self._machine
         return (self._accepted.least + self._accepted.most) / 2
 
+    def _safe(self, accepted: Span) -> Span:
+        """Return which corrections are expected to be accepted: none nearer to one that was refused close by."""
+        safe = accepted.around(SAFE_WITHIN)
+        return Span(
+            accepted.least if self._is_refused_below else safe.least,
+            accepted.most if self._is_refused_above else safe.most,
+        )
+
     @staticmethod
     def _probe(accepted: Span, *, aim: float) -> float:
         """Return a correction that is accepted if the `Date` is right, and refused if the clock stands where it did."""
@@ -284,9 +300,10 @@ class ClockEstimate:
             return last  # one like it was accepted, so that it may be no matter of clocks
         known = None if self._accepted is None else self._accepted.most
         trials: list[float] = [trial for trial in (date, known, self._machine, 0.0) if trial is not None]
-        for trial in trials:
-            if all(abs(trial - refused) >= SAME_SKEW for refused in self._refused):
-                return trial
+        for apart in (SAME_SKEW, CORRECT_ABOVE):
+            for trial in trials:
+                if all(abs(trial - refused) >= apart for refused in self._refused):
+                    return trial
         # Of several machines behind one address, each with its own clock, the one that refused tells where it is.
         return date if was_moved else None
 

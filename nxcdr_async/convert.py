@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 import attrs
 import msgspec
+from attrs import define, field
 from cattrs import AttributeValidationNote, ClassValidationError, Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
@@ -45,6 +46,28 @@ _WIDEST_EXPONENT = 40
 _EXACT_UNTIL = 2**32
 """Epoch seconds, in the year 2106, until which a float that msgspec rounds to microseconds has exact milliseconds."""
 _OWN_HOOKS: WeakSet[Callable[..., Any]] = WeakSet()
+
+
+@define(frozen=True)
+class UnreadableRow:
+    """A row of a reply that is no JSON, though the other rows are.
+
+    Attributes:
+        raw: as it came.
+        told: the values that can be read; one that cannot be is there as the text that came.
+        path: the vendor's key of the first that cannot be, "" if that is not known.
+        reason: what is wrong with it.
+    """
+
+    raw: bytes = field(repr=False)
+    told: Mapping[str, Any] = field(eq=False, repr=False)
+    path: str = field(eq=False)
+    reason: str = field(eq=False)
+
+    @property
+    def text(self) -> str:
+        """All of it as text, unreadable bytes as Python writes them."""
+        return self.raw.decode(errors="backslashreplace")
 
 
 def make_converter(naive_zone: tzinfo = UTC_PLUS_8) -> Converter:
@@ -91,13 +114,16 @@ def structure_row(
 
     Args:
         converter: what makes a record of it.
-        row: as decoded from JSON.
+        row: as decoded from JSON, as far as it can be.
         record_class: which record.
         redactor: keeps secrets out of the error, even if the gateway put them into the row.
 
     Raises:
         RecordError: with the row, its id and the path of the first fault.
     """
+    if isinstance(row, UnreadableRow):
+        shown = redactor.value(dict(row.told) or row.text)
+        raise RecordError(redactor.line(row.reason), row=shown, path=redactor.line(row.path))
     try:
         return converter.structure(row, record_class)
     except Exception as fault:  # noqa: BLE001 - a hook of the user's own may raise anything; it is the row's fault here

@@ -2,6 +2,7 @@
 
     NxcdrError
     ├── ConfigurationError        used in a way that cannot work
+    │   └── BusyError             another run has hold of the store
     ├── TransportError            no whole reply arrived
     │   ├── CertificateError      the TLS certificate was not accepted
     │   └── TimedOutError         not within the session's timeout
@@ -9,19 +10,21 @@
     │   ├── AuthenticationError   key, secret, rights
     │   │   └── ClockSkewError    the timestamp is outside the gateway's 60 seconds
     │   ├── InvalidRequestError   a parameter, the address, a redirect
+    │   │   └── RefusedRangeError a part of the range lies further back than the gateway tells
     │   ├── ThrottledError        too many requests
     │   └── ServerError           the gateway's own fault
     ├── MalformedReplyError       a reply that is not what the vendor documents
-    ├── RecordError               one row of a reply cannot be a record
+    ├── RecordError               one row of a reply cannot be a record, or be stored
     ├── IncompleteError           the gateway's answers contradict each other
-    ├── SaturatedSecondError      a second holds more calls than the flash list can tell
+    │   └── SaturatedDayError     a day has more DID calls than the gateway shows
+    ├── SaturatedSecondError      a second holds more calls than the gateway shows
     └── SinkError                 what was read cannot be stored
 
 Errors of the gateway and the line carry no address with a query, no header and no secret.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 LONGEST_ID = 120
@@ -33,9 +36,9 @@ class NxcdrError(Exception):
 
     Attributes:
         asked_for: what the request was for that failed, or whose answer was the trouble, such as "page 3 of calls
-            2026-01-01T00:00:00+00:00 to 2026-01-02T00:00:00+00:00"; None where no request, or no single one, was, and
-            for a row of `calls_by_order`.
+            2026-01-01T00:00:00+00:00 to 2026-01-02T00:00:00+00:00"; None where no request, or no single one, was.
         attempts: of a request that failed; 0 where it did not, or where its answer was the trouble.
+        is_outage: whether the gateway answered no other request either for as long as this one was tried.
         request_id: the id of the last of these requests, to be quoted to the vendor's support; None when no reply told.
         complete_until: when a paginator raised the error, the time (UTC) to ask again from without missing anything
             (for did_calls, its date in the session's `naive_zone`); else None.
@@ -43,6 +46,7 @@ class NxcdrError(Exception):
 
     asked_for: str | None = None
     attempts: int = 0
+    is_outage: bool = False
     request_id: str | None = None
     complete_until: datetime | None = None
 
@@ -64,6 +68,13 @@ class NxcdrError(Exception):
 
 class ConfigurationError(NxcdrError):
     """Used in a way that cannot work; the message says how to mend it. For a wrong argument, nothing was sent."""
+
+
+class BusyError(ConfigurationError):
+    """The store is in use by another run, or open elsewhere: nothing was read or stored, and later it may be free.
+
+    The command line ends with exit code 75 then, the one by which mailers and schedulers know to try again later.
+    """
 
 
 class TransportError(NxcdrError):
@@ -127,6 +138,20 @@ class InvalidRequestError(GatewayError):
     """A parameter was refused (1002, 41000), or the address is not that of a gateway (404, a redirect)."""
 
 
+class RefusedRangeError(InvalidRequestError):
+    """A part of the range lies further back than the gateway tells; it answers for what is younger.
+
+    Attributes:
+        start: from when on (UTC) it was asked for.
+        end: until when (UTC) it is refused: ask from then on.
+    """
+
+    def __init__(self, message: str, *, start: datetime, end: datetime, **facts: Any) -> None:
+        self.start = start
+        self.end = end
+        super().__init__(message, **facts)
+
+
 class ThrottledError(GatewayError):
     """The gateway asked us to slow down (HTTP 429, flash codes 3 and 6)."""
 
@@ -136,14 +161,23 @@ class ServerError(GatewayError):
 
 
 class MalformedReplyError(NxcdrError):
-    """A reply that is not what the vendor documents: HTML, a broken body, a missing part, far too long."""
+    """A reply that is not what the vendor documents: HTML, a broken body, a missing part, far too long.
+
+    Attributes:
+        is_whole: whether it came to its end and is no JSON all the same, so that asking again will hardly help.
+    """
+
+    def __init__(self, message: str, *, is_whole: bool = False) -> None:
+        self.is_whole = is_whole
+        super().__init__(message)
 
 
 class RecordError(NxcdrError):
-    """One row of a reply cannot be a record.
+    """One row of a reply cannot be a record, or be held by a store.
 
     Attributes:
-        row: the row as it was decoded from JSON, but for secrets of the session, which a gateway may send back.
+        row: the row as it was decoded from JSON, as far as it could be, but for secrets of the session, which a gateway
+            may send back; text for one that cannot be read at all.
         path: where in the row the fault is: the vendor's key, or "" for the row as a whole.
         record_id: the row's own id as text, None when it has none.
     """
@@ -160,8 +194,20 @@ class IncompleteError(NxcdrError):
     """The gateway's answers contradict each other, so that it cannot be shown that no call is missing."""
 
 
+class SaturatedDayError(IncompleteError):
+    """One day has more DID calls than the gateway shows of it, and DID calls can only be asked for by the day.
+
+    Attributes:
+        day: the day, in the session's `naive_zone`.
+    """
+
+    def __init__(self, message: str, *, day: date) -> None:
+        self.day = day
+        super().__init__(message)
+
+
 class SaturatedSecondError(NxcdrError):
-    """One second holds as many calls as the flash list can answer with, so there may be more it never shows.
+    """One second holds as many calls as the gateway shows of one question, so there may be more it never shows.
 
     Attributes:
         second: the second (UTC) that is full.

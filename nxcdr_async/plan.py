@@ -5,6 +5,7 @@ from collections import deque
 
 from attrs import define, field
 
+from nxcdr_async.answer_limits import AnswerLimits
 from nxcdr_async.density import Density
 from nxcdr_async.windows import Window
 
@@ -55,6 +56,7 @@ class WindowPlan:
         whole: the range.
         most_rows: calls a window should not exceed by much.
         most_at_once: calls up to which the range is read as one window.
+        limits: how wide and how deep a question may be.
         density: what is known of the calls.
         confidence: the part of the calls forecast for the rest of a window that surely come.
     """
@@ -62,24 +64,34 @@ class WindowPlan:
     whole: Window
     most_rows: int
     most_at_once: int
+    limits: AnswerLimits = field(factory=AnswerLimits)
     density: Density = field(factory=Density)
     confidence: float = field(default=0.5, init=False)
     _came_of_forecast: deque[float] = field(factory=lambda: deque(maxlen=_FORECASTS_KEPT), init=False)
     _frontier: int | None = field(default=None, init=False)
+    _latest_end: int | None = field(default=None, init=False)
+    _has_learned: bool = field(default=False, init=False)
+    _first: Window | None = field(default=None, init=False)
 
     def next(self) -> Window | None:
-        """Cut the next window, the whole range the first time; None when nothing is left."""
-        if self._frontier is None:
+        """Cut the next window, the whole range the first time; None when nothing is left, or it waits for the first.
+
+        A range that is too wide for one question begins with as much as may be asked for, and is cut further once that
+        has shown how many calls there are.
+        """
+        if self._frontier is None and not self.limits.is_too_wide(self.whole.seconds):
             self._frontier = self.whole.end
             return self.whole
-        if self._frontier >= self.whole.end:
+        start = self.whole.start if self._frontier is None else self._frontier
+        if start >= self.whole.end or self._first is not None:
             return None
-        left = Window(self._frontier, self.whole.end)
-        self._frontier = self._cut(left)
-        if left == self.whole:
+        self._frontier = self._cut(Window(start, self.whole.end))
+        if self._latest_end is not None:
             # It was split, so the same window again would only be split again, whatever the density says.
-            self._frontier = min(self._frontier, left.start + left.seconds // 2)
-        return Window(left.start, self._frontier)
+            self._frontier, self._latest_end = min(self._frontier, self._latest_end), None
+        window = Window(start, self._frontier)
+        self._first = None if self._has_learned else window
+        return window
 
     def learn(self, window: Window, starts: list[float], *, forecast: float = 0.0, seen: int = 0) -> None:
         """Take in a window that was read whole.
@@ -92,16 +104,26 @@ class WindowPlan:
         """
         if forecast > seen:
             self._learn_confidence(min(1.0, max(0.0, len(starts) - seen) / (forecast - seen)))
+        self._has_learned, self._first = True, None
         self.density.learn(window, starts)
 
+    def begin_at(self, moment: int) -> None:
+        """Cut the next window from a moment on, as the first one cannot be asked for as it was."""
+        self._frontier, self._first = moment, None
+
+    def is_first(self, window: Window) -> bool:
+        """Tell whether a window was cut before anything was known of the calls."""
+        return window in (self.whole, self._first)
+
     def is_worth_splitting(self, window: Window, seen: Seen) -> bool:
-        """Tell by the first page of a window whether it is the whole range, and too full to be read as one window."""
-        is_whole = window == self.whole and window.seconds > 1
-        return is_whole and self.estimate(window, seen) > self.most_at_once
+        """Tell by the first page of a window whether it is the first, and too full to be read as one window."""
+        is_first = self.is_first(window) and window.seconds > 1
+        return is_first and self.estimate(window, seen) > self.limits.most_rows(self.most_at_once)
 
     def is_too_full(self, window: Window, rows: float) -> bool:
         """Tell whether a window that seems to hold so many calls must be split, whatever was read of it."""
-        return window.seconds > 1 and rows > TOO_FULL * self.most_rows
+        most = TOO_FULL * self.most_rows
+        return window.seconds > 1 and rows > min(most, self.limits.depth or most)
 
     def came_all_over(self, window: Window, seen: Seen) -> bool:
         """Tell whether the first calls seen of a window lie all over it: if more follow, they come in no order."""
@@ -128,18 +150,24 @@ class WindowPlan:
     def split(self, window: Window, starts: list[float], rows: float) -> list[Window]:
         """Give the parts to read instead of a window that turned out too full.
 
-        The whole range gets none at once: from now on `next` cuts them, each by what was learned until then.
+        The first one gets none at once: from now on `next` cuts them, each by what was learned until then.
 
         Args:
             window: the window.
             starts: start times of the calls seen of it so far, in the order the gateway sent them.
             rows: how many calls it is thought to hold.
         """
+        is_first = self.is_first(window)
+        self._has_learned, self._first = True, None
         self._learn_part(window, starts, rows)
-        if window == self.whole and window.seconds > 1:
-            self._frontier = window.start
+        if is_first and window.seconds > 1:
+            self._frontier, self._latest_end = window.start, window.start + window.seconds // 2
             return []
-        return window.parts(min(MOST_PARTS, max(2, math.ceil(rows / self.most_rows))))
+        return window.parts(min(MOST_PARTS, max(2, math.ceil(rows / self._rows_wanted))))
+
+    @property
+    def _rows_wanted(self) -> int:
+        return self.limits.most_rows(self.most_rows)
 
     def _covered(self, window: Window, seen: Seen) -> int:
         """Guess how many seconds of a window the calls seen of it cover, whether they came earliest or latest first."""
@@ -147,8 +175,9 @@ class WindowPlan:
         return max(1, min(window.seconds, from_start, to_end))
 
     def _cut(self, left: Window) -> int:
-        end = self.density.when(left.start, self.most_rows)
-        return left.end if end >= left.end else max(left.start + 1, int(end))
+        end = self.density.when(left.start, self._rows_wanted)
+        cut = left.end if end >= left.end else max(left.start + 1, int(end))
+        return min(cut, left.start + (self.limits.window_seconds or left.seconds))
 
     def _learn_confidence(self, came: float) -> None:
         """Go by how much of earlier forecasts came: their mean, less what they vary by."""

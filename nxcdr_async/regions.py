@@ -85,7 +85,7 @@ def checked_gateway(url: str) -> str:
         raise ConfigurationError("gateway must name a host, and a port or none: https://api-hk.nxlink.ai")
     if parts.scheme == "http" and not _is_loopback(host):
         raise ConfigurationError(f"gateway {host!r} must be https: plain http is allowed to loopback only")
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 
 def _is_loopback(host: str) -> bool:

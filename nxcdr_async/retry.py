@@ -24,6 +24,9 @@ MOST_ATTEMPTS_THROTTLED = 40
 MOST_ATTEMPTS_UNHEARD = 3
 """Attempts at a gateway that never answered: most likely the address is wrong, and the user should hear of it soon."""
 
+MOST_ATTEMPTS_WHOLE = 3
+"""Attempts where a whole body is no JSON: most likely it is made so, but it may have been bent on its way."""
+
 MOST_CLOCK_REFUSALS = 3
 """Refused timestamps of one request where nothing tells that another would be accepted."""
 
@@ -97,6 +100,8 @@ class Attempts:
         """Tell whether there were enough, at a gateway that has answered before or not."""
         if not is_heard:
             return self.count >= MOST_ATTEMPTS_UNHEARD
+        if isinstance(fault, MalformedReplyError) and fault.is_whole:
+            return self.count >= MOST_ATTEMPTS_WHOLE
         return self.count >= (MOST_ATTEMPTS_THROTTLED if asks_for_less(fault) else MOST_ATTEMPTS)
 
     def is_outage(self, now: float, *, answered: float, paused_until: float, timeout: float) -> bool:

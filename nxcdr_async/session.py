@@ -1,45 +1,46 @@
 """The door: one method for each API of the vendor, and everything a session opens and closes."""
 
-import asyncio
 import os
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from functools import partial
 from hashlib import sha256
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 from cattrs import Converter
 
+from nxcdr_async.answer_limits import checked_span
 from nxcdr_async.arguments import as_number
 from nxcdr_async.clock import Span
-from nxcdr_async.convert import UTC_PLUS_8, make_converter, structure_row
+from nxcdr_async.convert import UTC_PLUS_8, make_converter
 from nxcdr_async.credentials import Credentials, FlashApp
-from nxcdr_async.errors import ConfigurationError, RecordError, SaturatedSecondError
+from nxcdr_async.errors import (
+    ConfigurationError,
+    RecordError,
+    RefusedRangeError,
+    SaturatedDayError,
+    SaturatedSecondError,
+)
 from nxcdr_async.gateways import known_gateways
 from nxcdr_async.limiter import Limiter
 from nxcdr_async.pages import (
     CappedList,
     CountedPages,
     OnBadRow,
-    PageReader,
-    PageSize,
     Paginator,
-    Pump,
-    RowStructurer,
-    Sequencer,
-    Source,
     WindowedPages,
-    bad_row_taker,
+    WindowPageReader,
     cancel_and_wait,
     in_words,
+    read_at_once,
 )
-from nxcdr_async.plan import WindowPlan
 from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
 from nxcdr_async.regions import Region, checked_gateway
 from nxcdr_async.settings import settings_from
-from nxcdr_async.stats import PaginatorStats, SessionStats
+from nxcdr_async.stats import SessionStats
+from nxcdr_async.streams import Streams
 from nxcdr_async.telemetry import telemetry_for
 from nxcdr_async.telemetry.names import CUSTOM
 from nxcdr_async.transport import Transport
@@ -54,8 +55,6 @@ from nxcdr_async.wire import (
     Endpoint,
     FilterCheck,
     Page,
-    ReadTyped,
-    TypedRows,
     checked_days,
     flash_parameters,
     order_filters,
@@ -65,8 +64,6 @@ from nxcdr_async.zones import checked_zone
 
 if TYPE_CHECKING:
     import aiohttp
-
-RecordT = TypeVar("RecordT")
 
 LONGEST_TIMEOUT = 86_400.0
 """Seconds; an attempt that may take longer has no timeout worth the name."""
@@ -102,6 +99,8 @@ class CdrSession:
         rate: requests a second at most; None for no such bound.
         timeout: seconds one attempt of one request may take.
         naive_zone: the zone of the local times and days of DID and flash calls, also one of pytz or dateutil.
+        max_span: the widest range the gateway accepts in one question, an hour or more; None to learn it where one is
+            refused.
         http: an `aiohttp.ClientSession` of yours to send with, for a proxy or special TLS; never closed here.
 
     Raises:
@@ -119,6 +118,7 @@ class CdrSession:
         rate: float | None = None,
         timeout: float = 30.0,
         naive_zone: tzinfo = UTC_PLUS_8,
+        max_span: timedelta | None = None,
         http: "aiohttp.ClientSession | None" = None,
     ) -> None:
         self.region = Region.named(region)
@@ -130,6 +130,7 @@ class CdrSession:
             raise ConfigurationError(
                 f"timeout is {timeout!r}: give the seconds of one attempt, above 0 and below a day"
             )
+        max_seconds = checked_span(max_span)
         # aiohttp takes as long to import as all else together, so whoever needs no session is spared it.
         from nxcdr_async.connection import Connection  # noqa: PLC0415
 
@@ -147,9 +148,7 @@ class CdrSession:
             flash_app=flash_app,
             telemetry=telemetry_for(self.region.name if gateway is None else CUSTOM),
         )
-        self._page_sizes = {endpoint.name: PageSize(endpoint.page_size) for endpoint in (CALLS, FLASH)}
-        self._rows: dict[str, TypedRows[CallRecord]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._streams = Streams(self._transport, max_seconds)
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -182,6 +181,8 @@ class CdrSession:
         order_id: str | None = None,
         on_bad_row: OnBadRow = "raise",
         bad_row_callback: Callable[[RecordError], object] | None = None,
+        on_saturated_second: Callable[[SaturatedSecondError], object] | None = None,
+        on_refused_range: Callable[[RefusedRangeError], object] | None = None,
     ) -> Paginator[CallRecord]:
         """Read the calls of a range (cdr/page).
 
@@ -200,6 +201,10 @@ class CdrSession:
             order_id: only calls of this order.
             on_bad_row: "raise" stops at a row that cannot be a record; "skip" counts it in `stats.bad_rows`.
             bad_row_callback: gets the RecordError of each row that was skipped.
+            on_saturated_second: gets the SaturatedSecondError of each second that holds more calls than the gateway
+                shows, instead of it being raised; what it shows is handed out, and the reading goes on.
+            on_refused_range: gets the RefusedRangeError of what lies further back than the gateway tells, instead of it
+                being raised before any record; the reading goes on with what is younger.
 
         Raises:
             ConfigurationError: a naive time, an end before the start, a filter of the wrong kind, no credentials.
@@ -215,21 +220,33 @@ class CdrSession:
         )
         window = window_of(start, end)
         self._transport.need_credentials()
-        rows = self._typed_rows(CALLS)
-        structurer = self._structurer(CALLS, rows.record, on_bad_row, bad_row_callback)
+        streams = self._streams
+        rows = streams.typed_rows(CALLS, self.converter)
+        structurer = streams.structurer(CALLS, rows.record, on_bad_row, bad_row_callback)
         source = WindowedPages(
-            plan=WindowPlan(window, most_rows=ROWS_A_WINDOW, most_at_once=ROWS_AT_ONCE),
-            reader=self._reader(CALLS, structurer.stats, FilterCheck(query.filters), rows.reading()),
-            parameters=partial(query.page, size=CALLS.page_size),
+            plan=streams.plan(CALLS, window, most_rows=ROWS_A_WINDOW, most_at_once=ROWS_AT_ONCE),
+            pages=WindowPageReader(
+                reader=streams.reader(CALLS, structurer.stats, FilterCheck(query.filters), rows.reading()),
+                parameters=partial(query.page, size=CALLS.page_size),
+                row_key=CALLS.row_key,
+                page_size=streams.page_size(CALLS),
+            ),
             structurer=structurer,
             end_ms=CALLS.end_ms,
-            row_key=CALLS.row_key,
-            page_size=self._page_sizes[CALLS.name],
             stats=structurer.stats,
+            on_saturated_second=on_saturated_second,
         )
-        return self._paginator(CALLS, source, rows.records, structurer, in_words(window))
+        bounded = streams.range_within_limits(CALLS, source, on_refused_range)
+        return streams.paginator(CALLS, bounded, rows.records, structurer, in_words(window))
 
-    async def calls_by_order(self, order_id: str, *, tenant_id: int) -> list[CallRecord]:
+    async def calls_by_order(
+        self,
+        order_id: str,
+        *,
+        tenant_id: int,
+        on_bad_row: OnBadRow = "raise",
+        bad_row_callback: Callable[[RecordError], object] | None = None,
+    ) -> list[CallRecord]:
         """Read the calls of one order of yours (cdr/queryByOrderId), sorted by start time.
 
         Every row of the answer is a call of its own, also where several have one call id.
@@ -237,20 +254,20 @@ class CdrSession:
         Args:
             order_id: the id you gave when you started the calls.
             tenant_id: the number of the team, from the vendor's console.
+            on_bad_row: as for `calls`.
+            bad_row_callback: as for `calls`.
 
         Raises:
             NxcdrError: see `errors`.
         """
         parameters = order_parameters(order_id, tenant_id)
         self._transport.need_credentials()
-        rows = self._typed_rows(ORDER)
-        reader = self._reader(ORDER, PaginatorStats(), FilterCheck(order_filters(order_id)), rows.reading())
-        page = await reader.page_with_rows(parameters, f"of order {order_id!r}")
-        try:
-            calls = list(map(rows.record, page.rows))
-        except RecordError as bad:
-            raise bad.with_traceback(None) from None  # its frames hold the row as it came
-        return sorted(calls, key=lambda call: (call.start_time, call.call_id))
+        streams = self._streams
+        rows = streams.typed_rows(ORDER, self.converter)
+        structurer = streams.structurer(ORDER, rows.record, on_bad_row, bad_row_callback)
+        reader = streams.reader(ORDER, structurer.stats, FilterCheck(order_filters(order_id)), rows.reading())
+        found = await read_at_once(reader, structurer, parameters, f"of order {order_id!r}")
+        return sorted(rows.records(found), key=lambda call: (call.start_time, call.call_id))
 
     def did_calls(
         self,
@@ -262,6 +279,8 @@ class CdrSession:
         direction: Direction | None = None,
         on_bad_row: OnBadRow = "raise",
         bad_row_callback: Callable[[RecordError], object] | None = None,
+        on_saturated_day: Callable[[SaturatedDayError], object] | None = None,
+        on_refused_range: Callable[[RefusedRangeError], object] | None = None,
     ) -> Paginator[DidCallRecord]:
         """Read the calls over DID numbers of whole days (did/cdr).
 
@@ -273,6 +292,9 @@ class CdrSession:
             direction: only inbound or only outbound calls.
             on_bad_row: as for `calls`.
             bad_row_callback: as for `calls`.
+            on_saturated_day: gets the SaturatedDayError of each day that has more calls than the gateway shows, instead
+                of it being raised; all calls that it shows are handed out.
+            on_refused_range: as for `calls`; it is whole days.
 
         Raises:
             ConfigurationError: not dates, a last day before the first, a wrong filter, no credentials.
@@ -280,19 +302,23 @@ class CdrSession:
         query = DidQuery(did_number=did_number, call_number=call_number, direction=direction)
         first, last = checked_days(first_day, last_day)
         self._transport.need_credentials()
-        structurer = self._structurer(DID, self._structure(DID), on_bad_row, bad_row_callback)
+        streams = self._streams
+        structure = streams.structure(DID, self.converter)
+        structurer = streams.structurer(DID, structure, on_bad_row, bad_row_callback)
         source = CountedPages(
             first_day=first,
             last_day=last,
             zone=self.naive_zone,
-            reader=self._reader(DID, structurer.stats, FilterCheck(query.filters)),
+            reader=streams.reader(DID, structurer.stats, FilterCheck(query.filters)),
             parameters=partial(query.page, size=DID.page_size),
             structurer=structurer,
             row_key=DID.row_key,
             page_size=DID.page_size,
             stats=structurer.stats,
+            on_saturated_day=on_saturated_day,
         )
-        return self._paginator(DID, source, _records, structurer, f"{first} to {last}")
+        bounded = streams.days_within_limits(DID, source, on_refused_range)
+        return streams.paginator(DID, bounded, _records, structurer, f"{first} to {last}")
 
     def flash_calls(
         self,
@@ -302,6 +328,7 @@ class CdrSession:
         on_bad_row: OnBadRow = "raise",
         bad_row_callback: Callable[[RecordError], object] | None = None,
         on_saturated_second: Callable[[SaturatedSecondError], object] | None = None,
+        on_refused_range: Callable[[RefusedRangeError], object] | None = None,
     ) -> Paginator[FlashCallRecord]:
         """Read the flash calls of a range (otp/call/list).
 
@@ -315,6 +342,7 @@ class CdrSession:
             bad_row_callback: as for `calls`.
             on_saturated_second: gets the SaturatedSecondError of each second that is too full instead of it being
                 raised; what the list tells of that second is handed out, and the reading goes on.
+            on_refused_range: as for `calls`.
 
         Raises:
             ConfigurationError: a naive time, an end before the start, no flash-call application, a `naive_zone` whose
@@ -323,18 +351,21 @@ class CdrSession:
         window = window_of(start, end)
         check_offset(self.naive_zone, window)
         self._transport.need_flash_app()
-        structurer = self._structurer(FLASH, self._structure(FLASH), on_bad_row, bad_row_callback)
+        streams = self._streams
+        structure = streams.structure(FLASH, self.converter)
+        structurer = streams.structurer(FLASH, structure, on_bad_row, bad_row_callback)
         source = CappedList(
-            plan=WindowPlan(window, most_rows=ROWS_A_LIST, most_at_once=ROWS_A_LIST),
-            reader=self._reader(FLASH, structurer.stats, FilterCheck()),
+            plan=streams.plan(FLASH, window, most_rows=ROWS_A_LIST, most_at_once=ROWS_A_LIST),
+            reader=streams.reader(FLASH, structurer.stats, FilterCheck()),
             parameters=partial(flash_parameters, zone=self.naive_zone),
             structurer=structurer,
             row_key=FLASH.row_key,
-            page_size=self._page_sizes[FLASH.name],
+            page_size=streams.page_size(FLASH),
             stats=structurer.stats,
             on_saturated_second=on_saturated_second,
         )
-        return self._paginator(FLASH, source, _records, structurer, in_words(window))
+        bounded = streams.range_within_limits(FLASH, source, on_refused_range)
+        return streams.paginator(FLASH, bounded, _records, structurer, in_words(window))
 
     async def ask_page(self, endpoint: Endpoint[Any], parameters: Mapping[str, Any]) -> Page:
         """Ask one question of an API and return the raw rows of its answer.
@@ -364,6 +395,10 @@ class CdrSession:
         """
         return sha256(self._transport.need_key(endpoint).encode()).hexdigest()[:16]
 
+    def gateway_of(self, endpoint: Endpoint[Any]) -> str:
+        """Return the base URL that an API is asked at."""
+        return self._transport.gateways[endpoint.gateway].url
+
     async def aclose(self) -> None:
         """Stop every paginator and close what this session opened. Closing twice does no harm.
 
@@ -372,7 +407,7 @@ class CdrSession:
         """
         self._connection.check_closable()
         try:
-            await cancel_and_wait(list(self._tasks))
+            await cancel_and_wait(list(self._streams.tasks))
         finally:
             self._transport.limiter.leave()
             with anyio.CancelScope(shield=True):
@@ -395,64 +430,6 @@ class CdrSession:
         # A traceback that shows variables asks this of a session that could not be made, too.
         transport = getattr(self, "_transport", None)
         return f"<CdrSession {transport.gateways['region'].url if transport else 'not made'}>"
-
-    def _structure(self, endpoint: Endpoint[RecordT]) -> Callable[[Any], RecordT]:
-        redactor = self._transport.redactor
-        return partial(structure_row, self.converter, record_class=endpoint.record_class, redactor=redactor)
-
-    def _typed_rows(self, endpoint: Endpoint[CallRecord]) -> TypedRows[CallRecord]:
-        """Return the typed rows of an API, which go on learning as long as the converter is the same."""
-        rows = self._rows.get(endpoint.name)
-        if rows is None or rows.converter is not self.converter:
-            rows = self._rows[endpoint.name] = TypedRows(endpoint, self.converter, self._transport.redactor)
-        return rows
-
-    def _reader(
-        self,
-        endpoint: Endpoint[Any],
-        stats: PaginatorStats,
-        filter_check: FilterCheck,
-        read_typed: ReadTyped | None = None,
-    ) -> PageReader:
-        ask = partial(self._transport.ask, endpoint, asker=object(), read_typed=read_typed)
-        watch = partial(self._transport.telemetry.page, endpoint)
-        return PageReader(ask, stats, endpoint.noun, filter_check, watch)
-
-    def _structurer(
-        self,
-        endpoint: Endpoint[RecordT],
-        structure: Callable[[Any], RecordT],
-        on_bad_row: OnBadRow,
-        bad_row_callback: Callable[[RecordError], object] | None,
-    ) -> RowStructurer[RecordT]:
-        return RowStructurer(
-            structure=structure,
-            start_ms=endpoint.start_ms,
-            identity=endpoint.identity,
-            on_bad_row=bad_row_taker(on_bad_row, bad_row_callback),
-            stats=PaginatorStats(),
-        )
-
-    def _paginator(
-        self,
-        endpoint: Endpoint[RecordT],
-        source: Source,
-        finish: Callable[[list[Any]], list[RecordT]],
-        structurer: RowStructurer[RecordT],
-        range_in_words: str,
-    ) -> Paginator[RecordT]:
-        readers = partial(self._transport.worthwhile, endpoint)
-        return Paginator(
-            Pump(source, Sequencer(endpoint.end_ms), finish, readers=readers, stats=structurer.stats),
-            self._own,
-            record_class=endpoint.record_class,
-            asked_for=f"{endpoint.noun} {range_in_words}",
-            on_bad_row=structurer.on_bad_row,
-        )
-
-    def _own(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _records(calls: list[Any]) -> list[Any]:

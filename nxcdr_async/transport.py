@@ -193,7 +193,8 @@ class Transport:
             NxcdrError: the fault, when asking again would not help.
         """
         is_over = attempts.are_over(fault, is_heard=gateway.is_heard)
-        if is_over or not is_worth_retrying(fault) or self._is_outage(gateway, attempts):
+        fault.is_outage = self._is_outage(gateway, attempts)
+        if is_over or fault.is_outage or not is_worth_retrying(fault):
             raise fault
         wait = delay_before(attempts.count + 1, chance=self.chance(), within_budget=self._budget.spend())
         log_retry(endpoint, attempts, fault, wait)
@@ -222,6 +223,7 @@ class Transport:
         async with self.limiter.slot(*lane, asker) as slot:
             if attempts.last_fault is not None and self._is_outage(gateway, attempts):
                 # An outage may have become plain while this waited for its slot, one of many.
+                attempts.last_fault.is_outage = True
                 raise attempts.last_fault
             try:
                 async with nullcontext() if endpoint.signing is None else gateway.clock_gate.passed(self._moment):

@@ -1,7 +1,8 @@
 """Windows: the time ranges that are asked for. Pure; times are whole epoch seconds."""
 
 import math
-from datetime import UTC, datetime, tzinfo
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
 from typing import Self
 
@@ -11,6 +12,7 @@ from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.zones import is_unlocalized
 
 HOUR = 3600
+DAY = 24 * HOUR
 HALF_A_DAY = 12 * HOUR
 
 OVERLAP = 1
@@ -48,6 +50,11 @@ class Window:
         """Tell whether what lies between two moments lies in the window, or not far outside."""
         return self.start - FARTHEST_OUTSIDE <= earliest and latest <= self.end + FARTHEST_OUTSIDE
 
+    def shared_with(self, other: Self) -> Self | None:
+        """Return the seconds of both; None if there are none."""
+        start, end = max(self.start, other.start), min(self.end, other.end)
+        return type(self)(start, end) if start < end else None
+
     def parts(self, count: int) -> list[Self]:
         """Cut into at most `count` windows of about the same width, none under a second."""
         count = max(1, min(count, self.seconds))
@@ -59,6 +66,17 @@ EVER = Window(int(_EARLIEST.timestamp()), int(_LATEST.timestamp()))
 """All that can be asked for."""
 
 
+def merged(windows: Iterable[Window]) -> tuple[Window, ...]:
+    """Return the seconds of all windows as windows in order of time, none of which touch each other."""
+    found: list[Window] = []
+    for window in sorted(windows):
+        if found and window.start <= found[-1].end:
+            found[-1] = Window(found[-1].start, max(found[-1].end, window.end))
+        else:
+            found.append(window)
+    return tuple(found)
+
+
 def window_of(start: datetime, end: datetime) -> Window:
     """Return the whole seconds that cover [start, end).
 
@@ -68,7 +86,9 @@ def window_of(start: datetime, end: datetime) -> Window:
     for name, moment in (("start", start), ("end", end)):
         if not isinstance(moment, datetime):
             raise ConfigurationError(f"{name} must be a datetime with a zone, not {type(moment).__name__}")
-        if moment.tzinfo is None or moment.utcoffset() is None:
+        if moment != moment:  # noqa: PLR0124 - so is what pandas has for a time that is missing
+            raise ConfigurationError(f"{name} is {moment}, a time that is missing: give one that is known")
+        if _offset(name, moment) is None:
             raise ConfigurationError(
                 f"{name} has no time zone: say which one it is in, for example "
                 f"{name}.replace(tzinfo=datetime.UTC) or datetime(…, tzinfo=ZoneInfo('Asia/Hong_Kong'))",
@@ -83,6 +103,16 @@ def window_of(start: datetime, end: datetime) -> Window:
     if end <= start:
         raise ConfigurationError(f"end ({end.isoformat()}) must be after start ({start.isoformat()})")
     return Window(math.floor(start.timestamp()), math.ceil(end.timestamp()))
+
+
+def _offset(name: str, moment: datetime) -> timedelta | None:
+    try:
+        return moment.utcoffset()
+    except Exception as fault:  # noqa: BLE001 - the zone is somebody's own code
+        raise ConfigurationError(
+            f"the zone of {name} cannot tell its offset from UTC ({type(fault).__name__}: {fault}): give one "
+            "such as datetime.UTC or ZoneInfo('Asia/Hong_Kong')"
+        ) from None
 
 
 def check_offset(zone: tzinfo, window: Window) -> None:

@@ -13,6 +13,7 @@ from nxcdr_async import (
     GatewayError,
     NxcdrError,
     RecordError,
+    SaturatedDayError,
     SaturatedSecondError,
     ServerError,
     ThrottledError,
@@ -26,6 +27,7 @@ ERRORS: list[NxcdrError] = [
     ThrottledError("slower", retry_after=3.0, http_status=429),
     ServerError("down", code=99),
     RecordError("is missing", row={"callId": "a"}, path="startTime"),
+    SaturatedDayError("full", day=SECOND.date()),
     SaturatedSecondError("full", second=SECOND),
     TransportError("no whole reply from host: it closed the connection"),
 ]

@@ -23,10 +23,12 @@ from nxcdr_async import (
     PushedCalls,
     Region,
     SessionStats,
+    VerifyReport,
     backfill,
     explain_hangup,
     json_lines,
     make_converter,
+    prune,
     sign,
     sync,
     verify,
@@ -34,20 +36,25 @@ from nxcdr_async import (
 from nxcdr_async.webhook import CallPushApp, call_push_app
 
 NAMES = """
-    AuthenticationError BackfillProgress BackfillReport CallRecord CdrSession CertificateError ClockSkewError
+    AuthenticationError BackfillProgress BackfillReport BusyError CallRecord CdrSession CertificateError ClockSkewError
     ConfigurationError Credentials
     DidCallRecord Difference Direction FlashApp FlashCallRecord Gap GatewayError Hangup HangupCategory HangupParty
-    IncompleteError InvalidRequestError MalformedReplyError NxcdrError Paginator PaginatorStats PushedCalls RecordError
-    Region SaturatedSecondError ServerError SessionStats SinkError ThrottledError TimedOutError TransportError
-    VerifiedSource VerifyReport __version__ backfill explain_hangup json_lines make_converter sign sync verify
+    IncompleteError InvalidRequestError MalformedReplyError NxcdrError Paginator PaginatorStats PruneReport PrunedSource
+    PushedCalls RecordError
+    RefusedRangeError Region SaturatedDayError SaturatedSecondError ServerError SessionStats SinkError ThrottledError
+    TimedOutError TransportError VerifiedSource VerifyReport __version__ backfill explain_hangup json_lines
+    make_converter prune sign sync verify
 """
 BAD_ROWS = (
     "on_bad_row: Literal['raise', 'skip'] = 'raise', bad_row_callback: Callable[[RecordError], object] | None = None"
 )
+ON_SATURATED_DAY = "on_saturated_day: Callable[[SaturatedDayError], object] | None = None"
+ON_SATURATED_SECOND = "on_saturated_second: Callable[[SaturatedSecondError], object] | None = None"
+ON_REFUSED_RANGE = "on_refused_range: Callable[[RefusedRangeError], object] | None = None"
 SOURCE = "Literal['calls', 'did', 'flash']"
 INTO_A_SINK = (
     "to: 'str | Path | Sink', on_progress: Callable[[BackfillProgress], object] | None = None, *, "
-    f"settle: timedelta = timedelta(days=1), new_key: bool = False, {BAD_ROWS}"
+    f"settle: timedelta = timedelta(days=1), new_key: bool = False, new_gateway: bool = False, {BAD_ROWS}"
 )
 UTC_PLUS_8 = "timezone(timedelta(seconds=28800))"
 
@@ -77,6 +84,7 @@ def test_every_public_name_is_there_and_sorted() -> None:
                 "(region: Region | str = Region.HK, credentials: Credentials | None = None, *, "
                 "flash_app: FlashApp | None = None, gateway: str | None = None, concurrency: int | None = None, "
                 f"rate: float | None = None, timeout: float = 30.0, naive_zone: tzinfo = {UTC_PLUS_8}, "
+                "max_span: timedelta | None = None, "
                 "http: 'aiohttp.ClientSession | None' = None) -> None"
             ),
         ),
@@ -87,24 +95,26 @@ def test_every_public_name_is_there_and_sorted() -> None:
                 "(self, start: datetime, end: datetime, *, direction: Direction | None = None, "
                 "answered: bool | None = None, agent: str | None = None, caller: str | None = None, "
                 "callee: str | None = None, call_id: str | None = None, order_id: str | None = None, "
-                f"{BAD_ROWS}) -> Paginator[CallRecord]"
+                f"{BAD_ROWS}, {ON_SATURATED_SECOND}, {ON_REFUSED_RANGE}) -> Paginator[CallRecord]"
             ),
         ),
-        (CdrSession.calls_by_order, "(self, order_id: str, *, tenant_id: int) -> list[CallRecord]"),
+        (
+            CdrSession.calls_by_order,
+            f"(self, order_id: str, *, tenant_id: int, {BAD_ROWS}) -> list[CallRecord]",
+        ),
         (
             CdrSession.did_calls,
             (
                 "(self, first_day: date, last_day: date | None = None, *, did_number: str | None = None, "
-                f"call_number: str | None = None, direction: Direction | None = None, {BAD_ROWS}) "
-                "-> Paginator[DidCallRecord]"
+                f"call_number: str | None = None, direction: Direction | None = None, {BAD_ROWS}, "
+                f"{ON_SATURATED_DAY}, {ON_REFUSED_RANGE}) -> Paginator[DidCallRecord]"
             ),
         ),
         (
             CdrSession.flash_calls,
             (
                 f"(self, start: datetime, end: datetime, *, {BAD_ROWS}, "
-                "on_saturated_second: Callable[[SaturatedSecondError], object] | None = None) "
-                "-> Paginator[FlashCallRecord]"
+                f"{ON_SATURATED_SECOND}, {ON_REFUSED_RANGE}) -> Paginator[FlashCallRecord]"
             ),
         ),
         (CdrSession.aclose, "(self) -> None"),
@@ -133,7 +143,7 @@ def test_every_public_name_is_there_and_sorted() -> None:
                 "source: Literal['calls', 'did', 'flash'] | None = None, "
                 "on_progress: Callable[[BackfillProgress], object] | None = None, *, sample: int | None = 20, "
                 "seed: int | None = None, fix: bool = False, settle: timedelta = timedelta(days=1), "
-                f"new_key: bool = False, {BAD_ROWS}) -> VerifyReport"
+                f"new_key: bool = False, new_gateway: bool = False, {BAD_ROWS}) -> VerifyReport"
             ),
         ),
         (make_converter, f"(naive_zone: tzinfo = {UTC_PLUS_8}) -> Converter"),
@@ -155,7 +165,18 @@ def test_every_public_name_is_there_and_sorted() -> None:
         (sync, f"(session: CdrSession, source: {SOURCE}, {INTO_A_SINK}) -> BackfillReport"),
         (
             PushedCalls,
-            "(session: CdrSession, to: 'str | Path | Sink', *, new_key: bool = False, patience: float = 5.0) -> None",
+            (
+                "(session: CdrSession, to: 'str | Path | Sink', *, new_key: bool = False, patience: float = 5.0, "
+                "new_gateway: bool = False) -> None"
+            ),
+        ),
+        (
+            prune,
+            (
+                "(to: 'str | Path | Sink', before: datetime, "
+                "sources: Iterable[Literal['calls', 'did', 'flash']] | None = None, "
+                "*, dry_run: bool = False) -> PruneReport"
+            ),
         ),
     ],
     ids=lambda value: getattr(value, "__qualname__", ""),
@@ -187,6 +208,7 @@ def test_a_session_offers_nothing_else() -> None:
         "did_calls",
         "flash_calls",
         "from_env",
+        "gateway_of",
         "stats",
         "time_at",
     }
@@ -237,7 +259,8 @@ def test_exactly_these_regions_are_known() -> None:
             BackfillReport,
             (
                 "source sink start end rows_new rows_changed rows_unchanged windows windows_before windows_open "
-                "requests waste retries throttled gaps complete_until seconds clock_source legs"
+                "requests waste retries throttled gaps complete_until seconds started finished clock_source legs "
+                "windows_lost pruned_before"
             ),
         ),
         (
@@ -247,6 +270,7 @@ def test_exactly_these_regions_are_known() -> None:
                 "in_flight limit throttled retries reached complete_until"
             ),
         ),
+        (VerifyReport, "sink sources seed requests seconds started finished"),
         (Gap, "kind start end rows"),
     ],
 )
@@ -261,6 +285,7 @@ def test_the_error_tree_is_as_documented() -> None:
     assert parents == {
         "NxcdrError": "Exception",
         "ConfigurationError": "NxcdrError",
+        "BusyError": "ConfigurationError",
         "TransportError": "NxcdrError",
         "CertificateError": "TransportError",
         "TimedOutError": "TransportError",
@@ -268,11 +293,13 @@ def test_the_error_tree_is_as_documented() -> None:
         "AuthenticationError": "GatewayError",
         "ClockSkewError": "AuthenticationError",
         "InvalidRequestError": "GatewayError",
+        "RefusedRangeError": "InvalidRequestError",
         "ThrottledError": "GatewayError",
         "ServerError": "GatewayError",
         "MalformedReplyError": "NxcdrError",
         "RecordError": "NxcdrError",
         "IncompleteError": "NxcdrError",
+        "SaturatedDayError": "IncompleteError",
         "SaturatedSecondError": "NxcdrError",
         "SinkError": "NxcdrError",
     }

@@ -3,6 +3,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from nxcdr_async.answer_limits import AnswerLimits
 from nxcdr_async.density import Density
 from nxcdr_async.plan import MOST_PARTS, TOO_FULL, Seen, WindowPlan
 from nxcdr_async.windows import Window
@@ -292,3 +293,33 @@ def test_two_forecasts_are_too_few_to_learn_from() -> None:
     for _ in range(2):
         plan.learn(Window(START, START + 1000), [], forecast=500, seen=100)
     assert plan.confidence == before
+
+
+@given(windows(), st.integers(DAY, 40 * DAY), st.integers(1, 5_000))
+def test_no_window_is_wider_than_may_be_asked_for(whole: Window, seconds: int, most_rows: int) -> None:
+    plan = WindowPlan(whole, most_rows=most_rows, most_at_once=most_rows, limits=AnswerLimits(seconds))
+    cut = []
+    while (window := plan.next()) is not None:
+        cut.append(window)
+        plan.learn(window, [])
+    assert tiles(cut, whole)
+    assert not any(plan.limits.is_too_wide(window.seconds) for window in cut)
+
+
+def test_a_range_that_is_too_wide_waits_for_what_its_first_window_shows() -> None:
+    plan = WindowPlan(Window(START, START + 9 * DAY), most_rows=100, most_at_once=500, limits=AnswerLimits(DAY))
+    first = plan.next()
+    assert first is not None
+    assert plan.is_first(first)
+    assert plan.next() is None
+    plan.learn(first, [])
+    assert plan.next() is not None
+
+
+def test_a_window_is_cut_to_hold_less_than_a_cap() -> None:
+    limits = AnswerLimits()
+    limits.cap(200)
+    plan = WindowPlan(Window(START, START + DAY), most_rows=4_000, most_at_once=10_000, limits=limits)
+    assert plan.is_too_full(plan.whole, 201.0)
+    assert not plan.is_too_full(plan.whole, 200.0)
+    assert plan.is_worth_splitting(plan.whole, seen([START + 10.0 * number for number in range(100)]))

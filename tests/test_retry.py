@@ -31,6 +31,7 @@ from nxcdr_async.retry import (
     MOST_ATTEMPTS,
     MOST_ATTEMPTS_THROTTLED,
     MOST_ATTEMPTS_UNHEARD,
+    MOST_ATTEMPTS_WHOLE,
     Attempts,
     RetryBudget,
     asks_for_less,
@@ -226,6 +227,8 @@ def test_pauses_that_are_asked_for_again_and_again_end_too() -> None:
         (ServerError("x", code=99), MOST_ATTEMPTS_THROTTLED),
         (ServerError("x", http_status=502), MOST_ATTEMPTS),
         (TransportError("x"), MOST_ATTEMPTS),
+        (MalformedReplyError("x"), MOST_ATTEMPTS),
+        (MalformedReplyError("x", is_whole=True), MOST_ATTEMPTS_WHOLE),
     ],
 )
 def test_a_gateway_that_only_asks_for_less_is_given_more_attempts(fault: NxcdrError, most: int) -> None:

@@ -1,7 +1,9 @@
 import math
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from itertools import pairwise
+from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given, strategies as st
 
@@ -77,3 +79,22 @@ def test_an_end_that_is_not_after_the_start_is_refused(later: timedelta) -> None
     start = datetime(2026, 1, 1, tzinfo=UTC)
     with pytest.raises(ConfigurationError, match="must be after start"):
         window_of(start, start + later)
+
+
+class NoOffset(tzinfo):
+    """A zone that cannot do its work."""
+
+    def utcoffset(self, _: datetime | None) -> timedelta:
+        raise LookupError("no such year")
+
+
+@pytest.mark.parametrize("name", ["start", "end"])
+@pytest.mark.parametrize(
+    ("moment", "said"),
+    [(pd.NaT, "is NaT, a time that is missing"), (datetime(2026, 1, 1, tzinfo=NoOffset()), "cannot tell its offset")],
+    ids=["missing", "a zone that raises"],
+)
+def test_what_is_no_moment_is_refused(name: str, moment: Any, said: str) -> None:
+    moments = {"start": datetime(2025, 1, 1, tzinfo=UTC), "end": datetime(2027, 1, 1, tzinfo=UTC), name: moment}
+    with pytest.raises(ConfigurationError, match=said):
+        window_of(**moments)

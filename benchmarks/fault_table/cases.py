@@ -10,11 +10,14 @@ from typing import Any, Literal
 import attrs
 from attrs import define, field
 
-from nxcdr_async import Direction, IncompleteError, InvalidRequestError, NxcdrError
-from nxcdr_async.testing import FAULT_KINDS, GatewayLog, Switches
+from nxcdr_async import Direction, IncompleteError, InvalidRequestError, NxcdrError, RecordError, RefusedRangeError
+from nxcdr_async.testing import FAULT_KINDS, ROW_FAULT_KINDS, GatewayLog, Switches
 
 SHARE = 0.3
 """How many of the replies meet a fault."""
+
+SHARE_OF_ROWS = 0.01
+"""How many of the rows are spoiled."""
 
 DAY = 86_400.0
 
@@ -28,24 +31,33 @@ STRANGE: Mapping[str, tuple[Any, ...]] = {
     "arrivals_per_page": (2,),
     "empty_as": ("null", "object"),
     "redirect_to": ("https://gateway.example",),
+    "depth_cap": (1_000,),
+    "max_span": (DAY,),
+    "retention": (DAY / 2,),
     "extra_keys": ({"new": {"deep": [1, None, "…"]}},),
     "date": ("frozen", "absent"),
     "date_offset": (DAY,),
     "date_drift": (1.0,),
     "relays": ((0.0, DAY, -DAY),),
     "legs": (3,),
+    "charset": ("gbk", "big5", "latin-1", "utf-16", "utf-8-sig"),
+    "declared_charset": ("gbk", "latin-1", "no-such-charset"),
 }
 """Values of the switches that are not just yes or no."""
 
 THROTTLES: Mapping[str, Any] = {"max_in_flight": 4, "max_per_second": 25}
 
-NO_FAULTS = frozenset({"latency", "retry_after", "fault_rate", "faults", "publish_delay"})
+NO_FAULTS = frozenset(
+    {"latency", "retry_after", "fault_rate", "faults", "row_fault_rate", "row_faults", "publish_delay"}
+    | {"depth_cap_code", "max_span_code", "retention_code"}
+)
 """Switches that are tried with others, or make nothing go wrong."""
 
 ENDS_IN: Mapping[str, type[NxcdrError]] = {
     "ignore_filters": IncompleteError,
     "ignore_range": IncompleteError,
     "redirect_to": InvalidRequestError,
+    "retention": RefusedRangeError,
 }
 """Switches under which no answer can be complete: the error that has to say so."""
 
@@ -84,7 +96,7 @@ class Case:
 
 def cases() -> list[Case]:
     """Return all of them, in the order of the table."""
-    return [*_faults(), *_strange(), *_throttled(), *_clocks()]
+    return [*_faults(), *_bad_rows(), *_strange(), *_throttled(), *_clocks()]
 
 
 def _faults() -> Iterator[Case]:
@@ -92,6 +104,12 @@ def _faults() -> Iterator[Case]:
         yield Case(f"{SHARE:.0%} {kind}", {"fault_rate": SHARE, "faults": [kind]}, "faults", ENDS_IN.get(kind))
     whole = [kind for kind in FAULT_KINDS if kind not in ENDS_IN]
     yield Case(f"{SHARE:.0%} of all kinds", {"fault_rate": SHARE, "faults": whole}, "faults")
+
+
+def _bad_rows() -> Iterator[Case]:
+    for kind in ROW_FAULT_KINDS:
+        switches = {"row_fault_rate": SHARE_OF_ROWS, "row_faults": [kind]}
+        yield Case(f"{SHARE_OF_ROWS:.0%} of rows {kind}", switches, ends_in=None if kind == "tab" else RecordError)
 
 
 def _strange() -> Iterator[Case]:

@@ -6,8 +6,8 @@
 """
 
 import math
-from collections.abc import Callable
-from datetime import date, timedelta
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -18,10 +18,12 @@ from nxcdr_async.backfill.report import (
     BackfillReport,
     Difference,
     Gap,
+    PrunedSource,
+    PruneReport,
     VerifiedSource,
     VerifyReport,
 )
-from nxcdr_async.backfill.sinks import check_arrow, filled_sink_for, sink_for
+from nxcdr_async.backfill.sinks import check_arrow, sink_for
 from nxcdr_async.errors import ConfigurationError, RecordError
 from nxcdr_async.pages import OnBadRow, bad_row_taker
 from nxcdr_async.records import SourceName
@@ -36,10 +38,13 @@ __all__ = [
     "BackfillReport",
     "Difference",
     "Gap",
+    "PruneReport",
+    "PrunedSource",
     "PushedCalls",
     "VerifiedSource",
     "VerifyReport",
     "backfill",
+    "prune",
     "sync",
     "verify",
 ]
@@ -63,6 +68,7 @@ async def backfill(  # noqa: PLR0917 - what, from when until when, where to: it 
     *,
     settle: timedelta = SETTLE,
     new_key: bool = False,
+    new_gateway: bool = False,
     on_bad_row: OnBadRow = "raise",
     bad_row_callback: Callable[[RecordError], object] | None = None,
 ) -> BackfillReport:
@@ -80,19 +86,30 @@ async def backfill(  # noqa: PLR0917 - what, from when until when, where to: it 
             included.
         to: `postgresql://…`, a file `….duckdb` or `….sqlite`, a folder `….parquet`, `….jsonl` or `….csv`, or a sink of
             your own.
-        on_progress: gets the news in the event loop, some times a second.
+        on_progress: gets the news in the event loop: first once the sink is held, then some times a second.
         settle: how long rows may still turn up in a window after its end. It is sealed once read later than that.
         new_key: take the sink though it was filled with another access key, as the key of the account has changed.
+        new_gateway: take the sink though it was filled from another gateway, as the gateway has another address now.
         on_bad_row: as for `CdrSession.calls`; rows that are skipped are gaps of the report.
         bad_row_callback: likewise.
 
     Raises:
-        ConfigurationError: an argument cannot work, another run has hold of the sink, the sink holds other things.
+        BusyError: another run has hold of the sink.
+        ConfigurationError: an argument cannot work, the sink holds other things.
         SinkError: it cannot be stored. What was stored is whole.
         NxcdrError: it cannot be read; what was complete before the error is stored.
     """
     on_bad = bad_row_taker(on_bad_row, bad_row_callback)
-    job = _job(session, source, to, settle=settle, new_key=new_key, on_progress=on_progress, on_bad_row=on_bad)
+    job = _job(
+        session,
+        source,
+        to,
+        settle=settle,
+        new_key=new_key,
+        new_gateway=new_gateway,
+        on_progress=on_progress,
+        on_bad_row=on_bad,
+    )
     return await job.backfill(start, end)
 
 
@@ -104,6 +121,7 @@ async def sync(
     *,
     settle: timedelta = SETTLE,
     new_key: bool = False,
+    new_gateway: bool = False,
     on_bad_row: OnBadRow = "raise",
     bad_row_callback: Callable[[RecordError], object] | None = None,
 ) -> BackfillReport:
@@ -112,7 +130,16 @@ async def sync(
     The arguments and errors are those of `backfill`, which has to have begun the store.
     """
     on_bad = bad_row_taker(on_bad_row, bad_row_callback)
-    job = _job(session, source, to, settle=settle, new_key=new_key, on_progress=on_progress, on_bad_row=on_bad)
+    job = _job(
+        session,
+        source,
+        to,
+        settle=settle,
+        new_key=new_key,
+        new_gateway=new_gateway,
+        on_progress=on_progress,
+        on_bad_row=on_bad,
+    )
     return await job.sync()
 
 
@@ -127,6 +154,7 @@ async def verify(
     fix: bool = False,
     settle: timedelta = SETTLE,
     new_key: bool = False,
+    new_gateway: bool = False,
     on_bad_row: OnBadRow = "raise",
     bad_row_callback: Callable[[RecordError], object] | None = None,
 ) -> VerifyReport:
@@ -141,18 +169,21 @@ async def verify(
         session: asks the gateway.
         to: as for `backfill`; it is held while it is verified, as no other run may write it meanwhile.
         source: "calls", "did" or "flash"; None for all that the store holds.
-        on_progress: gets the news in the event loop, some times a second, of one source after the other.
+        on_progress: gets the news in the event loop: of each source once the sink is held, then of one source after the
+            other, some times a second.
         sample: windows of each source to read, chosen by chance all over the range; None reads all that are sealed.
         seed: repeats a choice: the `seed` of its report. None to choose anew.
         fix: store what is missing or different, as a backfill would. Nothing is ever deleted.
         settle: as for `backfill`: a window is sealed that was read so long after its end.
         new_key: as for `backfill`.
+        new_gateway: as for `backfill`.
         on_bad_row: as for `backfill`. Where a row is skipped, no row of the store is called extra.
         bad_row_callback: likewise.
 
     Raises:
-        ConfigurationError: an argument cannot work, another run has hold of the sink, it holds nothing of the source,
-            or of a source that the session has no keys for.
+        BusyError: another run has hold of the sink.
+        ConfigurationError: an argument cannot work, the sink holds nothing of the source, or holds some of one that
+            the session has no keys for.
         SinkError: it cannot be read, or written.
         NxcdrError: the gateway cannot be read; what was mended before stays so.
     """
@@ -160,11 +191,60 @@ async def verify(
     sources = SOURCES if source is None else (_checked_source(source),)
     _check_switch("fix", fix)
     on_bad = bad_row_taker(on_bad_row, bad_row_callback)
-    settings = _settings(settle, new_key=new_key, on_progress=on_progress, on_bad_row=on_bad)
+    settings = _settings(settle, new_key=new_key, new_gateway=new_gateway, on_progress=on_progress, on_bad_row=on_bad)
     from nxcdr_async.backfill.verification import Verification  # noqa: PLC0415 - imports pyarrow
 
-    verification = Verification(session, filled_sink_for(to), settings, sample=windows, seed=start, mends=fix)
+    verification = Verification(session, sink_for(to), settings, sample=windows, seed=start, mends=fix)
     return await verification.of(sources)
+
+
+async def prune(
+    to: "str | Path | Sink",
+    before: datetime,
+    sources: Iterable[SourceName] | None = None,
+    *,
+    dry_run: bool = False,
+) -> PruneReport:
+    """Remove the rows of times before a moment from a store, for good, as people may have a right to.
+
+    The store notes that: neither a backfill, a sync, calls that are pushed, nor a verification brings them back, and
+    it counts as complete as before. Rows without a time stay. What was removed is not left in the bytes of files
+    either; of PostgreSQL's, `VACUUM FULL` sees to that. Backups, and what a store was exported to, are yours to see to.
+
+    Args:
+        to: as for `backfill`; it is held meanwhile.
+        before: aware, cut off to the second; the first moment whose rows stay.
+        sources: some of "calls", "did" and "flash"; None for all that the store holds.
+        dry_run: count only, and change nothing.
+
+    Raises:
+        BusyError: another run has hold of the store.
+        ConfigurationError: an argument cannot work, the store holds nothing of these sources, or is a sink of your own
+            without the method `prune`.
+        SinkError: they could not be removed; the same again finishes it.
+    """
+    wanted = SOURCES if sources is None else _checked_sources(sources)
+    edge = _checked_before(before)
+    _check_switch("dry_run", dry_run)
+    check_arrow()
+    from nxcdr_async.backfill.pruning import prune_sink  # noqa: PLC0415 - imports pyarrow
+
+    return await prune_sink(sink_for(to), edge, wanted, is_trial=dry_run)
+
+
+def _checked_before(before: datetime) -> int:
+    if not isinstance(before, datetime) or before.utcoffset() is None:
+        raise ConfigurationError(f"before is {before!r}: give an aware datetime, such as datetime(…, tzinfo=UTC)")
+    if before > datetime.now(UTC):
+        raise ConfigurationError(f"before is {before.isoformat()}, which has yet to come: no row since then would stay")
+    return math.floor(before.timestamp())
+
+
+def _checked_sources(sources: Iterable[SourceName]) -> tuple[SourceName, ...]:
+    named = [sources] if isinstance(sources, str) else list(sources)
+    if not named:
+        raise ConfigurationError("sources is empty: give some of 'calls', 'did' and 'flash', or None for all")
+    return tuple(dict.fromkeys(_checked_source(source) for source in named))
 
 
 def _job(
@@ -174,11 +254,14 @@ def _job(
     *,
     settle: timedelta,
     new_key: bool,
+    new_gateway: bool,
     on_progress: Callable[[BackfillProgress], object] | None,
     on_bad_row: Callable[[RecordError], object] | None,
 ) -> "Job":
     checked = _checked_source(source)
-    settings = _settings(settle, new_key=new_key, on_progress=on_progress, on_bad_row=on_bad_row)
+    settings = _settings(
+        settle, new_key=new_key, new_gateway=new_gateway, on_progress=on_progress, on_bad_row=on_bad_row
+    )
     from nxcdr_async.backfill.runs import Job  # noqa: PLC0415 - imports pyarrow
 
     return Job.of(session, checked, sink_for(to), settings)
@@ -209,15 +292,18 @@ def _settings(
     settle: timedelta,
     *,
     new_key: bool,
+    new_gateway: bool,
     on_progress: Callable[[BackfillProgress], object] | None,
     on_bad_row: Callable[[RecordError], object] | None,
 ) -> "Settings":
     if not isinstance(settle, timedelta) or settle < timedelta():
         raise ConfigurationError(f"settle is {settle!r}: give a timedelta that is not negative")
     _check_switch("new_key", new_key)
+    _check_switch("new_gateway", new_gateway)
     if on_progress is not None and not callable(on_progress):
         raise ConfigurationError("on_progress cannot be called: give a function of one argument")
     check_arrow()
     from nxcdr_async.backfill.runs import Settings  # noqa: PLC0415 - imports pyarrow
+    from nxcdr_async.backfill.store import Allowed  # noqa: PLC0415 - as above
 
-    return Settings(math.ceil(settle.total_seconds()), new_key, on_progress, on_bad_row)
+    return Settings(math.ceil(settle.total_seconds()), Allowed(new_key, new_gateway), on_progress, on_bad_row)

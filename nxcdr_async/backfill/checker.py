@@ -9,9 +9,11 @@ from nxcdr_async.backfill.cutter import Cut
 from nxcdr_async.backfill.ledger import Entry, Ledger
 from nxcdr_async.backfill.report import Difference, DifferenceKind
 from nxcdr_async.backfill.store import Finding, Store, Taken
-from nxcdr_async.backfill.times import inside, seconds_of
+from nxcdr_async.backfill.times import inside, outside, seconds_of
+from nxcdr_async.errors import RecordError
 from nxcdr_async.export.tables import Table
-from nxcdr_async.windows import Window
+from nxcdr_async.records import vendor_key
+from nxcdr_async.windows import Window, merged
 
 MOST_EXAMPLES = 20
 """Differences of a source that are told one by one."""
@@ -66,24 +68,37 @@ class Checker:
         Raises:
             SinkError: it could not be compared or stored.
         """
+        cut = evolve(cut, rows=self.store.wanted(cut.rows))
         settled = cut.rows.filter(self._is_settled(cut.rows, cut.window))
         found = self.store.sink.find(self.table, settled)
         comparison = compare(self.table, found, settled, self._examples_left, cut.window)
-        stored_there = self.store.sink.scan(self.table, cut.window)
-        self._note(comparison, absent(self.table, stored_there, cut.rows, cut.window))
+        stored_there = outside(self.table, self.store.sink.scan(self.table, cut.window), finding.refused)
+        unmatched = absent(self.table, stored_there, cut.rows, cut.window)
         (entry,) = self.ledger.within(cut.window)
         # Whose neighbourhood a bad row is in is not known exactly, so that it may well be met in a window not read now.
-        finding = evolve(finding, bad_rows=max(entry.bad_rows, finding.bad_rows))
-        has_other_gaps = (finding.bad_rows, finding.saturated) != (entry.bad_rows, entry.saturated)
+        bad_rows = max(entry.bad_rows, finding.bad_rows)
+        # What the gateway tells no more may well be stored: a gap of this verification then, and not of the store.
+        still_refused = merged(
+            part for then in entry.refused for now in finding.refused if (part := then.shared_with(now))
+        )
+        left_out: tuple[RecordError, ...] = ()
+        known = (entry.bad_rows, entry.saturated, entry.refused)
+        has_other_gaps = (bad_rows, finding.saturated, still_refused) != known
         if self.mends and (has_other_gaps or not comparison.is_equal):
-            self.store.put(cut, finding)
+            of_store = evolve(finding, refused=still_refused, known_bad_rows=entry.bad_rows)
+            left_out = self.store.put(cut, of_store).left_out
+            comparison = comparison.without(sum(self._is_compared(bad, cut.window) for bad in left_out))
             self.fixed += comparison.missing + comparison.different
-            self.checked += self.ledger.within(cut.window)
+            self.checked += [evolve(each, refused=finding.refused) for each in self.ledger.within(cut.window)]
         else:
+            # Of the rows known to be missing, those that are not bad themselves are rows that the sink cannot hold.
+            comparison = comparison.without(min(comparison.missing, entry.bad_rows - finding.bad_rows))
             seconds = tuple(sorted({*entry.saturated, *finding.saturated}))
-            self.checked.append(evolve(entry, bad_rows=finding.bad_rows, saturated=seconds))
+            found_gaps = evolve(entry, bad_rows=bad_rows, saturated=seconds, refused=finding.refused)
+            self.checked.append(found_gaps)
+        self._note(comparison, unmatched)
         unchanged = comparison.rows - comparison.missing - comparison.different
-        return Taken(comparison.missing, comparison.different, unchanged)
+        return Taken(comparison.missing, comparison.different, unchanged, left_out)
 
     def note_extra(self, rows: pa.Table) -> None:
         """Take in that rows are stored and not at the gateway any more."""
@@ -104,6 +119,11 @@ class Checker:
         self.examples += comparison.examples
         if unmatched.num_rows:
             self.unmatched.append(unmatched)
+
+    def _is_compared(self, unheld: RecordError, window: Window) -> bool:
+        """Tell whether a row that the sink cannot hold is among those that are compared."""
+        second = int(unheld.row[vendor_key(self.table.time)].timestamp())
+        return window.start <= second < window.end or self._is_sealed_at(second)
 
     def _is_settled(self, rows: pa.Table, window: Window) -> pa.ChunkedArray:
         """Tell of each row whether its time lies in a window that is sealed: this one, or that of a neighbour.

@@ -4,7 +4,7 @@ from functools import reduce
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from attrs import define
+from attrs import define, evolve
 
 from nxcdr_async.backfill.matching import Matched, match
 from nxcdr_async.backfill.merge import MergedColumn, merged_columns
@@ -33,6 +33,13 @@ class Comparison:
     def is_equal(self) -> bool:
         """Whether all that was read is stored just so, or with more values."""
         return not self.missing and not self.different
+
+    def without(self, unheld: int) -> "Comparison":
+        """Leave out so many rows that the sink cannot hold: missing ones first, else such as it has as they were."""
+        missing = max(0, self.missing - max(0, unheld))
+        different = max(0, self.different - max(0, unheld - self.missing))
+        examples = self.examples if missing else [one for one in self.examples if one.kind != "missing"]
+        return evolve(self, rows=self.rows - max(0, unheld), missing=missing, different=different, examples=examples)
 
 
 def compare(

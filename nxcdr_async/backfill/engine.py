@@ -172,13 +172,15 @@ class Run:
 
     def _finding(self, cut: Cut, read_at: int) -> Finding:
         bad_rows, self._mishaps.bad_rows = self._mishaps.bad_rows, 0
-        saturated = sorted(second for second in self._mishaps.saturated if second < cut.window.end)
-        self._mishaps.saturated.difference_update(saturated)
-        return Finding(read_at, bad_rows, tuple(saturated))
+        saturated = self._mishaps.saturated_until(cut.window.end)
+        return Finding(read_at, bad_rows, saturated, self._mishaps.refused_in(cut.window))
 
     async def _store_all(self, receive: MemoryObjectReceiveStream[tuple[Cut, Finding]]) -> None:
         # At once, so that whoever waits to send sees it closed after the error that closed it is known.
         with receive:
             async for cut, finding in receive:
                 taken = await in_thread(partial(self.store.put, cut, finding))
+                if self.on_bad_row is not None:
+                    for bad in taken.left_out:
+                        self.on_bad_row(bad)
                 self.pulse.stored(cut.window, taken, self.store.ledger.complete_until(self.store.settle))

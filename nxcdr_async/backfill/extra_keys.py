@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from nxcdr_async.backfill.sinks.text import plain_amount
 from nxcdr_async.convert import are_sensible
-from nxcdr_async.wire.replies import read_number
+from nxcdr_async.wire.json_text import read_number
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode

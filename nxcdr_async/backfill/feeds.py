@@ -6,11 +6,17 @@ from typing import Any, Protocol
 
 from attrs import define, field
 
-from nxcdr_async.errors import ConfigurationError, RecordError, SaturatedSecondError
+from nxcdr_async.errors import (
+    ConfigurationError,
+    RecordError,
+    RefusedRangeError,
+    SaturatedDayError,
+    SaturatedSecondError,
+)
 from nxcdr_async.pages import Paginator
 from nxcdr_async.records import SourceName
 from nxcdr_async.session import CdrSession
-from nxcdr_async.windows import Window, window_of
+from nxcdr_async.windows import Window, merged, window_of
 from nxcdr_async.wire import CALLS, DID, FLASH, CallQuery, DidQuery, Endpoint, checked_days, flash_parameters
 
 
@@ -20,13 +26,15 @@ class Mishaps:
 
     Attributes:
         bad_rows: rows that could not be records, since this was last asked.
-        saturated: seconds that the flash list cannot tell all calls of.
+        saturated: seconds that the gateway does not show all calls of; of days, their first.
+        refused: what lies further back than the gateway tells.
         on_bad_row: gets the error of each bad row; None to stop at the first.
     """
 
     on_bad_row: Callable[[RecordError], object] | None = None
     bad_rows: int = 0
     saturated: set[int] = field(factory=set)
+    refused: list[Window] = field(factory=list)
 
     @property
     def bad_row_taker(self) -> Callable[[RecordError], object] | None:
@@ -36,7 +44,8 @@ class Mishaps:
     @property
     def options(self) -> dict[str, Any]:
         """Keyword arguments for a paginator of the session."""
-        return {} if self.on_bad_row is None else {"on_bad_row": "skip", "bad_row_callback": self.take_bad_row}
+        skipping = {} if self.on_bad_row is None else {"on_bad_row": "skip", "bad_row_callback": self.take_bad_row}
+        return {"on_refused_range": self.take_refused_range, **skipping}
 
     def take_bad_row(self, bad: RecordError) -> None:
         """Count a bad row and hand it on."""
@@ -47,6 +56,20 @@ class Mishaps:
     def take_saturated_second(self, saturated: SaturatedSecondError) -> None:
         """Note a second."""
         self.saturated.add(int(saturated.second.timestamp()))
+
+    def take_refused_range(self, refused: RefusedRangeError) -> None:
+        """Note a range."""
+        self.refused.append(Window(int(refused.start.timestamp()), int(refused.end.timestamp())))
+
+    def saturated_until(self, end: int) -> tuple[int, ...]:
+        """Take out the seconds noted before a moment, in order of time."""
+        found = sorted(second for second in self.saturated if second < end)
+        self.saturated.difference_update(found)
+        return tuple(found)
+
+    def refused_in(self, window: Window) -> tuple[Window, ...]:
+        """Return the parts of a window that were refused, in order of time."""
+        return merged(part for refused in self.refused if (part := refused.shared_with(window)))
 
 
 class Feed(Protocol):
@@ -100,8 +123,9 @@ class CallFeed:
         return CallQuery().page(window, number=1, size=1)
 
     def read(self, window: Window, mishaps: Mishaps) -> Paginator[Any]:
-        """Read calls."""
-        return self.session.calls(*_moments(window), **mishaps.options)
+        """Read calls; seconds that the gateway does not show whole are noted."""
+        saturated = mishaps.take_saturated_second
+        return self.session.calls(*_moments(window), on_saturated_second=saturated, **mishaps.options)
 
 
 @define(frozen=True)
@@ -162,14 +186,24 @@ class DidFeed:
         return DidQuery().page(self._day(window.start), number=1, size=1)
 
     def read(self, window: Window, mishaps: Mishaps) -> Paginator[Any]:
-        """Read days."""
-        return self.session.did_calls(self._day(window.start), self._day(window.end - 1), **mishaps.options)
+        """Read days; those that the gateway does not show whole are noted."""
+
+        def take_saturated_day(saturated: SaturatedDayError) -> None:
+            mishaps.saturated.add(self._midnight(saturated.day))
+
+        days = self._day(window.start), self._day(window.end - 1)
+        return self.session.did_calls(*days, on_saturated_day=take_saturated_day, **mishaps.options)
 
     def _day(self, moment: int) -> date:
         return datetime.fromtimestamp(moment, self.session.naive_zone).date()
 
     def _midnight(self, day: date) -> int:
         return int(datetime.combine(day, time(), self.session.naive_zone).timestamp())
+
+
+def unit_at(feed: Feed, moment: int) -> Window:
+    """Return the least part of a source that can be asked for, a second or a day, which holds a moment."""
+    return Window(feed.floor(moment), feed.ceiling(moment + 1))
 
 
 FEEDS: dict[SourceName, Callable[[CdrSession], Feed]] = {"calls": CallFeed, "did": DidFeed, "flash": FlashFeed}

@@ -1,7 +1,8 @@
 """The ledger: which parts of a range were read, when, and what is known to be missing there. Pure."""
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Self
 
 from attrs import define, evolve, field
 
@@ -27,7 +28,8 @@ class Entry:
         read_at: when its reading began at the earliest, epoch seconds by the gateway's clock.
         rows: how many records came.
         bad_rows: rows near it that could not be records and were left out.
-        saturated: seconds of it (epoch seconds) of which the flash list cannot tell all calls.
+        saturated: seconds of it (epoch seconds) of which the gateway does not show all calls.
+        refused: parts of it that lay further back than the gateway told when it was read.
     """
 
     window: Window
@@ -35,11 +37,21 @@ class Entry:
     rows: int = 0
     bad_rows: int = 0
     saturated: tuple[int, ...] = ()
+    refused: tuple[Window, ...] = ()
 
     @property
     def has_gaps(self) -> bool:
         """Whether something is known to be missing in it."""
-        return bool(self.bad_rows or self.saturated)
+        return bool(self.bad_rows or self.saturated or self.refused)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether nobody can say when it was read, or that it was read to its end."""
+        return self.read_at <= self.window.start
+
+    def reopened(self) -> Self:
+        """Return it as one that is not sealed, however soon windows are."""
+        return evolve(self, read_at=self.window.start)
 
     def is_sealed(self, settle: int) -> bool:
         """Tell whether it was read so long after its end that no further rows turn up in it.
@@ -58,11 +70,13 @@ class LedgerChange:
         entry: the window.
         replaced: entries it stands for from now on; none reaches out of its window.
         complete_until: the moment before which all is sealed after it, epoch seconds; None if nowhere.
+        reopened: further entries as they are from now on: no longer sealed, as their rows were found to be gone.
     """
 
     entry: Entry
     replaced: tuple[Entry, ...]
     complete_until: int | None
+    reopened: tuple[Entry, ...] = ()
 
 
 def _in_order(entries: Iterable[Entry]) -> list[Entry]:
@@ -71,9 +85,15 @@ def _in_order(entries: Iterable[Entry]) -> list[Entry]:
 
 @define(eq=False)
 class Ledger:
-    """The windows of one source that a sink holds, in order of time; no two of them overlap."""
+    """The windows of one source that a sink holds, in order of time; no two of them overlap.
+
+    Attributes:
+        pruned_before: the moment before which no rows are wanted any more, epoch seconds; None if nowhere.
+    """
 
     _entries: list[Entry] = field(converter=_in_order)
+    pruned_before: int | None = None
+    _reopened: set[Window] = field(factory=set, init=False)
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -106,19 +126,33 @@ class Ledger:
         return [*parts, Window(reached, window.end)] if reached < window.end else parts
 
     def complete_until(self, settle: int) -> int | None:
-        """Return the moment before which all windows from the first on are sealed and none is missing between them."""
-        reached = None
+        """Return the moment before which all windows from the first on are sealed and none is missing between them.
+
+        Nothing is missing where nothing is wanted any more.
+        """
+        reached, needless = None, self.pruned_before or 0
         for entry in self._entries:
-            if not entry.is_sealed(settle) or reached not in (None, entry.window.start):
+            is_settled = entry.is_sealed(settle) or self.is_pruned(entry)
+            if not is_settled or (reached is not None and entry.window.start > max(reached, needless)):
                 break
             reached = entry.window.end
         return reached
 
+    def is_pruned(self, entry: Entry) -> bool:
+        """Tell whether no row of a window is wanted any more."""
+        return self.pruned_before is not None and entry.window.end <= self.pruned_before
+
+    def reopen(self, windows: Collection[Window]) -> tuple[Entry, ...]:
+        """Take windows whose rows are gone for open, from the next window on that is recorded; return these."""
+        self._entries = [entry.reopened() if entry.window in windows else entry for entry in self._entries]
+        lost = tuple(entry for entry in self._entries if entry.window in windows)
+        self._reopened = {entry.window for entry in lost}
+        return lost
+
     def doubt(self, now: int) -> None:
         """Take windows that were read in the future, by a clock that was wrong then, for open."""
         self._entries = [
-            evolve(entry, read_at=entry.window.start) if entry.read_at > now + CLOCK_TOLERANCE else entry
-            for entry in self._entries
+            entry.reopened() if entry.read_at > now + CLOCK_TOLERANCE else entry for entry in self._entries
         ]
 
     def record(self, entry: Entry, settle: int) -> LedgerChange:
@@ -126,8 +160,18 @@ class Ledger:
         replaced = tuple(self.within(entry.window))
         for old in replaced:
             self._entries.remove(old)
+        reopened = tuple(old for old in self._entries if old.window in self._reopened)
+        self._reopened = set()
         self._entries.insert(bisect_left(self._entries, entry.window.start, key=_start), entry)
-        return LedgerChange(entry, replaced, self.complete_until(settle))
+        return LedgerChange(entry, replaced, self.complete_until(settle), reopened)
+
+    def undo(self, change: LedgerChange) -> None:
+        """Take back the last change, as it could not be stored."""
+        self._entries = _in_order([*(entry for entry in self._entries if entry != change.entry), *change.replaced])
+        # Reopened or not: to note once more that a window has to be read again does no harm.
+        doubtful = (entry.window for entry in change.replaced if entry.is_doubtful)
+        self._reopened.update(entry.window for entry in change.reopened)
+        self._reopened.update(doubtful)
 
 
 @define(frozen=True)

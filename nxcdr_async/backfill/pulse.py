@@ -26,22 +26,22 @@ class Pulse:
 
     Attributes:
         source: what is read.
-        seconds_of_range: how much of the range this run has to read.
         stats: tells the session's counts.
         steady: seconds that only ever grow.
         on_progress: gets the news, None if nobody wants any.
         complete_until: up to where the sink is complete, epoch seconds.
+        seconds_of_range: how much of the range this run has to read; None while nobody knows.
         taken: what became of the records stored so far.
         windows: windows stored.
         legs: calls read beside another one with their id.
     """
 
     source: SourceName
-    seconds_of_range: int
     stats: Callable[[], SessionStats]
     steady: Callable[[], float]
     on_progress: OnProgress | None
     complete_until: int | None
+    seconds_of_range: int | None = field(default=None, init=False)
     taken: Taken = field(factory=Taken, init=False)
     windows: int = field(default=0, init=False)
     legs: int = field(default=0, init=False)
@@ -60,11 +60,15 @@ class Pulse:
         """How long it has run."""
         return self.steady() - self._began
 
+    def expect(self, seconds_of_range: int, complete_until: int | None) -> None:
+        """Take in what there is to read, and up to where the sink is complete, now that the gateway's time is known."""
+        self.seconds_of_range, self.complete_until = seconds_of_range, complete_until
+
     def read(self, rows: int) -> None:
         """Count records that were read."""
         self._rows_read += rows
         if self.steady() - self._told >= SECONDS_BETWEEN:
-            self._tell()
+            self.tell()
 
     def stored(self, window: Window, taken: Taken, complete_until: int | None) -> None:
         """Count a window that was stored."""
@@ -73,9 +77,10 @@ class Pulse:
         self._reached = window.end
         self.complete_until = complete_until
         self.taken += taken
-        self._tell()
+        self.tell()
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Tell how far it is."""
         self._told = self.steady()
         self._of_late.append((self._told, self._rows_read))
         while self._told - self._of_late[0][0] > _SECONDS_OF_LATE:
@@ -86,7 +91,7 @@ class Pulse:
     def progress(self) -> BackfillProgress:
         """Return how far it is."""
         stats, seconds = self.stats(), self.seconds
-        share = min(1.0, self._seconds_stored / self.seconds_of_range) if self.seconds_of_range else 1.0
+        share = self._share()
         since, before = self._of_late[0] if len(self._of_late) > 1 else (self._began, 0)
         return BackfillProgress(
             source=self.source,
@@ -106,3 +111,8 @@ class Pulse:
             reached=moment_if_any(self._reached),
             complete_until=moment_if_any(self.complete_until),
         )
+
+    def _share(self) -> float:
+        if self.seconds_of_range is None:
+            return 0.0
+        return min(1.0, self._seconds_stored / self.seconds_of_range) if self.seconds_of_range else 1.0

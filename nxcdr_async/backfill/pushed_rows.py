@@ -11,8 +11,9 @@ from nxcdr_async.backfill.feeds import FEEDS
 from nxcdr_async.backfill.ledger import Ledger
 from nxcdr_async.backfill.matching import match
 from nxcdr_async.backfill.merge import complete, merge
+from nxcdr_async.backfill.runs import origin_of
 from nxcdr_async.backfill.sinks.protocol import Origin, PushSink, Sink
-from nxcdr_async.backfill.store import Store
+from nxcdr_async.backfill.store import Allowed, Store
 from nxcdr_async.backfill.times import seconds_of
 from nxcdr_async.errors import ConfigurationError, RecordError
 from nxcdr_async.export.columns import rows_of
@@ -30,15 +31,15 @@ class PushedRows:
     Attributes:
         sink: takes them.
         origin: where they come from.
-        new_key: whether the account of the sink goes by another key now.
+        allowed: in what the sink may differ from that.
     """
 
     sink: PushSink
     origin: Origin
-    new_key: bool
+    allowed: Allowed
 
     @classmethod
-    def of(cls, session: CdrSession, sink: Sink, *, new_key: bool) -> Self:
+    def of(cls, session: CdrSession, sink: Sink, allowed: Allowed) -> Self:
         """Return the way of the calls of a session into a sink.
 
         Raises:
@@ -49,8 +50,7 @@ class PushedRows:
                 f"{sink.name} cannot take pushed calls, as it only stores whole windows that were read: give "
                 "postgresql://…, a file .sqlite or .duckdb, or a sink of your own that has the method add"
             )
-        account = session.account_of(FEEDS[CALLS.source](session).endpoint)
-        return cls(sink, Origin(account, str(session.naive_zone)), new_key)
+        return cls(sink, origin_of(session, FEEDS[CALLS.source](session)), allowed)
 
     def rows_of(self, calls: Sequence[CallRecord]) -> pa.Table:
         """Return calls as rows.
@@ -77,8 +77,12 @@ class PushedRows:
         try:
             self.sink.open()
             store = Store(self.sink, CALLS, settle=0)
-            store.begin(self.origin, new_key=self.new_key)
-            merged = _merged(store.ledger, self.sink.find(CALLS, rows), rows)
+            store.begin(self.origin, self.allowed)
+            wanted = store.wanted(rows)
+            if not wanted.num_rows:
+                return
+            store.create()
+            merged = _merged(store.ledger, self.sink.find(CALLS, wanted), wanted)
             if merged.num_rows:
                 self.sink.add(CALLS, merged)
         finally:

@@ -8,6 +8,7 @@
 import math
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,7 @@ from attrs import define, field
 from nxcdr_async.arguments import as_number
 from nxcdr_async.backfill.sinks import check_arrow, check_file, sink_for
 from nxcdr_async.backfill.threads import in_thread
-from nxcdr_async.errors import ConfigurationError, RecordError
+from nxcdr_async.errors import BusyError, ConfigurationError, RecordError
 from nxcdr_async.records import CallRecord
 from nxcdr_async.session import CdrSession
 
@@ -99,6 +100,7 @@ class PushedCalls:
         to: `postgresql://…`, a file `….sqlite` or `….duckdb`, or a sink of your own with the method `add`. A folder has
             a file for each window that was read, and no place for calls of none.
         new_key: as for `backfill`.
+        new_gateway: as for `backfill`.
         patience: seconds that a call waits at least for a run to let go of the sink.
 
     Raises:
@@ -106,13 +108,19 @@ class PushedCalls:
     """
 
     def __init__(
-        self, session: CdrSession, to: "str | Path | Sink", *, new_key: bool = False, patience: float = PATIENCE
+        self,
+        session: CdrSession,
+        to: "str | Path | Sink",
+        *,
+        new_key: bool = False,
+        patience: float = PATIENCE,
+        new_gateway: bool = False,
     ) -> None:
         seconds = as_number(patience)
         if seconds is None or not 0 <= seconds < math.inf:
             raise ConfigurationError(f"patience is {patience!r}: give seconds, 0 or more")
         self._patience = seconds
-        self._rows = _rows_into(session, to, new_key=new_key)
+        self._rows = _rows_into(session, to, new_key=new_key, new_gateway=new_gateway)
         # Each event loop has its own, as one may be left for ever in the middle of a turn.
         self._lines: RunVar[_Line] = RunVar("pushed calls that wait")
         self._sink_is_ours = threading.Lock()
@@ -124,7 +132,8 @@ class PushedCalls:
 
         Raises:
             RecordError: no sink can hold it.
-            ConfigurationError: a run had hold of the sink for too long, or it holds the calls of another account.
+            BusyError: a run had hold of the sink for too long.
+            ConfigurationError: it holds the calls of another account.
             SinkError: it could not be stored.
         """
         if not isinstance(call, CallRecord):
@@ -179,40 +188,46 @@ def _first_of(pushes: list[_Push]) -> list[_Push]:
     return list(batch.values())
 
 
-def _rows_into(session: CdrSession, to: "str | Path | Sink", *, new_key: bool) -> "PushedRows":
+def _rows_into(session: CdrSession, to: "str | Path | Sink", *, new_key: bool, new_gateway: bool) -> "PushedRows":
     if not isinstance(session, CdrSession):
         raise ConfigurationError(f"session is of type {type(session).__name__}: give the session, then the store")
     check_arrow()
     from nxcdr_async.backfill.pushed_rows import PushedRows  # noqa: PLC0415 - imports pyarrow
+    from nxcdr_async.backfill.store import Allowed  # noqa: PLC0415 - as above
 
-    rows = PushedRows.of(session, sink_for(to), new_key=new_key)
+    rows = PushedRows.of(session, sink_for(to), Allowed(new_key, new_gateway))
     check_file(to)
     return rows
 
 
 def _put(rows: "PushedRows", batch: list[_Push]) -> Exception | None:
     """Store a batch, and note what became of it, as whoever waits for this may be cancelled; return why not yet."""
-    from nxcdr_async.backfill.sinks.protocol import BusyError, UnfitError  # noqa: PLC0415 - imports pyarrow
+    from nxcdr_async.backfill.halving import store_by_halves  # noqa: PLC0415 - imports pyarrow
+
+    try:
+        for push, unfit in store_by_halves(batch, partial(_put_some, rows)):
+            push.end(unfit)
+    except BusyError as busy:
+        return busy
+    return None
+
+
+def _put_some(rows: "PushedRows", batch: Sequence[_Push]) -> None:
+    from nxcdr_async.backfill.sinks.protocol import UnfitError  # noqa: PLC0415 - imports pyarrow
 
     error: Exception | None = None
     try:
         rows.put(_rows_of_good(rows, batch))
-    except BusyError as busy:
-        return busy
-    except UnfitError as unfit:
-        if len(batch) > 1:
-            middle = len(batch) // 2
-            return _put(rows, batch[:middle]) or _put(rows, batch[middle:])
-        error = unfit
+    except (BusyError, UnfitError):
+        raise
     except Exception as other:  # noqa: BLE001 - each of the batch raises it
         error = other
     for push in batch:
         if not push.is_done:
             push.end(error)
-    return None
 
 
-def _rows_of_good(rows: "PushedRows", batch: list[_Push]) -> "pa.Table":
+def _rows_of_good(rows: "PushedRows", batch: Sequence[_Push]) -> "pa.Table":
     """Return the calls of a batch as rows; those that no sink can hold are left out and done with."""
     try:
         return rows.rows_of([push.call for push in batch])

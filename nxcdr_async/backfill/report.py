@@ -8,20 +8,23 @@ from attrs import define, field
 from nxcdr_async.clock import ClockSource
 from nxcdr_async.records import SourceName
 
+GapKind = Literal["saturated second", "saturated day", "refused range", "bad rows"]
+"""More calls than the gateway shows of a second, or of a day; further back than it tells; rows left out on request."""
+
 
 @define(frozen=True)
 class Gap:
     """Something that is known to be missing in a sink.
 
     Attributes:
-        kind: "saturated second": more flash calls than the vendor's list can tell. "bad rows": rows that cannot be
-            records, left out on request.
+        kind: "saturated second": more calls than the gateway shows; "saturated day" likewise, of DID calls. "refused
+            range": further back than the gateway tells. "bad rows": rows that cannot be records, left out on request.
         start: from when (UTC).
         end: until when (UTC).
         rows: how many rows are missing, None where nobody can know.
     """
 
-    kind: Literal["saturated second", "bad rows"]
+    kind: GapKind
     start: datetime
     end: datetime
     rows: int | None
@@ -83,7 +86,7 @@ class BackfillReport:
         windows: windows stored.
         windows_before: windows of the range that were stored by earlier runs and not read again.
         windows_open: windows of the range that may still get late rows, for `sync` to read again.
-        requests: requests sent, retries included.
+        requests: requests that the session sent meanwhile, retries included: those of other runs of it, too.
         waste: requests beyond those that full pages of these records would take: windows end in short pages, some pages
             are asked for twice as a proof.
         retries: requests that met a fault, and were sent again.
@@ -91,7 +94,13 @@ class BackfillReport:
         gaps: what is known to be missing in the range, found by this run or an earlier one.
         complete_until: up to where the sink is complete and no late rows are to be expected (UTC), None if nowhere.
         seconds: how long it took.
+        started: when it began (UTC), by this machine's clock.
+        finished: when it was done (UTC), likewise.
         clock_source: what told the gateway's time, by which windows are sealed: as in `SessionStats`.
+        windows_lost: windows of earlier runs that lacked rows when this one began, as somebody took them away; those
+            of them that lie in the range were read again.
+        pruned_before: the moment before which rows were removed on purpose, and nothing was read (UTC); None if that
+            does not concern the range.
         legs: calls read beside another one with their call id: as in `PaginatorStats`.
     """
 
@@ -112,13 +121,52 @@ class BackfillReport:
     gaps: tuple[Gap, ...]
     complete_until: datetime | None
     seconds: float
+    started: datetime
+    finished: datetime
     clock_source: ClockSource = "date"
     legs: int = 0
+    windows_lost: int = 0
+    pruned_before: datetime | None = None
 
     @property
     def rows(self) -> int:
         """Records read."""
         return self.rows_new + self.rows_changed + self.rows_unchanged
+
+
+@define(frozen=True)
+class PrunedSource:
+    """What was removed of one source.
+
+    Attributes:
+        source: "calls", "did" or "flash".
+        rows: how many rows were removed, or would be.
+    """
+
+    source: SourceName
+    rows: int
+
+
+@define(frozen=True)
+class PruneReport:
+    """What was removed from a store on purpose.
+
+    Attributes:
+        sink: where, without a secret.
+        before: rows of times before this moment were removed (UTC).
+        sources: each that the store holds, with what was removed.
+        dry_run: whether nothing was removed, only counted.
+    """
+
+    sink: str
+    before: datetime
+    sources: tuple[PrunedSource, ...]
+    dry_run: bool
+
+    @property
+    def rows(self) -> int:
+        """All rows that were removed, or would be."""
+        return sum(source.rows for source in self.sources)
 
 
 DifferenceKind = Literal["missing", "different", "extra"]
@@ -194,6 +242,8 @@ class VerifyReport:
         seed: chose the windows; the same seed chooses the same of the same windows. None if all were checked.
         requests: requests sent, retries included.
         seconds: how long it took.
+        started: when it began (UTC), by this machine's clock.
+        finished: when it was done (UTC), likewise.
     """
 
     sink: str
@@ -201,6 +251,8 @@ class VerifyReport:
     seed: int | None
     requests: int
     seconds: float
+    started: datetime
+    finished: datetime
 
     @property
     def windows_checked(self) -> int:

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 
 import anyio
@@ -11,22 +11,23 @@ import pyarrow as pa
 from attrs import define, field
 
 from nxcdr_async.backfill.engine import Clocks, Run, clocks_of
-from nxcdr_async.backfill.feeds import FEEDS, Feed
+from nxcdr_async.backfill.feeds import FEEDS, Feed, unit_at
 from nxcdr_async.backfill.ledger import Entry, Reading, readings_of
 from nxcdr_async.backfill.pulse import OnProgress, Pulse
-from nxcdr_async.backfill.report import BackfillReport, Gap
+from nxcdr_async.backfill.report import BackfillReport, Gap, GapKind
 from nxcdr_async.backfill.sinks.protocol import Origin, Sink
-from nxcdr_async.backfill.store import Store
+from nxcdr_async.backfill.store import Allowed, Store
 from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.backfill.times import moment_if_any, moment_of
 from nxcdr_async.clock import Span
-from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.errors import ConfigurationError, InvalidRequestError
 from nxcdr_async.export.columns import BadRowTaker
 from nxcdr_async.export.tables import TABLES
 from nxcdr_async.records import SourceName
 from nxcdr_async.session import CdrSession
 from nxcdr_async.stats import SessionStats
 from nxcdr_async.windows import Window
+from nxcdr_async.wire import may_refuse_range
 
 
 @define(frozen=True)
@@ -35,13 +36,13 @@ class Settings:
 
     Attributes:
         settle: seconds a window stays open after its end.
-        new_key: whether the account of the sink goes by another key now.
+        allowed: in what the sink may differ from where records come from now.
         on_progress: gets the news.
         on_bad_row: gets the error of each bad row, which is then left out; None to stop at the first.
     """
 
     settle: int
-    new_key: bool = False
+    allowed: Allowed = field(factory=Allowed)
     on_progress: OnProgress | None = None
     on_bad_row: BadRowTaker | None = None
 
@@ -66,47 +67,47 @@ class Job:
     settings: Settings
     clocks: Clocks = field(init=False)
     _stats_before: SessionStats = field(init=False)
+    _started: datetime = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._started = datetime.now(UTC)
         self._stats_before = self.session.stats
         self.clocks = clocks_of(self.session, self.feed.endpoint)
 
     @classmethod
     def of(cls, session: CdrSession, source: SourceName, sink: Sink, settings: Settings) -> "Job":
         """Return the job of reading a source into a sink."""
-        return cls(session, sink, FEEDS[source](session), Store(sink, TABLES[source], settings.settle), settings)
+        leaves_out = settings.on_bad_row is not None
+        store = Store(sink, TABLES[source], settings.settle, leaves_out=leaves_out)
+        return cls(session, sink, FEEDS[source](session), store, settings)
 
     async def backfill(self, start: date, end: date) -> BackfillReport:
         """Read what the sink lacks of a range, and what of it can be sealed by now."""
         asked = self.feed.whole(start, end)
-        origin = self.origin()
-        async with holding(self.sink):
-            await in_thread(partial(self.store.begin, origin, new_key=self.settings.new_key))
-            now = await self._now(asked)
+        async with self._holding() as pulse:
+            now = await self._now()
             if asked.start >= now.most:
                 raise ConfigurationError(f"the range begins at {moment_of(asked.start)}, which has yet to come")
             whole = Window(asked.start, min(asked.end, self.feed.ceiling(int(now.most))))
             ledger = self.store.ledger
             ledger.doubt(int(now.least))
-            again = [entry for entry in ledger.within(whole) if self._can_be_sealed(entry, now)]
-            return await self._run(whole, readings_of(ledger.missing(whole), again))
+            again = [entry for entry in self._wanted(ledger.within(whole)) if self._is_due(entry, now)]
+            return await self._run(whole, readings_of(self._missing(whole), again), pulse)
 
     async def sync(self) -> BackfillReport:
         """Read again all that is not sealed, and go on to the present."""
-        origin = self.origin()
-        async with holding(self.sink):
-            await in_thread(partial(self.store.begin, origin, new_key=self.settings.new_key))
+        async with self._holding() as pulse:
             ledger = self.store.ledger
             if ledger.start is None:
                 raise ConfigurationError(
-                    f"{self.sink.name} holds no {self.store.table.name} yet: say by a backfill from when on to read; "
-                    "calls that were pushed do not count"
+                    f"{self.sink.name} holds no {self.store.table.name} yet: give the --to of an earlier backfill, or "
+                    "say by a backfill from when on to read; calls that were pushed do not count"
                 )
-            now = await self._now(Window(ledger.start, ledger.start + 1))
+            now = await self._now()
             ledger.doubt(int(now.least))
             whole = Window(ledger.start, max(self.feed.ceiling(int(now.most)), ledger.entries[-1].window.end))
-            again = [entry for entry in ledger.entries if not entry.is_sealed(self.settings.settle)]
-            return await self._run(whole, readings_of(ledger.missing(whole), again))
+            again = [entry for entry in self._wanted(ledger.entries) if not entry.is_sealed(self.settings.settle)]
+            return await self._run(whole, readings_of(self._missing(whole), again), pulse)
 
     def origin(self) -> Origin:
         """Return where the records come from.
@@ -114,37 +115,81 @@ class Job:
         Raises:
             ConfigurationError: the session has no keys to ask for them.
         """
-        return Origin(self.session.account_of(self.feed.endpoint), str(self.session.naive_zone))
+        return origin_of(self.session, self.feed)
 
-    def pulse_of(self, readings: Sequence[Reading]) -> Pulse:
-        """Return what counts, and tells, how far it is with some readings."""
+    def pulse(self) -> Pulse:
+        """Return what counts, and tells, how far it is, once it is known what is there."""
         return Pulse(
             source=self.store.table.source,
-            seconds_of_range=sum(reading.window.seconds for reading in readings),
             stats=lambda: self.session.stats,
             steady=self.clocks.steady,
             on_progress=self.settings.on_progress,
-            complete_until=self.store.ledger.complete_until(self.settings.settle),
+            complete_until=self._complete_until(),
         )
 
-    async def _now(self, window: Window) -> Span:
-        """Return the time by the gateway's clock, which any answer tells; what was known of it may be long ago."""
-        await self.session.ask_page(self.feed.endpoint, self.feed.smallest(window))
+    def expect(self, readings: Sequence[Reading], pulse: Pulse) -> None:
+        """Have a pulse count how much of some readings is done."""
+        pulse.expect(sum(reading.window.seconds for reading in readings), self._complete_until())
+
+    @asynccontextmanager
+    async def _holding(self) -> AsyncIterator[Pulse]:
+        """Have hold of the sink, and tell what is there; and how far it came, if it comes to no end."""
+        origin = self.origin()
+        async with holding(self.sink):
+            await in_thread(partial(self.store.begin, origin, self.settings.allowed))
+            await in_thread(self.store.check_rows)
+            pulse = self.pulse()
+            pulse.tell()
+            try:
+                yield pulse
+            except BaseException:
+                pulse.tell()
+                raise
+
+    def _complete_until(self) -> int | None:
+        return self.store.ledger.complete_until(self.settings.settle)
+
+    async def _now(self) -> Span:
+        """Return the time by the gateway's clock, which any answer tells; what was known of it may be long ago.
+
+        The question is about the present, which lies neither too far back nor too far apart for any gateway.
+        """
+        now = int(self.clocks.gateway().most)
+        try:
+            await self.session.ask_page(self.feed.endpoint, self.feed.smallest(Window(now - 1, now)))
+        except InvalidRequestError as refused:
+            # By a clock that is wrong it may be about another time, and a refusal tells the right one, too.
+            if not may_refuse_range(refused, self.feed.endpoint.codes):
+                raise
         return self.clocks.gateway()
 
-    def _can_be_sealed(self, entry: Entry, now: Span) -> bool:
+    def _is_due(self, entry: Entry, now: Span) -> bool:
+        """Tell whether a window is to be read again by a backfill: it can be sealed by now, or its rows are gone."""
         settle = self.settings.settle
-        return not entry.is_sealed(settle) and now.least >= entry.window.end + settle
+        return not entry.is_sealed(settle) and (now.least >= entry.window.end + settle or entry in self.store.lost)
 
-    async def _run(self, whole: Window, readings: Sequence[Reading]) -> BackfillReport:
+    def _wanted(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Leave out windows whose rows were removed on purpose."""
+        return [entry for entry in entries if not self.store.ledger.is_pruned(entry)]
+
+    def _missing(self, whole: Window) -> list[Window]:
+        """Return the parts of a range that were never read, but for those whose rows are not wanted any more."""
+        ledger = self.store.ledger
+        start = whole.start
+        if ledger.pruned_before is not None:
+            start = max(start, self.feed.floor(ledger.pruned_before))
+        return ledger.missing(Window(start, whole.end)) if start < whole.end else []
+
+    async def _run(self, whole: Window, readings: Sequence[Reading], pulse: Pulse) -> BackfillReport:
         ledger = self.store.ledger
         windows_before = len(ledger.within(whole)) - sum(len(reading.rigid) for reading in readings)
-        pulse = self.pulse_of(readings)
+        self.expect(readings, pulse)
         await Run(self.feed, self.store, self.clocks, pulse, self.settings.on_bad_row).read(readings)
         return self._report(whole, windows_before, pulse)
 
     def _report(self, whole: Window, windows_before: int, pulse: Pulse) -> BackfillReport:
         entries, taken = self.store.ledger.within(whole), pulse.taken
+        pruned_before = self.store.ledger.pruned_before
         before, after = self._stats_before, self.session.stats
         requests, retries = after.requests - before.requests, after.retries - before.retries
         full_pages = -(-taken.rows // self.feed.endpoint.page_size)
@@ -158,17 +203,31 @@ class Job:
             rows_unchanged=taken.unchanged,
             windows=pulse.windows,
             windows_before=windows_before,
-            windows_open=sum(not entry.is_sealed(self.settings.settle) for entry in entries),
+            windows_open=sum(not entry.is_sealed(self.settings.settle) for entry in self._wanted(entries)),
             requests=requests,
             waste=max(0, requests - retries - full_pages),
             retries=retries,
             throttled=after.throttled - before.throttled,
-            gaps=tuple(gap for entry in entries for gap in gaps_of(entry, whole)),
+            gaps=tuple(gap for entry in self._wanted(entries) for gap in gaps_of(self.feed, entry, whole)),
             complete_until=moment_if_any(pulse.complete_until),
             seconds=pulse.seconds,
+            started=self._started,
+            finished=datetime.now(UTC),
             clock_source=after.clock_source,
+            windows_lost=len(self.store.lost),
+            pruned_before=moment_if_any(pruned_before if (pruned_before or 0) > whole.start else None),
             legs=pulse.legs,
         )
+
+
+def origin_of(session: CdrSession, feed: Feed) -> Origin:
+    """Return where a session reads the records of a source from.
+
+    Raises:
+        ConfigurationError: it has no keys to ask for them.
+    """
+    endpoint = feed.endpoint
+    return Origin(session.account_of(endpoint), str(session.naive_zone), session.gateway_of(endpoint))
 
 
 @asynccontextmanager
@@ -211,10 +270,16 @@ class _MemoryGivenBack:
 _memory_given_back = _MemoryGivenBack()
 
 
-def gaps_of(entry: Entry, whole: Window) -> list[Gap]:
+def gaps_of(feed: Feed, entry: Entry, whole: Window) -> list[Gap]:
     """Return what is known to be missing in a window, as far as it may be in a range."""
-    saturated = [second for second in entry.saturated if whole.start <= second < whole.end]
-    gaps = [Gap("saturated second", moment_of(second), moment_of(second + 1), None) for second in saturated]
+    gaps = []
+    for second in entry.saturated:
+        full = unit_at(feed, second)
+        if full.shared_with(whole):
+            kind: GapKind = "saturated second" if full.seconds == 1 else "saturated day"
+            gaps.append(Gap(kind, moment_of(full.start), moment_of(full.end), None))
+    refused = [part for each in entry.refused if (part := each.shared_with(whole))]
+    gaps += [Gap("refused range", moment_of(part.start), moment_of(part.end), None) for part in refused]
     if entry.bad_rows:
         gaps.append(Gap("bad rows", moment_of(entry.window.start), moment_of(entry.window.end), entry.bad_rows))
     return gaps

@@ -1,5 +1,6 @@
 """Epoch seconds, the times people read, and those of rows. Pure."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -28,6 +29,27 @@ def inside(table: Table, rows: pa.Table, window: Window) -> pa.ChunkedArray:
     start, end = (pa.scalar(edge * MICROSECONDS, pa.int64()).cast(kind) for edge in (window.start, window.end))
     times = rows[table.time]
     return pc.fill_null(pc.and_(pc.greater_equal(times, start), pc.less(times, end)), False)  # noqa: FBT003 - Arrow's way
+
+
+def outside(table: Table, rows: pa.Table, windows: Iterable[Window]) -> pa.Table:
+    """Return the rows whose times lie in none of some windows."""
+    for window in windows:
+        rows = rows.filter(pc.invert(inside(table, rows, window)))
+    return rows
+
+
+def earlier(table: Table, rows: pa.Table, before: int) -> pa.ChunkedArray:
+    """Tell of each row whether its time lies before a moment; one without a time does not."""
+    edge = pa.scalar(before * MICROSECONDS, pa.int64()).cast(table.kind(table.time))
+    return pc.fill_null(pc.less(rows[table.time], edge), False)  # noqa: FBT003 - Arrow's way
+
+
+def extent_of(table: Table, rows: pa.Table) -> Window | None:
+    """Return the seconds in which the times of some rows lie; None without any."""
+    edges = pc.min_max(rows[table.time].cast(pa.int64())).as_py()
+    if edges["min"] is None:
+        return None
+    return Window(edges["min"] // MICROSECONDS, edges["max"] // MICROSECONDS + 1)
 
 
 def seconds_of(rows: pa.Table, column: str) -> list[int | None]:

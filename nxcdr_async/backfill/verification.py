@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 from random import Random, randrange
 
@@ -11,13 +12,14 @@ from attrs import define, field
 from nxcdr_async.backfill.checker import Checker
 from nxcdr_async.backfill.comparison import absent
 from nxcdr_async.backfill.engine import Run
-from nxcdr_async.backfill.feeds import Mishaps
+from nxcdr_async.backfill.feeds import Mishaps, unit_at
+from nxcdr_async.backfill.pulse import Pulse
 from nxcdr_async.backfill.report import VerifiedSource, VerifyReport
 from nxcdr_async.backfill.runs import Job, Settings, gaps_of, holding
 from nxcdr_async.backfill.sampling import readings_again, sample
 from nxcdr_async.backfill.sinks.protocol import Sink
 from nxcdr_async.backfill.threads import in_thread
-from nxcdr_async.backfill.times import moment_if_any, seconds_of
+from nxcdr_async.backfill.times import moment_if_any, outside, seconds_of
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.export.columns import rows_of
 from nxcdr_async.export.tables import TABLES, Table
@@ -59,18 +61,26 @@ class Verification:
 
     async def of(self, sources: Sequence[SourceName]) -> VerifyReport:
         """Verify those of the sources that the sink holds."""
-        began, asked = time.monotonic(), self.session.stats.requests
+        started, began, asked = datetime.now(UTC), time.monotonic(), self.session.stats.requests
         async with holding(self.sink):
             jobs = await self._held(sources)
-            verified = [
-                await _SourceVerification(job, self._chance(job), self.sample, self.mends).run() for job in jobs
-            ]
+            held = [_SourceVerification(job, self._chance(job), self.sample, self.mends) for job in jobs]
+            for source in held:
+                source.pulse.tell()
+            try:
+                verified = [await source.run() for source in held]
+            except BaseException:
+                for source in held:
+                    source.pulse.tell()
+                raise
         return VerifyReport(
             sink=self.sink.name,
             sources=tuple(verified),
             seed=self._chosen_seed,
             requests=self.session.stats.requests - asked,
             seconds=time.monotonic() - began,
+            started=started,
+            finished=datetime.now(UTC),
         )
 
     async def _held(self, sources: Sequence[SourceName]) -> list[Job]:
@@ -79,7 +89,7 @@ class Verification:
         held = [job for job in jobs if await in_thread(partial(self._is_held, job))]
         if not held:
             names = " or ".join(TABLES[source].name for source in sources)
-            raise ConfigurationError(f"{self.sink.name} holds no {names}: fill it by a backfill first")
+            raise ConfigurationError(f"{self.sink.name} holds no {names}: give the --to of an earlier backfill")
         return held
 
     def _is_held(self, job: Job) -> bool:
@@ -94,7 +104,7 @@ class Verification:
                 f"{source} of {self.sink.name} cannot be asked for again ({missing}): give those keys, or verify one "
                 "source that there are keys for, with --source (source=…)"
             ) from None
-        job.store.check_origin(held.origin, origin, new_key=self.settings.new_key)
+        job.store.begin(origin, self.settings.allowed)
         return True
 
     def _chance(self, job: Job) -> Random:
@@ -110,19 +120,23 @@ class _SourceVerification:
     chance: Random
     sample: int | None
     mends: bool
+    pulse: Pulse = field(init=False)
     _checker: Checker = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.pulse = self.job.pulse()
         self._checker = Checker(self.job.store, self.mends)
 
     async def run(self) -> VerifiedSource:
         """Read what was chosen, compare it, and tell what was found."""
         settings, ledger = self.job.settings, self.job.store.ledger
-        sealed = [entry for entry in ledger.entries if entry.is_sealed(settings.settle)]
+        sealed = [entry for entry in ledger.entries if entry.is_sealed(settings.settle) and not ledger.is_pruned(entry)]
         chosen = sealed if self.sample is None else sample(sealed, self.sample, self.chance.randrange)
-        readings = readings_again(chosen, ROWS_AT_ONCE)
-        pulse = self.job.pulse_of(readings)
-        run = Run(self.job.feed, self._checker, self.job.clocks, pulse, settings.on_bad_row)
+        lost = await in_thread(self.job.store.find_lost)
+        wanted = {entry.window for entry in (*chosen, *lost)}
+        readings = readings_again([entry for entry in sealed if entry.window in wanted], ROWS_AT_ONCE)
+        self.job.expect(readings, self.pulse)
+        run = Run(self.job.feed, self._checker, self.job.clocks, self.pulse, settings.on_bad_row)
         for reading in readings:
             await run.read([reading])
             await self._look_for_unmatched()
@@ -148,8 +162,8 @@ class _SourceVerification:
                     return rows
         if mishaps.bad_rows:
             return table.empty()
-        is_told = [second not in mishaps.saturated for second in seconds_of(rows, table.time)]
-        return rows.filter(pa.array(is_told, pa.bool_()))
+        untold = (unit_at(self.job.feed, second) for second in mishaps.saturated)
+        return outside(table, rows, [*mishaps.refused, *untold])
 
     def _verified(self, sealed: int) -> VerifiedSource:
         checker, store = self._checker, self.job.store
@@ -162,7 +176,7 @@ class _SourceVerification:
             different=checker.different,
             extra=checker.extra,
             fixed=checker.fixed,
-            gaps=tuple(gap for entry in checker.checked for gap in gaps_of(entry, entry.window)),
+            gaps=tuple(gap for entry in checker.checked for gap in gaps_of(self.job.feed, entry, entry.window)),
             complete_until=moment_if_any(store.ledger.complete_until(store.settle)),
             examples=tuple(checker.examples),
         )

@@ -10,6 +10,7 @@ from nxcdr_async.cli.commands.demo import demo
 from nxcdr_async.cli.commands.doctor import doctor
 from nxcdr_async.cli.commands.emulator import emulator
 from nxcdr_async.cli.commands.plan import plan
+from nxcdr_async.cli.commands.prune import prune
 from nxcdr_async.cli.commands.reading import calls, did, flash, order
 from nxcdr_async.cli.commands.verify import verify
 from nxcdr_async.cli.guard import guarded
@@ -43,9 +44,10 @@ def nxcdr(
 
     With one, set NXCDR_ACCESS_KEY and NXCDR_ACCESS_SECRET (NXCDR_REGION if it is not hk), then: nxcdr doctor
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished with known gaps.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished with known gaps, 75 the store is
+    in use by another run (try again later).
     """
 
 
-for command in (demo, calls, did, flash, order, plan, backfill, sync, verify, doctor, emulator):
+for command in (demo, calls, did, flash, order, plan, backfill, sync, verify, prune, doctor, emulator):
     app.command()(guarded(command))

@@ -5,13 +5,13 @@ from datetime import date, timedelta
 from typing import Any
 
 import anyio
-from attrs import define
+from attrs import asdict, define
 
 from nxcdr_async.backfill import BackfillProgress, BackfillReport, backfill, sync
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.monitor import Monitor, watched
 from nxcdr_async.cli.options import CommonOptions
-from nxcdr_async.cli.report import ReportPlace, as_json, report_failure, show_report
+from nxcdr_async.cli.report import RunReport, show_report
 from nxcdr_async.cli.streaming import BadRows, note_how_to_skip
 from nxcdr_async.errors import NxcdrError
 from nxcdr_async.records import SourceName
@@ -30,6 +30,7 @@ class Wanted:
         settle: how long a window stays open.
         skips_bad_rows: whether rows that cannot be read are left out.
         new_key: whether the account goes by another key now.
+        new_gateway: whether the gateway goes by another address now.
         report: a file for the report as JSON, - for stdout, None for neither.
     """
 
@@ -38,6 +39,7 @@ class Wanted:
     settle: timedelta
     skips_bad_rows: bool
     new_key: bool
+    new_gateway: bool
     report: str | None
 
 
@@ -58,19 +60,17 @@ def run(wanted: Wanted, work: Work, options: CommonOptions) -> ExitCode:
         NxcdrError: it could not be done to the end; notes on it say what is stored, and how to go on.
         KeyboardInterrupt: it was stopped; likewise.
     """
-    place = None if wanted.report is None else ReportPlace.checked(wanted.report, wanted.to)
+    told = RunReport.checked(wanted.report, wanted.to, wanted.source)
     arguments = options.arguments_for(wanted.source)
-    running = _Running(wanted, work)
+    running = _Running(wanted, work, told)
     try:
         report = anyio.run(running.run, arguments)
     except (NxcdrError, KeyboardInterrupt) as ended:
         _note_how_to_go_on(ended, running.latest)
-        if place is not None:
-            report_failure(place, ended, wanted.source, running.latest)
+        told.fail(ended)
         raise
     show_report(report)
-    if place is not None:
-        place.write(as_json("gaps" if report.gaps else "done", report))
+    told.end("gaps" if report.gaps else "done", {**asdict(report), "rows": report.rows})
     return ExitCode.KNOWN_GAPS if report.gaps else ExitCode.DONE
 
 
@@ -78,6 +78,7 @@ def run(wanted: Wanted, work: Work, options: CommonOptions) -> ExitCode:
 class _Running:
     wanted: Wanted
     work: Work
+    report: RunReport
     latest: BackfillProgress | None = None
 
     async def run(self, arguments: dict[str, Any]) -> BackfillReport:
@@ -88,11 +89,12 @@ class _Running:
         """
         bad_rows = BadRows.skipping() if self.wanted.skips_bad_rows else BadRows()
         async with CdrSession.from_env(**arguments) as session:
-            monitor = Monitor(lambda: session.stats)
+            monitor = Monitor(lambda: session.stats, self.report.take)
             further = {
                 "on_progress": monitor.take,
                 "settle": self.wanted.settle,
                 "new_key": self.wanted.new_key,
+                "new_gateway": self.wanted.new_gateway,
                 **bad_rows.options,
             }
             try:

@@ -10,4 +10,5 @@ class ExitCode(IntEnum):
     FAILED = 1
     WRONG_USAGE = 2
     KNOWN_GAPS = 3
+    BUSY = 75
     STOPPED = 130

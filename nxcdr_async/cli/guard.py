@@ -15,7 +15,7 @@ from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.lines import ReaderGoneError, flush_stdout
 from nxcdr_async.cli.output import say, say_error, say_in_passing, shown
 from nxcdr_async.cli.streams import point_to_nowhere
-from nxcdr_async.errors import ConfigurationError, NxcdrError, SaturatedSecondError
+from nxcdr_async.errors import BusyError, ConfigurationError, NxcdrError, SaturatedDayError, SaturatedSecondError
 from nxcdr_async.redaction import Redactor
 from nxcdr_async.settings import SECRET_VARIABLES
 
@@ -67,9 +67,11 @@ def guarded(command: Callable[Parameters, ExitCode]) -> Callable[Parameters, Non
 
 def exit_code(error: NxcdrError) -> ExitCode:
     """Return the exit code an error stands for."""
+    if isinstance(error, BusyError):
+        return ExitCode.BUSY
     if isinstance(error, ConfigurationError):
         return ExitCode.WRONG_USAGE
-    return ExitCode.KNOWN_GAPS if isinstance(error, SaturatedSecondError) else ExitCode.FAILED
+    return ExitCode.KNOWN_GAPS if isinstance(error, SaturatedDayError | SaturatedSecondError) else ExitCode.FAILED
 
 
 def _prepare() -> None:

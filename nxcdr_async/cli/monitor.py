@@ -84,15 +84,18 @@ class Monitor:
 
     Attributes:
         stats: the session's counts at this moment.
+        on_news: gets the news, too, and first.
         latest: the last news.
     """
 
     stats: Callable[[], SessionStats]
+    on_news: Callable[[BackfillProgress], None]
     latest: BackfillProgress | None = field(default=None, init=False)
     _told: float = field(factory=time.monotonic, init=False)
 
     def take(self, progress: BackfillProgress) -> None:
         """Take news."""
+        self.on_news(progress)
         self.latest = progress
         self._told = time.monotonic()
 

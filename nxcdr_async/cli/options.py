@@ -58,6 +58,10 @@ TimeoutOption = Annotated[
     float | None,
     typer.Option("--timeout", metavar="SECONDS", help="How long one request may take; 30 if not given."),
 ]
+MaxSpanOption = Annotated[
+    str | None,
+    typer.Option("--max-span", metavar="DURATION", help="Widest range to ask for at once: 31d; learned if not given."),
+]
 ZoneOption = Annotated[
     str,
     typer.Option("--tz", metavar="ZONE", help="Zone of times written without an offset: Asia/Hong_Kong, +08:00."),
@@ -80,6 +84,9 @@ RangeEndOption = Annotated[
 ]
 NewKeyOption = Annotated[
     bool, typer.Option("--new-key", help="Go on in a store that was filled with another key of the same account.")
+]
+NewGatewayOption = Annotated[
+    bool, typer.Option("--new-gateway", help="Go on in a store that was filled from another address of the gateway.")
 ]
 ReportOption = Annotated[
     str | None, typer.Option("--report", metavar="FILE", help="Write the report as JSON too; - is stdout.")
@@ -115,6 +122,7 @@ class CommonOptions(NamedTuple):
     concurrency: int | None
     rate: float | None
     timeout: float | None
+    max_span: timedelta | None = None
 
     def arguments(self) -> dict[str, Any]:
         """Return what was given, as arguments of `CdrSession.from_env`."""
@@ -214,6 +222,15 @@ def parse_duration(option: str, text: str) -> timedelta:
         raise ConfigurationError(f"{option} {text!r} is no duration: write hours, or 24h, 90m, 2d")
     number, unit = found.groups()
     return timedelta(**{_UNITS[unit]: float(number)})
+
+
+def parse_span(text: str | None) -> timedelta | None:
+    """Read --max-span.
+
+    Raises:
+        ConfigurationError: it is no duration.
+    """
+    return None if text is None else parse_duration("--max-span", text)
 
 
 def parse_target(text: str) -> str:

@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -21,12 +22,23 @@ from nxcdr_async.cli.disk import PART_OF_JSON_LINES, free_bytes, part_of_json_li
 from nxcdr_async.cli.lines import write_at_once
 from nxcdr_async.cli.output import duration, megabytes, say
 from nxcdr_async.convert import UTC_PLUS_8, structure_row
-from nxcdr_async.errors import RecordError
+from nxcdr_async.errors import GatewayError, RecordError
 from nxcdr_async.export.lines import json_lines
 from nxcdr_async.records import SourceName
 from nxcdr_async.session import CdrSession
-from nxcdr_async.windows import HOUR, Window, window_of
-from nxcdr_async.wire import CALLS, DID, FLASH, CallQuery, DidQuery, Endpoint, Page, checked_days, flash_parameters
+from nxcdr_async.windows import HOUR, OVERLAP, Window, window_of
+from nxcdr_async.wire import (
+    CALLS,
+    DID,
+    FLASH,
+    CallQuery,
+    DidQuery,
+    Endpoint,
+    Page,
+    checked_days,
+    flash_parameters,
+    may_refuse_range,
+)
 
 MOST_SAMPLES = 12
 MOST_DAYS = 8
@@ -45,12 +57,47 @@ _MINUTE = 60
 
 @define(frozen=True)
 class Sample:
-    """One answer: how many rows, of how many seconds or days, how long it took, how long its rows are."""
+    """One answer: from when on, how many rows, of how many seconds or days, how long it took, how long its rows are."""
 
+    start: int
     rows: int
     width: float
     took: float
     row_bytes: float | None
+
+
+@define(frozen=True)
+class Samples:
+    """Some answers.
+
+    Attributes:
+        samples: at least one.
+        since: where the first of them begins (epoch seconds) if those before it lie further back than the gateway
+            tells; None if it tells all.
+    """
+
+    samples: list[Sample]
+    since: int | None = None
+
+    @classmethod
+    async def of(cls, asks: Iterable[Callable[[], Awaitable[Sample]]], endpoint: Endpoint[Any]) -> "Samples":
+        """Take samples, in order of time.
+
+        Raises:
+            NxcdrError: none can be taken, or not for another reason than how far back they lie.
+        """
+        samples: list[Sample] = []
+        refused: GatewayError | None = None
+        for ask in asks:
+            try:
+                samples.append(await ask())
+            except GatewayError as error:
+                if samples or not may_refuse_range(error, endpoint.codes):
+                    raise
+                refused = error
+        if not samples and refused is not None:
+            raise refused
+        return cls(samples, None if refused is None else samples[0].start)
 
 
 @define(frozen=True)
@@ -70,6 +117,8 @@ class Estimate:
         disk_bytes: size in the store given, else as JSON lines; None in a server.
         to: the store, None if none was given.
         free_bytes: room left there, None if none was given, or in a server.
+        refused_until: up to when the range lies further back than the gateway tells, ISO 8601, about; None if nothing
+            of it does. The figures are of the rest.
     """
 
     source: str
@@ -84,6 +133,7 @@ class Estimate:
     disk_bytes: int | None
     to: str | None = None
     free_bytes: int | None = None
+    refused_until: str | None = None
 
     @property
     def fits(self) -> bool:
@@ -95,35 +145,38 @@ def estimate_calls(arguments: dict[str, Any], start: datetime, end: datetime) ->
     """Estimate `nxcdr calls` from one-hour samples, narrower ones where an hour fills a page."""
     whole = window_of(start, end)
     query = CallQuery()
-    samples = anyio.run(
+    taken = anyio.run(
         _sample_windows, arguments, CALLS, whole, lambda window: query.page(window, number=1, size=CALLS.page_size)
     )
-    rows = fmean(sample.rows / sample.width for sample in samples) * whole.seconds
-    requests = 1 + rows / CALLS.page_size * REQUESTS_A_FULL_PAGE
-    return _estimate("calls", _span(start, end), arguments=arguments, samples=samples, rows=rows, requests=requests)
+    told = Window(taken.since or whole.start, whole.end)
+    rows = fmean(sample.rows / sample.width for sample in taken.samples) * told.seconds
+    requests = max(1 + rows / CALLS.page_size * REQUESTS_A_FULL_PAGE, _fewest_questions(arguments, told))
+    return _estimate("calls", _span(start, end), arguments=arguments, taken=taken, rows=rows, requests=requests)
 
 
 def estimate_flash(arguments: dict[str, Any], start: datetime, end: datetime) -> Estimate:
     """Estimate `nxcdr flash` from one-hour samples, narrower ones where an hour fills the list."""
     whole = window_of(start, end)
-    samples = anyio.run(_sample_windows, arguments, FLASH, whole, _flash_parameters)
-    rows = fmean(sample.rows / sample.width for sample in samples) * whole.seconds
-    requests = 1 + rows / ROWS_A_FLASH_REQUEST
-    return _estimate("flash", _span(start, end), arguments=arguments, samples=samples, rows=rows, requests=requests)
+    taken = anyio.run(_sample_windows, arguments, FLASH, whole, _flash_parameters)
+    told = Window(taken.since or whole.start, whole.end)
+    rows = fmean(sample.rows / sample.width for sample in taken.samples) * told.seconds
+    requests = max(1 + rows / ROWS_A_FLASH_REQUEST, _fewest_questions(arguments, told))
+    return _estimate("flash", _span(start, end), arguments=arguments, taken=taken, rows=rows, requests=requests)
 
 
 def estimate_did(arguments: dict[str, Any], first_day: date, last_day: date) -> Estimate:
     """Estimate `nxcdr did` from the totals of a few days."""
     first, last = checked_days(first_day, last_day)
-    samples = anyio.run(_sample_days, arguments, first, last)
-    days = (last - first).days + 1
-    rows = fmean(sample.rows for sample in samples) * days
-    requests = fmean(max(1, math.ceil(sample.rows / DID.page_size)) for sample in samples) * days
+    taken = anyio.run(_sample_days, arguments, first, last)
+    refused = 0 if taken.since is None else (datetime.fromtimestamp(taken.since, UTC_PLUS_8).date() - first).days
+    days = (last - first).days + 1 - refused
+    rows = fmean(sample.rows for sample in taken.samples) * days
+    requests = fmean(max(1, math.ceil(sample.rows / DID.page_size)) for sample in taken.samples) * days
     return _estimate(
         "did",
         (first.isoformat(), last.isoformat()),
         arguments=arguments,
-        samples=samples,
+        taken=taken,
         rows=rows,
         requests=requests,
     )
@@ -168,6 +221,8 @@ def show_table(estimate: Estimate) -> None:
     table.add_row("windows", f"{_about(estimate.windows)} of a backfill")
     table.add_row("time", f"about {duration(math.ceil(estimate.minutes * _MINUTE))} {at_once}")
     table.add_row("disk", _disk(estimate))
+    if estimate.refused_until is not None:
+        table.add_row("refused", f"what is before about {estimate.refused_until}")
     console = PlainConsole()
     console.print(Text(f"nxcdr {estimate.source}, {estimate.start} to {estimate.end}", style="bold"))
     console.print(table)
@@ -175,9 +230,12 @@ def show_table(estimate: Estimate) -> None:
 
 
 def spread(whole: Window, samples: int) -> list[Window]:
-    """Return hours spread over a range, one in each part of it, at a different time of each part."""
+    """Return hours spread over a range, one in each part of it, at a different time of each part.
+
+    They are a second short of an hour, as what is asked of a gateway begins a second early.
+    """
     parts = whole.parts(samples)
-    width = min(HOUR, *(part.seconds for part in parts))
+    width = min(HOUR - OVERLAP, *(part.seconds for part in parts))
     starts = [part.start + int((part.seconds - width) * (index * _GOLDEN % 1)) for index, part in enumerate(parts)]
     return [Window(start, start + width) for start in starts]
 
@@ -187,10 +245,11 @@ async def _sample_windows(
     endpoint: Endpoint[Any],
     whole: Window,
     parameters: Callable[[Window], Mapping[str, Any]],
-) -> list[Sample]:
+) -> Samples:
     wanted = min(MOST_SAMPLES, math.ceil(whole.seconds / HOUR))
     async with CdrSession.from_env(**arguments) as session:
-        return [await _sample_window(session, endpoint, window, parameters) for window in spread(whole, wanted)]
+        asks = [partial(_sample_window, session, endpoint, window, parameters) for window in spread(whole, wanted)]
+        return await Samples.of(asks, endpoint)
 
 
 async def _sample_window(
@@ -204,24 +263,31 @@ async def _sample_window(
         page = await session.ask_page(endpoint, parameters(window))
         if len(page.rows) < endpoint.page_size or window.seconds == 1:
             took = time.monotonic() - began
-            return Sample(len(page.rows), window.seconds, took, _row_bytes(session, endpoint, page))
+            return Sample(window.start, len(page.rows), window.seconds, took, _row_bytes(session, endpoint, page))
         window = Window(window.start, window.start + math.ceil(window.seconds / _NARROWER))
 
 
-async def _sample_days(arguments: dict[str, Any], first: date, last: date) -> list[Sample]:
+async def _sample_days(arguments: dict[str, Any], first: date, last: date) -> Samples:
     days = (last - first).days + 1
     step = days / min(days, MOST_DAYS)
-    query = DidQuery()
-    samples: list[Sample] = []
     async with CdrSession.from_env(**arguments) as session:
-        for index in range(min(days, MOST_DAYS)):
-            began = time.monotonic()
-            day = first + timedelta(days=int(index * step))
-            page = await session.ask_page(DID, query.page(day, number=1, size=ROWS_OF_A_DAY_SAMPLE))
-            took = time.monotonic() - began
-            rows = len(page.rows) if page.total_rows is None else page.total_rows
-            samples.append(Sample(rows, 1, took, _row_bytes(session, DID, page)))
-    return samples
+        chosen = [first + timedelta(days=int(index * step)) for index in range(min(days, MOST_DAYS))]
+        return await Samples.of([partial(_sample_day, session, day) for day in chosen], DID)
+
+
+async def _sample_day(session: CdrSession, day: date) -> Sample:
+    began = time.monotonic()
+    page = await session.ask_page(DID, DidQuery().page(day, number=1, size=ROWS_OF_A_DAY_SAMPLE))
+    took = time.monotonic() - began
+    rows = len(page.rows) if page.total_rows is None else page.total_rows
+    midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC_PLUS_8).timestamp())
+    return Sample(midnight, rows, 1, took, _row_bytes(session, DID, page))
+
+
+def _fewest_questions(arguments: Mapping[str, Any], told: Window) -> int:
+    """Return in how many parts a range has to be asked for, however few its rows are."""
+    max_span: timedelta | None = arguments.get("max_span")
+    return 1 if max_span is None else math.ceil(told.seconds / max_span.total_seconds())
 
 
 def _flash_parameters(window: Window) -> Mapping[str, Any]:
@@ -242,10 +308,11 @@ def _estimate(
     span: tuple[str, str],
     *,
     arguments: dict[str, Any],
-    samples: list[Sample],
+    taken: Samples,
     rows: float,
     requests: float,
 ) -> Estimate:
+    samples = taken.samples
     at_once = min(arguments.get("concurrency", FIRST_LIMIT), math.ceil(requests))
     seconds = fmean(sample.took for sample in samples) * requests / at_once
     if rate := arguments.get("rate"):
@@ -262,6 +329,7 @@ def _estimate(
         at_once=at_once,
         windows=max(1, math.ceil(rows / ROWS_A_WINDOW), math.ceil(seconds / SECONDS_A_WINDOW)),
         disk_bytes=round(rows * fmean(sizes)) if sizes else 0,
+        refused_until=None if taken.since is None else datetime.fromtimestamp(taken.since, UTC).isoformat(),
     )
 
 

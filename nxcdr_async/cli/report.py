@@ -2,20 +2,22 @@
 
 import os
 import sys
-from contextlib import suppress
-from datetime import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import mkstemp
 from typing import Any, Literal
 
 import msgspec
-from attrs import asdict, define
+from attrs import asdict, define, field
 
 from nxcdr_async.backfill import BackfillProgress, BackfillReport, Gap
 from nxcdr_async.cli.lines import ReaderGoneError, escaped, write_at_once
 from nxcdr_async.cli.output import duration, say
 from nxcdr_async.cli.streams import point_to_nowhere
-from nxcdr_async.errors import ConfigurationError, NxcdrError, SinkError
+from nxcdr_async.errors import BusyError, ConfigurationError, NxcdrError, SinkError
+from nxcdr_async.records import SourceName
 
 STDOUT = "-"
 MOST_GAPS_SHOWN = 5
@@ -40,7 +42,7 @@ class ReportPlace:
 
     @classmethod
     def checked(cls, given: str, to: str) -> "ReportPlace":
-        """Return the place, where nothing is left of an earlier report: a run that is killed leaves none.
+        """Return the place, where a report can be written; one that is there is left alone.
 
         Args:
             given: the file, or - for stdout.
@@ -60,9 +62,23 @@ class ReportPlace:
         if path.exists() and not path.is_file():
             raise ConfigurationError(f"--report {given} is no file: give a file, or - for stdout")
         place = cls(path)
-        place.write(b"")
-        path.unlink(missing_ok=True)
-        return place
+        with place._telling(), _written_aside(path, b""):
+            return place
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether a report is there."""
+        return self.path is not None and self.path.exists()
+
+    def clear(self) -> None:
+        """Remove an earlier report.
+
+        Raises:
+            SinkError: it cannot be removed.
+        """
+        if self.path is not None:
+            with self._telling():
+                self.path.unlink(missing_ok=True)
 
     def write(self, report: bytes) -> None:
         """Write a report.
@@ -73,36 +89,101 @@ class ReportPlace:
         if self.path is None:
             _print(report)
             return
+        with self._telling(), _written_aside(self.path, report) as aside:
+            aside.replace(self.path)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
         try:
-            _replace(self.path, report)
+            yield
         except OSError as error:
             raise SinkError(f"cannot write the report {self.path}: {error.strerror or error}") from None
 
 
-def as_json(outcome: Outcome, report: BackfillReport) -> bytes:
-    """Return the report of a run that came to its end."""
-    return json_line({"outcome": outcome, "error": None, **asdict(report), "rows": report.rows})
+@define(eq=False)
+class RunReport:
+    """The report of one run. That of an earlier one is left alone until the run has hold of the store.
 
+    So it is not lost to a run that finds the store in use, perhaps by the one that is going to write there.
 
-def report_failure(
-    place: ReportPlace, ended: BaseException, source: str | None, latest: BackfillProgress | None
-) -> None:
-    """Report a run that did not come to its end; if that fails too, a note on what ended it says so.
-
-    Args:
-        place: where to.
-        ended: an error of ours, or that it was stopped.
-        source: what was read, None for all that is stored.
-        latest: the figures it told last, which go under the names a report has for them.
+    Attributes:
+        place: where to, None if nobody wants one.
+        source: what is read, None for all that is stored.
+        started: when the run began.
     """
-    outcome: Outcome = "failed" if isinstance(ended, NxcdrError) else "stopped"
-    known = {} if latest is None else asdict(latest)
-    names = ("rows", "windows", "requests", "retries", "throttled", "reached", "complete_until", "seconds")
-    figures = {name: known.get(name) for name in names}
-    try:
-        place.write(json_line({"outcome": outcome, "error": str(ended) or None, "source": source, **figures}))
-    except NxcdrError as failure:  # what ended the run is what has to be told
-        ended.add_note(str(failure))
+
+    place: ReportPlace | None
+    source: SourceName | None
+    started: datetime = field(factory=lambda: datetime.now(UTC))
+    _latest: dict[SourceName, BackfillProgress] = field(factory=dict, init=False)
+
+    @classmethod
+    def checked(cls, given: str | None, to: str, source: SourceName | None) -> "RunReport":
+        """Return a report that can be written; the arguments and errors are those of `ReportPlace.checked`."""
+        return cls(None if given is None else ReportPlace.checked(given, to), source)
+
+    def take(self, progress: BackfillProgress) -> None:
+        """Take news of the run, which has hold of the store then: one that is killed leaves no report of an earlier.
+
+        Raises:
+            SinkError: an earlier report cannot be removed.
+        """
+        if not self._latest and self.place is not None:
+            self.place.clear()
+        self._latest[progress.source] = progress
+
+    def end(self, outcome: str, report: dict[str, Any]) -> None:
+        """Report a run that came to its end.
+
+        Raises:
+            SinkError: it cannot be written.
+        """
+        if self.place is not None:
+            self.place.write(json_line({"outcome": outcome, "error": None, "error_class": None, **report}))
+
+    def fail(self, ended: BaseException) -> None:
+        """Report a run that did not come to its end; if that fails too, a note on what ended it says so.
+
+        Args:
+            ended: an error of ours, or that it was stopped.
+        """
+        if self.place is None or not (self._latest or self._may_tell_unbegun(ended, self.place)):
+            return
+        try:
+            self.place.write(json_line(self._of_failure(ended)))
+        except NxcdrError as failure:  # what ended the run is what has to be told
+            ended.add_note(str(failure))
+
+    def _may_tell_unbegun(self, ended: BaseException, place: ReportPlace) -> bool:
+        """Tell whether a run that never had hold of the store may report so: not in place of another run's report."""
+        return place.path is None or not (place.is_taken or isinstance(ended, BusyError))
+
+    def _of_failure(self, ended: BaseException) -> dict[str, Any]:
+        is_ours = isinstance(ended, NxcdrError)
+        outcome: Outcome = "failed" if is_ours else "stopped"
+        return {
+            "outcome": outcome,
+            "error": str(ended) or None,
+            "error_class": type(ended).__name__ if is_ours else None,
+            "source": self.source,
+            **self._figures(),
+            "started": self.started,
+            "finished": datetime.now(UTC),
+        }
+
+    def _figures(self) -> dict[str, Any]:
+        """Return what the run told last, under the names a report has for it; of several sources what holds for all."""
+        told = list(self._latest.values())
+        last = asdict(told[-1]) if told else {}
+        names = ("requests", "retries", "throttled", "reached", "seconds")
+        complete = [progress.complete_until for progress in told]
+        known = [moment for moment in complete if moment is not None]
+        return {
+            "rows": sum(progress.rows for progress in told),
+            "windows": sum(progress.windows for progress in told),
+            **{name: last.get(name) for name in names},
+            "complete_until": min(known) if known and len(known) == len(complete) else None,
+        }
 
 
 def show_report(report: BackfillReport) -> None:
@@ -127,6 +208,11 @@ def show_report(report: BackfillReport) -> None:
             show_gaps(report.gaps)
     if report.legs:
         say(f"{'legs':<9} {report.legs:,} calls beside another one with their call id, such as legs of a transfer")
+    if report.windows_lost:
+        say(f"{'lost':<9} {report.windows_lost:,} windows of earlier runs had lost rows: those of this range were read")
+        say(f"{'':<9} again, the others are read by the next sync")
+    if report.pruned_before is not None:
+        say(f"{'pruned':<9} rows before {moment_text(report.pruned_before)} were removed on purpose and stay so")
     if report.clock_source != "date":
         say(f"{'clock':<9} {_CLOCKS[report.clock_source]}")
 
@@ -141,7 +227,11 @@ def show_gaps(gaps: tuple[Gap, ...]) -> None:
 
 def _told(gap: Gap) -> str:
     if gap.kind == "saturated second":
-        return f"the second {moment_text(gap.start)} holds more flash calls than the vendor's list can tell"
+        return f"the second {moment_text(gap.start)} holds more calls than the gateway shows"
+    if gap.kind == "saturated day":
+        return f"{moment_text(gap.start)} to {moment_text(gap.end)} is a day of more calls than the gateway shows"
+    if gap.kind == "refused range":
+        return f"{moment_text(gap.start)} to {moment_text(gap.end)} lies further back than the gateway tells"
     return (
         f"{gap.rows:,} rows of {moment_text(gap.start)} to {moment_text(gap.end)} could not be read and were left out"
     )
@@ -164,16 +254,15 @@ def _print(report: bytes) -> None:
         point_to_nowhere(sys.stdout)
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file aside, readable to its owner only, and put it in place."""
+@contextmanager
+def _written_aside(path: Path, content: bytes) -> Iterator[Path]:
+    """Write a file beside another, readable to its owner only, to be put in its place; it is gone afterwards."""
     descriptor, aside = mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-        Path(aside).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(aside).unlink()
-        raise
+        yield Path(aside)
+    finally:
+        Path(aside).unlink(missing_ok=True)

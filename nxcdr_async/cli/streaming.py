@@ -97,9 +97,9 @@ def write(
     return anyio.run(_write, arguments, read, span, bad_rows)
 
 
-def write_order(arguments: dict[str, Any], order_id: str, tenant_id: int) -> ExitCode:
+def write_order(arguments: dict[str, Any], order_id: str, tenant_id: int, bad_rows: BadRows) -> ExitCode:
     """Write the calls of an order to stdout; returns the exit code."""
-    return anyio.run(_write_order, arguments, order_id, tenant_id)
+    return anyio.run(_write_order, arguments, order_id, tenant_id, bad_rows)
 
 
 async def _write(
@@ -122,10 +122,10 @@ async def _write(
     return bad_rows.conclude()
 
 
-async def _write_order(arguments: dict[str, Any], order_id: str, tenant_id: int) -> ExitCode:
+async def _write_order(arguments: dict[str, Any], order_id: str, tenant_id: int, bad_rows: BadRows) -> ExitCode:
     async with CdrSession.from_env(**arguments) as session:
-        calls = await session.calls_by_order(order_id, tenant_id=tenant_id)
+        calls = await session.calls_by_order(order_id, tenant_id=tenant_id, **bad_rows.options)
     await write_lines(json_lines(calls))
-    if not calls:
+    if not calls and not bad_rows.skipped:
         say(f"order {order_id} of tenant {tenant_id} has no calls")
-    return ExitCode.DONE
+    return bad_rows.conclude()

@@ -11,7 +11,7 @@ from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.monitor import Monitor, watched
 from nxcdr_async.cli.options import CommonOptions
 from nxcdr_async.cli.output import duration, say
-from nxcdr_async.cli.report import ReportPlace, json_line, moment_text, report_failure, show_gaps
+from nxcdr_async.cli.report import RunReport, moment_text, show_gaps
 from nxcdr_async.cli.streaming import BadRows, note_how_to_skip
 from nxcdr_async.errors import NxcdrError
 from nxcdr_async.records import SourceName
@@ -42,6 +42,7 @@ class Wanted:
         fix: whether what is missing or different is stored.
         settle: how long a window stays open.
         new_key: whether the account goes by another key now.
+        new_gateway: whether the gateway goes by another address now.
         skips_bad_rows: whether rows that cannot be read are left out.
         report: a file for the report as JSON, - for stdout, None for neither.
     """
@@ -53,6 +54,7 @@ class Wanted:
     fix: bool
     settle: timedelta
     new_key: bool
+    new_gateway: bool
     skips_bad_rows: bool
     report: str | None
 
@@ -64,20 +66,18 @@ def run(wanted: Wanted, options: CommonOptions) -> ExitCode:
         NxcdrError: it could not be done to the end.
         KeyboardInterrupt: it was stopped.
     """
-    place = None if wanted.report is None else ReportPlace.checked(wanted.report, wanted.to)
+    told = RunReport.checked(wanted.report, wanted.to, wanted.source)
     try:
-        report = anyio.run(_verify, wanted, _arguments(wanted.source, options))
+        report = anyio.run(_verify, wanted, _arguments(wanted.source, options), told)
     except (NxcdrError, KeyboardInterrupt) as ended:
         note_how_to_skip(ended)
         if wanted.fix and isinstance(ended, KeyboardInterrupt):
             ended.add_note("what was mended by then is stored")
-        if place is not None:
-            report_failure(place, ended, wanted.source, None)
+        told.fail(ended)
         raise
     verdict = verdict_on(report)
     _show(report, verdict)
-    if place is not None:
-        place.write(_as_json(verdict, report))
+    told.end(verdict, asdict(report, filter=_is_no_call_data))
     return _EXIT_CODES[verdict]
 
 
@@ -98,10 +98,10 @@ def _arguments(source: SourceName | None, options: CommonOptions) -> dict[str, A
     return options.arguments_for(source)
 
 
-async def _verify(wanted: Wanted, arguments: dict[str, Any]) -> VerifyReport:
+async def _verify(wanted: Wanted, arguments: dict[str, Any], told: RunReport) -> VerifyReport:
     bad_rows = BadRows.skipping() if wanted.skips_bad_rows else BadRows()
     async with CdrSession.from_env(**arguments) as session:
-        monitor = Monitor(lambda: session.stats)
+        monitor = Monitor(lambda: session.stats, told.take)
         return await watched(
             monitor,
             lambda: verify(
@@ -114,6 +114,7 @@ async def _verify(wanted: Wanted, arguments: dict[str, Any]) -> VerifyReport:
                 fix=wanted.fix,
                 settle=wanted.settle,
                 new_key=wanted.new_key,
+                new_gateway=wanted.new_gateway,
                 **bad_rows.options,
             ),
         )
@@ -161,10 +162,6 @@ def _conclusion(report: VerifyReport, verdict: Verdict) -> str:
         "mended": "what differed is mended",
         "equal": "all that was read is stored as the gateway tells it",
     }[verdict]
-
-
-def _as_json(verdict: Verdict, report: VerifyReport) -> bytes:
-    return json_line({"outcome": verdict, "error": None, **asdict(report, filter=_is_no_call_data)})
 
 
 def _is_no_call_data(attribute: "Attribute[Any]", _: Any) -> bool:

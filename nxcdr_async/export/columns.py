@@ -112,6 +112,13 @@ def _can_be_stored(table: Table, record: Any, on_bad_row: BadRowTaker | None) ->
     return True
 
 
+def unheld(row: pa.Table, reason: str) -> RecordError:
+    """Return the error of the row, the only one given, that a store cannot hold."""
+    (values,) = row.to_pylist()
+    told = {vendor_key(name): value for name, value in values.items() if value is not None}
+    return RecordError(reason, row=told, path="")
+
+
 def _bad(table: Table, name: str, record: Any, fault: Exception) -> RecordError:
     row = {vendor_key(column): getattr(record, column) for column in (table.key, name)}
     return RecordError(f"cannot be stored: {fault}", row=row, path=vendor_key(name))

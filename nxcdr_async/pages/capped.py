@@ -1,13 +1,13 @@
 """Reading an API that answers with some rows of a range, without pages or a total: the flash-call list."""
 
 from collections.abc import Callable, Hashable, Mapping
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from attrs import define, field
 
 from nxcdr_async.errors import SaturatedSecondError
+from nxcdr_async.pages.seconds import RangeEnds, read_second, saturated, without
 from nxcdr_async.pages.source import (
     OneStep,
     Outcome,
@@ -51,8 +51,7 @@ class CappedList:
     page_size: PageSize
     stats: PaginatorStats
     on_saturated_second: Callable[[SaturatedSecondError], object] | None = None
-    _start_is_inclusive: bool = field(default=False, init=False)
-    _end_is_inclusive: bool = field(default=False, init=False)
+    _range_ends: RangeEnds = field(factory=lambda: RangeEnds(in_seconds=True), init=False)
 
     def next(self) -> Window | None:
         """Cut the next window."""
@@ -61,6 +60,10 @@ class CappedList:
     def open(self, window: Window) -> OneStep:
         """Begin to read a window."""
         return OneStep(partial(self._read, window))
+
+    async def first_page(self, window: Window) -> Page:
+        """Ask for what the list has of a window."""
+        return await self.reader.page(self.parameters(*window.bounds), window)
 
     async def _read(self, window: Window) -> Outcome:
         """Read a window with one question, or find that it must be split."""
@@ -74,6 +77,8 @@ class CappedList:
                 return ReadResult.each_once(records)
             if window.seconds > 1:
                 self.stats.splits += 1
+                if not starts:  # all of them bad rows
+                    return Split(window.parts(2))
                 seen = Seen(len(starts), min(starts), max(starts))
                 rows = max(self.plan.estimate(window, seen), 2.0 * self.page_size.rows)
                 return Split(self.plan.split(window, starts, rows))
@@ -82,45 +87,33 @@ class CappedList:
             return ReadResult.each_once(records, error)
 
     async def _read_second(self, window: Window, seen: list[Dated]) -> list[Dated]:
-        """Read one second by narrower bounds, as its neighbours may have filled the answer.
+        """Read one second by narrower bounds.
 
-        Which bounds hold the whole second depends on whether the ends of a range count, which no document says. It is
-        known once a call at an end was given; else an answer must at least hold every call seen of that second.
+        Raises:
+            SaturatedSecondError: it holds more than can be told, and nobody takes that.
         """
-        second = window.start
-        known = self._of_second(seen, second)
-        for start, end in ((second, second + 1), (second - 1, second), (second, second)):
-            found: list[Dated] = []
-            is_full = await self._ask(window, (start, end), found)
-            held = self._of_second(found, second)
-            holds_second = (start < second or self._start_is_inclusive) and (end > second or self._end_is_inclusive)
-            is_likely = bool(held) and all(record in held for record in known)
-            if not is_full and (holds_second or is_likely):
-                self.stats.windows += 1
-                return found
-            known += [record for record in held if record not in known]
-        saturated = self._saturated(second)
-        if self.on_saturated_second is None:
-            raise saturated
-        self.on_saturated_second(saturated)
-        return [*(record for record in seen if record not in known), *known]
 
-    def _saturated(self, second: int) -> SaturatedSecondError:
-        moment = datetime.fromtimestamp(second, UTC)
-        return SaturatedSecondError(
-            f"the second {moment.isoformat()} holds {self.page_size.rows} flash calls or more, as many as the list can "
-            "answer with: ask the vendor for the rest of that second, and read on from the next one",
-            second=moment,
-        )
+        async def ask(bounds: tuple[int, int]) -> tuple[list[Dated], bool]:
+            found: list[Dated] = []
+            is_full = await self._ask(window, bounds, found)
+            return found, is_full
+
+        known, whole = await read_second(window.start, seen, ask, self._range_ends)
+        if whole is not None:
+            self.stats.windows += 1
+            return whole
+        error = saturated(window.start, self.page_size.rows, self.reader.records)
+        if self.on_saturated_second is None:
+            raise error
+        self.on_saturated_second(error)
+        return [*without(seen, known), *known]
 
     async def _ask(self, window: Window, bounds: tuple[int, int], records: list[Dated]) -> bool:
         """Add what the list has between two seconds to `records`; tell whether the answer was full."""
-        start, end = bounds
-        page = await self.reader.page_with_rows(self.parameters(start, end), window)
+        page = await self.reader.page_with_rows(self.parameters(*bounds), window)
         self.structurer.add(page, records, self.reader.in_words(window))
         check_inside(window, records, None)
-        self._start_is_inclusive = self._start_is_inclusive or bool(self._of_second(records, start))
-        self._end_is_inclusive = self._end_is_inclusive or bool(self._of_second(records, end))
+        self._range_ends.learn(bounds, records)
         return await self._is_cut_off(window, page, records, bounds)
 
     async def _is_cut_off(self, window: Window, page: Page, records: list[Dated], bounds: tuple[int, int]) -> bool:
@@ -177,6 +170,3 @@ class CappedList:
             if len(page.rows) < rows:
                 return False
         return False
-
-    def _of_second(self, records: list[Dated], second: int) -> list[Dated]:
-        return [dated for dated in records if dated.start_ms // 1000 == second]

@@ -8,7 +8,8 @@ from typing import Any
 import anyio
 from attrs import define, field
 
-from nxcdr_async.errors import IncompleteError
+from nxcdr_async.errors import IncompleteError, SaturatedDayError
+from nxcdr_async.pages.bounded import Questions
 from nxcdr_async.pages.source import (
     MOST_PAGES,
     OneStep,
@@ -20,7 +21,7 @@ from nxcdr_async.pages.source import (
 )
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import HOUR, Window
-from nxcdr_async.wire import Dated, Page
+from nxcdr_async.wire import Dated, Page, is_final
 
 MOST_REREADINGS = 3
 """How often a day is read again, its pages in order, before its contradictions are an error."""
@@ -46,6 +47,7 @@ class CountedPages:
         row_key: the id of a raw row, None without one.
         page_size: the rows asked for at once.
         stats: where days are counted, as windows.
+        on_saturated_day: gets the error of a day that is told in part only; None to raise it.
     """
 
     first_day: date
@@ -57,6 +59,7 @@ class CountedPages:
     row_key: Callable[[Any], Hashable]
     page_size: int
     stats: PaginatorStats
+    on_saturated_day: Callable[[SaturatedDayError], object] | None = None
     _days: int = field(default=0, init=False)
 
     def next(self) -> Window | None:
@@ -65,8 +68,33 @@ class CountedPages:
         if day > self.last_day:
             return None
         self._days += 1
+        return self.window_of(day)
+
+    def window_of(self, day: date) -> Window:
+        """Return the seconds of a day."""
         start, end = (datetime(*each.timetuple()[:3], tzinfo=self.zone) for each in (day, day + timedelta(days=1)))
         return Window(int(start.timestamp()), int(end.timestamp()))
+
+    def questions(self, now: Callable[[], int], may_refuse_range: Callable[[Exception], bool]) -> Questions:
+        """Return the questions about single days.
+
+        Args:
+            now: tells the time by the clock of the gateway, epoch seconds.
+            may_refuse_range: tells whether a refusal may be about the day of a question.
+        """
+        first, last = self.window_of(self.first_day), self.window_of(self.last_day)
+        return Questions(
+            whole=Window(first.start, last.end),
+            count=(self.last_day - self.first_day).days + 1,
+            window=lambda number: self.window_of(self.first_day + timedelta(days=number)),
+            present=lambda: self.window_of(self.day_at(now())),
+            ask=lambda window: self._ask(self.day_at(window.start), 1),
+            may_refuse_range=may_refuse_range,
+        )
+
+    def day_at(self, moment: int) -> date:
+        """Return the day that holds a moment (epoch seconds)."""
+        return datetime.fromtimestamp(moment, self.zone).date()
 
     def open(self, window: Window) -> OneStep:
         """Begin to read a day."""
@@ -74,7 +102,7 @@ class CountedPages:
 
     async def _read(self, window: Window) -> Outcome:
         """Read the pages of a day."""
-        day = datetime.fromtimestamp(window.start, self.zone).date()
+        day = self.day_at(window.start)
         pages: dict[int, Page] = {}
         try:
             await self._fan_out(day, pages)
@@ -89,7 +117,8 @@ class CountedPages:
                 await self._look_behind(day, pages)
                 is_proven = self._covers(pages)
         except Exception as error:  # noqa: BLE001 - handed on with the records before it, and raised by the paginator
-            return self._result(day, window, pages, error)
+            is_cut = bool(pages) and is_final(error)
+            return self._result(day, window, pages, self._cut_off(day, pages, error) if is_cut else error)
         if is_proven:
             self.stats.windows += 1
             return self._result(day, window, pages)
@@ -121,7 +150,8 @@ class CountedPages:
             if number > 1 and page.rows and page.rows == pages[number - 1].rows:
                 return
             pages[number] = page
-            if self._is_last(page, number):
+            # Short of the total, what lies behind tells whether the gateway shows no more.
+            if self._is_last(page, number) and (not page.rows or self._count(pages)[1] >= (page.total_rows or 0)):
                 return
 
     async def _look_behind(self, day: date, pages: dict[int, Page]) -> None:
@@ -174,9 +204,23 @@ class CountedPages:
         known = [key for key in keys if key is not None]
         return len(set(known)) + len(keys) - len(known), len(keys)
 
+    def _cut_off(self, day: date, pages: dict[int, Page], cause: Exception | None = None) -> SaturatedDayError:
+        """Return the error of a day of which the gateway shows fewer rows than it tells of."""
+        distinct, _ = self._count(pages)
+        error = SaturatedDayError(
+            f"{day}: the gateway shows {distinct} of the {pages[1].total_rows} rows it tells of, and no page behind "
+            "them: ask for the day by did_number or direction, which each hold fewer",
+            day=day,
+        )
+        error.__cause__ = cause
+        return error
+
     def _contradiction(self, day: date, pages: dict[int, Page]) -> IncompleteError:
         distinct, came = self._count(pages)
         totals = dict.fromkeys(page.total_rows for page in pages.values())
+        is_behind_rows = max(pages) > 1 and not pages[max(pages)].rows
+        if is_behind_rows and distinct == came and len(totals) == 1:
+            return self._cut_off(day, pages)
         told = " and of ".join("no total" if total is None else f"{total} rows" for total in totals)
         return IncompleteError(
             f"{day}: {came} rows came, {distinct} of them different, and the gateway tells of {told}: "
@@ -189,6 +233,9 @@ class CountedPages:
             for number in sorted(pages):
                 self.structurer.add(pages[number], records, self.reader.in_words(day, number))
             check_inside(window, records, None, margin=FARTHEST_FROM_DAY)
+            if isinstance(error, SaturatedDayError) and self.on_saturated_day is not None:
+                self.on_saturated_day(error)
+                error = None
         except Exception as fault:  # noqa: BLE001 - a bad row, an error of the user's callback, an ignored date: likewise
             return ReadResult.each_once(records, error or fault)
         return ReadResult.each_once(records, error)

@@ -46,11 +46,11 @@ class Outlook:
         self.forecast = max(self.forecast, float(seen.count))
         self.is_too_full = self.is_too_full or plan.is_too_full(window, self.forecast)
         self._first_forecast = self._first_forecast or (self.forecast, seen.count)
-        is_whole = window == plan.whole
-        self.is_blind = is_whole and not self._came_in_order and not self._was_measured and seen.count >= MOST_BLIND
+        is_first = plan.is_first(window)
+        self.is_blind = is_first and not self._came_in_order and not self._was_measured and seen.count >= MOST_BLIND
         rest = self.forecast - seen.count
         self.sure_pages = int(seen.count + rest * plan.confidence) // self._rows_a_page
-        self.likely_pages = int(seen.count + rest * (EAGERNESS if is_whole else 1)) // self._rows_a_page + 1
+        self.likely_pages = int(seen.count + rest * (EAGERNESS if is_first else 1)) // self._rows_a_page + 1
 
     def measured(self, pages: int) -> None:
         """Take in that there are about so many pages."""

@@ -38,7 +38,7 @@ class DistinctRows:
     """Rows of a window, each once.
 
     Attributes:
-        rows: the rows.
+        rows: the rows, in the order they came; behind them those that were asked for again.
         duplicates: how many were left out, as they stood there already.
         doubtful: rows that may be one or several; `rows` has all that may be.
     """
@@ -85,6 +85,8 @@ def distinct_rows(pages: Sequence[Sequence[Dated]], settled: Mapping[Company, li
     for identity, members in placed.items():
         for group in clusters([row.start_ms for _, row in members]):
             _add(identity, [members[place] for place in sorted(group)], settled, found)
+    places = {id(row): place for place, row in enumerate(rows)}
+    found.rows.sort(key=lambda row: places.get(id(row), len(rows)))
     found.duplicates = max(0, len(rows) - len(found.rows))
     return found
 

@@ -97,6 +97,33 @@ class PageProof:
         """Whether the last page that came was not empty."""
         return bool(self._pages[self.last or self.asked].rows)
 
+    @property
+    def end(self) -> int:
+        """The last page that tells of rows: that before one which repeats it, or before an empty one; 0 before any."""
+        if self._repeats:
+            return self.asked - 1
+        last = self.last or self.asked
+        return last - 1 if last > 1 and not self._pages[last].rows else last
+
+    @property
+    def depth(self) -> int:
+        """How many rows the pages up to the last one show."""
+        return sum(len(self._pages[number].rows) for number in range(1, self.end + 1))
+
+    @property
+    def keys_on_end(self) -> list[Hashable]:
+        """The ids of the rows on that page."""
+        return self._pages[self.end].keys
+
+    def rows_on(self, number: int) -> int:
+        """Return how many rows a page that came has."""
+        return len(self._pages[number].rows)
+
+    @property
+    def known(self) -> set[Hashable]:
+        """The ids of all rows that came."""
+        return self._known
+
     def was_asked_alone(self, number: int) -> bool:
         """Tell whether all pages before this one were there when it was asked for."""
         return number in self._alone

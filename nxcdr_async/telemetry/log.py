@@ -14,6 +14,7 @@ ExtraAdder, finds them. A record has those of them that are known:
 | `clock_source` | what tells that: "date", "timestamps" or "machine", as in `SessionStats.clock_source` |
 | `error_type` | the class of the error, such as "nxcdr_async.errors.ThrottledError" |
 | `code` | the vendor's result code |
+| `windows_lost` | windows of a store that lack rows |
 | `gateway_request_id` | the gateway's id of the request, to be quoted to the vendor's support |
 
 | level | when |
@@ -26,6 +27,8 @@ ExtraAdder, finds them. A record has those of them that are known:
 | warning | a call push was refused: http_status |
 | info | pushed calls are none of those that the gateway told of their call ids, and are left to the next sync |
 | error | the callback that gets pushed calls failed, with the traceback, or took too long: http_status |
+| warning | a store does not tell any more where its rows come from, nor what was pruned |
+| warning | windows of a store lack rows that were stored there: windows_lost |
 | warning | OpenTelemetry is installed and cannot be used, once a process: error_type |
 | warning | what OpenTelemetry was configured with failed, once a process: error_type |
 """
@@ -100,6 +103,28 @@ def log_clock_source(endpoint: Endpoint[Any], source: ClockSource, skew: float) 
         endpoint.name,
         skew,
         extra={"endpoint": endpoint.name, "clock_source": source, "skew_seconds": skew},
+    )
+
+
+def log_origin_lost(source: str, sink: str) -> None:
+    """Log that a store is bound to nothing any more, as a part of its ledger is gone."""
+    _log.warning(
+        "%s: the ledger of %s was lost, in whole or in part: which gateway and key its rows come from, and what was "
+        "pruned, is not known any more; what is read now binds it anew, and rows that were pruned may come back",
+        source,
+        sink,
+    )
+
+
+def log_windows_lost(source: str, sink: str, windows: int) -> None:
+    """Log that windows lack rows that were stored with them, and are read again."""
+    _log.warning(
+        "%s: rows that were stored are gone, of windows: %d, in %s: these count as not read, and a run over their "
+        "time, such as a sync, reads them again",
+        source,
+        windows,
+        sink,
+        extra={"windows_lost": windows},
     )
 
 

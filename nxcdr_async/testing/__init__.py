@@ -30,11 +30,20 @@ if TYPE_CHECKING:
     from nxcdr_async.testing.history import CallHistory
     from nxcdr_async.testing.log import GatewayLog, SeenRequest
     from nxcdr_async.testing.pushes import PUSHED_KEYS, Push, PushReply, send_push
-    from nxcdr_async.testing.switches import FAULT_KINDS, EndpointName, FaultKind, Order, Switches
+    from nxcdr_async.testing.switches import (
+        FAULT_KINDS,
+        ROW_FAULT_KINDS,
+        EndpointName,
+        FaultKind,
+        Order,
+        RowFaultKind,
+        Switches,
+    )
 
 __all__ = [
     "FAULT_KINDS",
     "PUSHED_KEYS",
+    "ROW_FAULT_KINDS",
     "CallHistory",
     "EmulatorClock",
     "EndpointName",
@@ -44,6 +53,7 @@ __all__ = [
     "Order",
     "Push",
     "PushReply",
+    "RowFaultKind",
     "SeenRequest",
     "Switches",
     "send_push",

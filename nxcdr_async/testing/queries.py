@@ -14,6 +14,7 @@ from nxcdr_async.convert import UTC_PLUS_8
 from nxcdr_async.testing.call_rows import LONGEST_CALL_MS, Row
 from nxcdr_async.testing.history import CallHistory
 from nxcdr_async.testing.parameters import CallQuestion, DidQuestion, FlashQuestion
+from nxcdr_async.testing.replies import RefusedError
 from nxcdr_async.testing.switches import Switches
 from nxcdr_async.testing.timeline import AddedRow, Listing, Timeline
 from nxcdr_async.testing.times import epoch_ms
@@ -40,7 +41,9 @@ class Catalog:
         """Return one page of cdr/page."""
         if self._switches.ignore_filters:
             question = evolve(question, filters=())
+        self._check_span(question.start * 1000, question.end * 1000)
         from_ms, until_ms = self.call_bounds(question)
+        from_ms = max(from_ms, self._oldest_ms(question.start * 1000))
         timeline = self._history.call_timeline
         ranks, added = self._calls_between(question, from_ms, until_ms)
         if question.is_filtered:
@@ -76,7 +79,9 @@ class Catalog:
             question = evolve(question, filters=())
         timeline = self._history.did_timeline
         first = datetime.combine(question.day, time(), UTC_PLUS_8)
-        from_ms, until_ms = self._ms_unless_ignored(epoch_ms(first), epoch_ms(first + _DAY))
+        start_ms, end_ms = epoch_ms(first), epoch_ms(first + _DAY)
+        is_told = self._oldest_ms(end_ms - 1) < end_ms
+        from_ms, until_ms = self._ms_unless_ignored(start_ms if is_told else end_ms, end_ms)
         candidates = timeline.ranks(from_ms, until_ms)
         ranks: Sequence[int] = candidates
         added = timeline.added(from_ms, until_ms)
@@ -96,8 +101,10 @@ class Catalog:
     def flash_calls(self, question: FlashQuestion) -> list[Row]:
         """Return the flash list: the first hundred of the range, which its texts give to the second."""
         timeline = self._history.flash_timeline
+        self._check_span(question.start_ms, question.end_ms)
+        start_ms = question.start_ms if self._switches.start_inclusive else question.start_ms + 1000
         from_ms, until_ms = self._ms_unless_ignored(
-            question.start_ms if self._switches.start_inclusive else question.start_ms + 1000,
+            max(start_ms, self._oldest_ms(question.start_ms)),
             question.end_ms + 1000 if self._switches.end_inclusive else question.end_ms,
         )
         ranks, added = timeline.ranks(from_ms, until_ms), timeline.added(from_ms, until_ms)
@@ -107,15 +114,42 @@ class Catalog:
     def _ms_unless_ignored(self, from_ms: int, until_ms: int) -> tuple[int | None, int | None]:
         return (None, None) if self._switches.ignore_range else (from_ms, until_ms)
 
+    def _check_span(self, start_ms: int, end_ms: int) -> None:
+        """Refuse a range that is too wide.
+
+        Raises:
+            RefusedError: it is.
+        """
+        most = self._switches.max_span
+        if most is not None and end_ms - start_ms > most * 1000:
+            raise RefusedError(self._switches.max_span_code)
+
+    def _oldest_ms(self, asked_ms: int) -> int:
+        """Return the moment before which nothing is told.
+
+        Raises:
+            RefusedError: what was asked for is older, and that is refused.
+        """
+        retention, code = self._switches.retention, self._switches.retention_code
+        if retention is None:
+            return 0
+        oldest_ms = self._now_ms() - int(retention * 1000)
+        if asked_ms < oldest_ms and code is not None:
+            raise RefusedError(code)
+        return oldest_ms
+
     def _page(self, listing: Listing, page: int, size: int, overlap: int) -> list[Row]:
         size = self._switches.capped(size)
         step = max(1, size - overlap)
         if self._switches.ignore_page:
             page = 1
+        shown = len(listing) if self._switches.depth_cap is None else min(len(listing), self._switches.depth_cap)
         if self._switches.repeat_last_page:
-            page = min(page, max(1, -(-(len(listing) - overlap) // step)))
+            page = min(page, max(1, -(-(shown - overlap) // step)))
         first = (page - 1) * step
-        return self._with_extra_keys(listing.rows(first, first + size))
+        if first >= shown and shown < len(listing) and self._switches.depth_cap_code is not None:
+            raise RefusedError(self._switches.depth_cap_code)
+        return self._with_extra_keys(listing.rows(first, min(first + size, shown)))
 
     def _with_extra_keys(self, rows: list[Row]) -> list[Row]:
         extra = self._switches.extra_keys

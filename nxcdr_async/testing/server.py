@@ -19,6 +19,7 @@ from nxcdr_async.testing.parameters import CallQuestion, DidQuestion, FlashQuest
 from nxcdr_async.testing.queries import Catalog
 from nxcdr_async.testing.replies import EmulatedReply, RefusedError, Style, answer, refusal, web_page
 from nxcdr_async.testing.security import RequestVerifier
+from nxcdr_async.testing.spoiling import in_charset, with_row_faults
 from nxcdr_async.testing.switches import EndpointName, FaultKind, Switches
 from nxcdr_async.wire import read_ts
 
@@ -141,7 +142,7 @@ class GatewayServer:
             return _closed(request)
         reply = refused_by(fault, route.style, self._clock.now()) if fault else None
         if reply is None:
-            reply = self._genuine(route, request, body, parameters)
+            reply = in_charset(self._genuine(route, request, body, parameters), self._switches)
         if fault:
             reply = spoiled(fault, reply)
         await self._take_time()
@@ -188,7 +189,7 @@ class GatewayServer:
                 )
             else:
                 self._verifier.check_flash(parameters)
-            return answer(route.style, self._answers[route.name](parameters))
+            return answer(route.style, with_row_faults(self._answers[route.name](parameters), self._switches))
         except RefusedError as refused:
             return refusal(route.style, refused)
 
@@ -199,6 +200,7 @@ class GatewayServer:
         return rows or _NOTHING_FOUND[self._switches.empty_as]
 
     def _let_calls_arrive(self, from_ms: int, until_ms: int) -> None:
+        until_ms = min(until_ms, self._clock.now_ms())  # no call starts in the future
         if until_ms <= from_ms:
             return
         for _ in range(self._switches.arrivals_per_page):

@@ -4,7 +4,7 @@ from typing import Any, Literal, get_args
 
 from attrs import Attribute, define, field, setters, validators
 
-from nxcdr_async.arguments import is_number
+from nxcdr_async.arguments import is_number, is_whole
 
 FaultKind = Literal[
     "429",
@@ -42,6 +42,16 @@ A connection that is refused is no reply; `gateway.stop()` makes one.
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 """All of them."""
 
+RowFaultKind = Literal["tab", "bad-utf8", "nan", "broken"]
+"""Ways a single row can go wrong, while the rest of its reply is right; it has a further key `remark` for it.
+
+"tab" has a raw TAB in a text, which JSON has to escape but which means one thing only. "bad-utf8" has half a character,
+"nan" a NaN, "broken" a quote in a text that is not escaped: such a row cannot be a record.
+"""
+
+ROW_FAULT_KINDS: tuple[RowFaultKind, ...] = get_args(RowFaultKind)
+"""All of them."""
+
 Order = Literal["ascending", "descending", "shuffled"]
 EndpointName = Literal["calls", "order", "did", "flash"]
 
@@ -60,9 +70,47 @@ def _check_number(_switches: object, attribute: "Attribute[Any]", seconds: objec
         raise ValueError(f"{attribute.name} is {seconds!r}: give seconds, such as 86400.0")
 
 
+def _check_share(_switches: object, attribute: "Attribute[Any]", share: object) -> None:
+    if not (is_number(share) and 0 <= share <= 1):
+        raise ValueError(f"{attribute.name} is {share!r}: give a share from 0 to 1, such as 0.01")
+
+
+def _check_charset(_switches: object, attribute: "Attribute[Any]", charset: object) -> None:
+    if not isinstance(charset, str) or not _is_known(charset):
+        raise ValueError(f"{attribute.name} is {charset!r}: give a charset that Python knows, such as 'gbk'")
+
+
+def _is_known(charset: str) -> bool:
+    try:
+        "".encode(charset)
+    except LookupError:
+        return False
+    return True
+
+
+def _check_declared(_switches: object, attribute: "Attribute[Any]", charset: object) -> None:
+    if charset is not None and not (isinstance(charset, str) and charset.isascii() and charset.isprintable()):
+        raise ValueError(f"{attribute.name} is {charset!r}: give what the header is to say, such as 'gbk'")
+
+
 def _check_relays(_switches: object, _attribute: object, relays: object) -> None:
     if not (isinstance(relays, tuple | list) and all(is_number(seconds) for seconds in relays)):
         raise ValueError(f"relays is {relays!r}: give the seconds each relay's clock is ahead, such as (0.0, 300.0)")
+
+
+def _check_depth(_switches: object, attribute: "Attribute[Any]", depth: object) -> None:
+    if depth is not None and not (is_whole(depth) and depth >= 1):
+        raise ValueError(f"{attribute.name} is {depth!r}: give a whole number of rows, at least 1, or None")
+
+
+def _check_code(_switches: object, attribute: "Attribute[Any]", code: object) -> None:
+    if code is not None and not (is_whole(code) and code != 0):
+        raise ValueError(f"{attribute.name} is {code!r}: give a result code, which is a whole number other than 0")
+
+
+def _check_span(_switches: object, attribute: "Attribute[Any]", seconds: object) -> None:
+    if seconds is not None and not (is_number(seconds) and seconds > 0):
+        raise ValueError(f"{attribute.name} is {seconds!r}: give seconds, more than 0, or None")
 
 
 @define
@@ -76,6 +124,10 @@ class Switches:
         retry_after: seconds named in the `Retry-After` header of those refusals; None leaves the header out.
         fault_rate: share of the requests (0 to 1) that meet one of `faults`.
         faults: the kinds of faults to choose from.
+        row_fault_rate: share of the rows (0 to 1), chosen by their ids, that always come with one of `row_faults`.
+        row_faults: the kinds of faults of rows to choose from.
+        charset: what the bodies are written in; a character that it lacks is escaped.
+        declared_charset: what the header says of it; None for the truth.
         order: order of cdr/page, did/cdr and the flash list: by start time, or none ("shuffled"), but the same on every
             page.
         start_inclusive: whether a row at exactly `startTime` belongs to the range.
@@ -91,13 +143,23 @@ class Switches:
             hundred calls are told then.
         page_cap: rows a page or a list holds at most, however many are asked for; None for no cap.
         page_overlap: rows at the head of each further page of cdr/page that already stood at the end of the one before.
-        arrivals_per_page: new calls that turn up at random times inside the range after each reply of cdr/page.
+        arrivals_per_page: new calls that turn up after each reply of cdr/page, at random past times inside the range.
         empty_as: how cdr/page writes "no rows": as a "list" ([]), "null" or "object" ({}).
         date: what the `Date` header does: it is "running" with the emulator's clock, "frozen" at its first reply, or
             "absent". Timestamps are checked by the emulator's clock in any case.
         date_offset: seconds it is ahead of the emulator's clock, as a relay's may be; negative for behind.
         date_drift: seconds it gains in each second after the first reply; negative for loses.
         relays: seconds added to it, one after the other by turns: replies come through relays with clocks of their own.
+        depth_cap: rows of an answer that cdr/page and did/cdr show at most, however many pages are asked for; the pages
+            behind them are empty. None for no cap.
+        depth_cap_code: those pages are refused with this result code instead; None leaves them empty.
+        max_span: seconds between the ends of a range of cdr/page or the flash list, beyond which it is refused; None
+            for no such limit.
+        max_span_code: the result code of that refusal.
+        retention: seconds that the gateway looks back, by the emulator's clock: a range of cdr/page or the flash list
+            that begins earlier is refused, and so is a day of did/cdr that ended earlier. None for no such limit.
+        retention_code: the result code of that refusal; None answers with what is younger, and with nothing of what is
+            not.
         redirect_to: URL every request is redirected to (302); None for none.
         extra_keys: keys merged into each row.
         legs: how many calls of cdr/page, one after the other, share a call id, as the legs of a transfer may; 1 gives
@@ -114,6 +176,14 @@ class Switches:
         validator=validators.deep_iterable(validators.in_(FAULT_KINDS)),
         on_setattr=_checked,
     )
+    row_fault_rate: float = field(default=0.0, validator=_check_share, on_setattr=_checked)
+    row_faults: list[RowFaultKind] = field(
+        factory=lambda: list(ROW_FAULT_KINDS),
+        validator=validators.deep_iterable(validators.in_(ROW_FAULT_KINDS)),
+        on_setattr=_checked,
+    )
+    charset: str = field(default="utf-8", validator=_check_charset, on_setattr=_checked)
+    declared_charset: str | None = field(default=None, validator=_check_declared, on_setattr=_checked)
     order: Order = field(default="ascending", validator=validators.in_(get_args(Order)), on_setattr=_checked)
     start_inclusive: bool = True
     end_inclusive: bool = True
@@ -136,6 +206,12 @@ class Switches:
     date_offset: float = field(default=0.0, validator=_check_number, on_setattr=_checked)
     date_drift: float = field(default=0.0, validator=_check_number, on_setattr=_checked)
     relays: tuple[float, ...] = field(default=(), validator=_check_relays, on_setattr=_checked)
+    depth_cap: int | None = field(default=None, validator=_check_depth, on_setattr=_checked)
+    depth_cap_code: int | None = field(default=None, validator=_check_code, on_setattr=_checked)
+    max_span: float | None = field(default=None, validator=_check_span, on_setattr=_checked)
+    max_span_code: int = field(default=1002, validator=_check_code, on_setattr=_checked)
+    retention: float | None = field(default=None, validator=_check_span, on_setattr=_checked)
+    retention_code: int | None = field(default=41000, validator=_check_code, on_setattr=_checked)
     redirect_to: str | None = None
     extra_keys: dict[str, Any] = field(factory=dict)
     legs: int = field(default=1, validator=[validators.instance_of(int), validators.ge(1)], on_setattr=_checked)

@@ -9,7 +9,7 @@ import anyio
 from attrs import define, field
 from cattrs import Converter
 
-from nxcdr_async.convert import make_converter, structure_row
+from nxcdr_async.convert import UnreadableRow, make_converter, structure_row
 from nxcdr_async.errors import RecordError
 from nxcdr_async.records import CallRecord
 from nxcdr_async.webhook.answers import KNOWN, TAKEN, Answer, PushRefusedError
@@ -17,7 +17,7 @@ from nxcdr_async.webhook.call_locks import CallLocks
 from nxcdr_async.webhook.checks import Doorkeeper, check_shape, check_size
 from nxcdr_async.webhook.head import Head
 from nxcdr_async.webhook.memory import PushMemory
-from nxcdr_async.wire import UNDECODABLE, SignedHeaders, decode_body
+from nxcdr_async.wire import SignedHeaders, in_utf8, read_row
 
 OnCall = Callable[[CallRecord], Awaitable[object]]
 """What users do with a call."""
@@ -81,7 +81,7 @@ class Receiver:
         body = await self._body(next_chunk)
         if signed is not None:
             self.doorkeeper.check_signature(signed, body)
-        return await self._hand_over(self._call_in(body), signed)
+        return await self._hand_over(self._call_in(body, head.headers.text("content-type")), signed)
 
     async def _body(self, next_chunk: NextChunk) -> bytes:
         body = bytearray()
@@ -92,11 +92,10 @@ class Receiver:
             return bytes(body)
         raise PushRefusedError(408, f"the body did not come within {self.timeout:g} seconds", is_cut=True)
 
-    def _call_in(self, body: bytes) -> CallRecord:
-        try:
-            row = decode_body(body)
-        except UNDECODABLE:
-            raise PushRefusedError(400, "the body is not JSON") from None
+    def _call_in(self, body: bytes, content_type: str | None) -> CallRecord:
+        row = read_row(in_utf8(body, content_type))
+        if isinstance(row, UnreadableRow):
+            raise PushRefusedError(400, "the body is not JSON", path=row.path, detail=row.reason)
         try:
             return structure_row(self._converter, row, CallRecord)
         except RecordError as bad:

@@ -1,7 +1,10 @@
 """The wire: the table of the vendor's APIs, questions to bytes, and bytes to rows or an error. No I/O, no clock."""
 
+from nxcdr_async.wire.charset import in_utf8
+from nxcdr_async.wire.codes import CodeMeaning, is_final, may_refuse_range
 from nxcdr_async.wire.endpoints import CALL_PUSH, CALLS, DID, ENDPOINTS, FLASH, ORDER, Endpoint, GatewayKind, Signing
 from nxcdr_async.wire.filters import FilterCheck
+from nxcdr_async.wire.json_text import read_row
 from nxcdr_async.wire.queries import (
     CallQuery,
     DidQuery,
@@ -11,13 +14,11 @@ from nxcdr_async.wire.queries import (
     order_parameters,
 )
 from nxcdr_async.wire.replies import (
-    UNDECODABLE,
     Dated,
     DatedRecord,
     Page,
     ReadTyped,
     Reply,
-    decode_body,
     read_page,
     request_id_in,
 )
@@ -34,8 +35,8 @@ __all__ = [
     "FLASH",
     "ORDER",
     "SIGNED_HEADERS",
-    "UNDECODABLE",
     "CallQuery",
+    "CodeMeaning",
     "Dated",
     "DatedRecord",
     "DidQuery",
@@ -50,12 +51,15 @@ __all__ = [
     "Signing",
     "TypedRows",
     "checked_days",
-    "decode_body",
     "flash_parameters",
     "flash_request",
+    "in_utf8",
+    "is_final",
+    "may_refuse_range",
     "order_filters",
     "order_parameters",
     "read_page",
+    "read_row",
     "read_ts",
     "request_id_in",
     "signed_request",

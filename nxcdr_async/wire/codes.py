@@ -1,5 +1,7 @@
 """What the vendor's result codes mean: the error each becomes, and what to do about it."""
 
+from collections.abc import Mapping
+
 from nxcdr_async.errors import (
     AuthenticationError,
     ClockSkewError,
@@ -8,6 +10,8 @@ from nxcdr_async.errors import (
     ServerError,
     ThrottledError,
 )
+
+WRONG_PARAMETER, FIRST_OF_RANGES, WRONG_FLASH_DATE = 1002, 41000, 7
 
 CodeMeaning = tuple[type[GatewayError], str]
 """The error of a code, and a hint for it."""
@@ -41,3 +45,21 @@ FLASH_CODES: dict[int, CodeMeaning] = {
     8: (GatewayError, "the country is not available to this application"),
 }
 """Flash calls have failures of their own besides."""
+
+
+def may_refuse_range(error: Exception, codes: Mapping[int, CodeMeaning]) -> bool:
+    """Tell whether a refusal may be about the range asked for: one that is too wide, or begins too early.
+
+    Args:
+        error: the refusal.
+        codes: what the result codes of the API mean.
+    """
+    if not isinstance(error, GatewayError) or error.code is None:
+        return False
+    is_wrong = error.code == WRONG_PARAMETER or (error.code == WRONG_FLASH_DATE and codes is FLASH_CODES)
+    return is_wrong or error.code >= FIRST_OF_RANGES
+
+
+def is_final(error: Exception) -> bool:
+    """Tell whether to ask again would bring the same refusal: of what was asked for, not of who asks, or when."""
+    return isinstance(error, InvalidRequestError) or type(error) is GatewayError

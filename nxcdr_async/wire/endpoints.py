@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from attrs import define, evolve
 
+from nxcdr_async.convert import UnreadableRow
 from nxcdr_async.records import CallRecord, DidCallRecord, FlashCallRecord
 from nxcdr_async.wire.codes import CODES, FLASH_CODES, CodeMeaning
 from nxcdr_async.wire.replies import DatedRecord, text_of
@@ -73,7 +74,12 @@ class Endpoint(Generic[RecordT]):
         return "GET" if self.signing is None else "POST"
 
     def row_key(self, row: Any) -> str | None:
-        """Return the id of a row that is not a record yet as text, None if it has none: 5, 5.0 and "5" are one."""
+        """Return the id of a row that is not a record yet as text, None if it has none: 5, 5.0 and "5" are one.
+
+        A row that is no JSON and does not tell its id is known by all of it.
+        """
+        if isinstance(row, UnreadableRow):
+            return text_of(row.told.get(self.id_key)) or row.text
         found = row.get(self.id_key) if isinstance(row, dict) else getattr(row, "identity", None)
         return text_of(found) or None
 

@@ -1,13 +1,11 @@
 """Replies of the gateways: bytes to rows, or the error they stand for. Pure."""
 
-import codecs
-import re
 from collections.abc import Callable, Hashable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Protocol
 
 import msgspec
-from attrs import define, field
+from attrs import define, evolve, field
 
 from nxcdr_async.convert import are_sensible
 from nxcdr_async.errors import (
@@ -21,21 +19,16 @@ from nxcdr_async.errors import (
 )
 from nxcdr_async.redaction import Redactor
 from nxcdr_async.retry import read_retry_after
+from nxcdr_async.wire.charset import in_utf8
 from nxcdr_async.wire.codes import SLOWER, CodeMeaning
+from nxcdr_async.wire.json_rows import is_cut_off, split_body
+from nxcdr_async.wire.json_text import UNDECODABLE, decode_body, fault_in, read_row
 
 MOST_ROWS = 10**12
 """A count above this is no count."""
 
 REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-correlation-id", "x-trace-id", "x-amzn-trace-id", "cf-ray")
 """Where servers and proxies tell the id of a request, where the body does not."""
-
-UNDECODABLE = (msgspec.DecodeError, ValueError, RecursionError)
-"""What decoding raises; Unicode's errors are ValueErrors."""
-
-_LONE_SURROGATE = re.compile(
-    rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})",
-)
-"""An escaped backslash, a pair of surrogates, or, as the group, half a pair."""
 
 
 @define(frozen=True)
@@ -81,7 +74,8 @@ class Page:
     """The rows of one reply.
 
     Attributes:
-        rows: as decoded from JSON, numbers with a fraction as Decimal; or typed rows, where they were asked for.
+        rows: as decoded from JSON, numbers with a fraction as Decimal; or typed rows, where they were asked for. A row
+            that is no JSON is an `UnreadableRow`.
         is_vague: True when the reply said success but `data` was null, absent or {}: perhaps no rows, perhaps a fault.
         total_rows: how many rows there are in all, where the vendor tells.
         total_pages: how many pages, where the vendor tells.
@@ -122,11 +116,12 @@ def read_page(
         GatewayError: the gateway refused; the subclass and the code say why.
         MalformedReplyError: the reply is not what the vendor documents.
     """
+    reply = evolve(reply, body=in_utf8(reply.body, reply.headers.get("content-type")))
     if read_typed is not None and reply.status == 200:  # noqa: PLR2004 - HTTP's plain success
         page = read_typed(reply.body)
         if page is not None:
             return page
-    envelope = _decode(reply)
+    envelope = _decode(reply.body, rows_at)
     try:
         return _page_in(envelope, reply, rows_at, codes, now=now, redactor=redactor)
     except NxcdrError as error:
@@ -164,41 +159,28 @@ def _page_in(
     return page_of(envelope, rows_at)
 
 
-def _decode(reply: Reply) -> Mapping[str, Any] | None:
+def _decode(body: bytes, rows_at: tuple[str, ...]) -> Mapping[str, Any] | None:
     try:
-        envelope = decode_body(reply.body)
+        envelope = decode_body(body)
     except UNDECODABLE:
-        return None
+        return _decode_row_by_row(body, rows_at)
     return envelope if isinstance(envelope, dict) else None
 
 
-def decode_body(body: bytes) -> Any:
-    """Decode a body of JSON to dicts and lists, its numbers exact.
-
-    Raises:
-        Exception: one of `UNDECODABLE`: it is no JSON.
-    """
-    text = body.removeprefix(codecs.BOM_UTF8)
+def _decode_row_by_row(body: bytes, rows_at: tuple[str, ...]) -> Mapping[str, Any] | None:
+    """Decode a body of which some row is no JSON."""
+    split = split_body(body, rows_at)
+    if split is None:
+        return None
     try:
-        return decode_plain(text)
-    except msgspec.DecodeError:
-        # A server that cuts a text in the middle of an emoji must not cost the whole page.
-        whole = _LONE_SURROGATE.sub(lambda found: rb"\ufffd" if found[1] else found[0], text)
-        if whole == text:
-            raise
-        return decode_plain(whole)
-
-
-def read_number(text: str) -> Decimal | str:
-    """Keep a number exactly; one that no Decimal can hold stays text, for its row alone to be refused."""
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return text
-
-
-decode_plain = msgspec.json.Decoder(float_hook=read_number).decode
-"""Decodes JSON to dicts and lists."""
+        envelope = decode_body(split.envelope)
+        holder = envelope
+        for key in rows_at[:-1]:
+            holder = holder[key]
+        holder[rows_at[-1]] = list(map(read_row, split.rows))
+    except (*UNDECODABLE, TypeError):  # the keys may stand there twice, and lead elsewhere
+        return None
+    return envelope if isinstance(envelope, dict) else None
 
 
 def read_code(envelope: Mapping[str, Any]) -> int | None:
@@ -257,7 +239,13 @@ def _without_envelope(reply: Reply, now: float) -> NxcdrError:
         return MalformedReplyError(
             "the reply is a web page, not JSON: a proxy, a maintenance page, or an address that is no gateway",
         )
-    return MalformedReplyError("the reply is not a JSON object; it may have been cut off on the way")
+    if is_cut_off(reply.body):
+        return MalformedReplyError(
+            f"the reply was cut off: it ends after {len(reply.body)} bytes, in the middle of JSON"
+        )
+    return MalformedReplyError(
+        f"the reply is no JSON object: {fault_in(reply.body) or 'it is another value'}", is_whole=True
+    )
 
 
 def _refusal(

@@ -5,7 +5,7 @@ for the converter to judge. So a page may hold both.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, cached_property
@@ -21,16 +21,9 @@ from nxcdr_async.convert import SCALARS, are_sensible, has_only_own_hooks, struc
 from nxcdr_async.records import CallRecord, Direction, set_values, unread_records, vendor_fields
 from nxcdr_async.redaction import NO_SECRETS, Redactor
 from nxcdr_async.wire.endpoints import Endpoint
-from nxcdr_async.wire.replies import (
-    UNDECODABLE,
-    DatedRecord,
-    Page,
-    ReadTyped,
-    decode_plain,
-    page_of,
-    read_code,
-    read_number,
-)
+from nxcdr_async.wire.json_rows import split_body
+from nxcdr_async.wire.json_text import UNDECODABLE, decode_body, decode_plain, read_number, read_row
+from nxcdr_async.wire.replies import DatedRecord, Page, ReadTyped, page_of, read_code
 
 RecordT = TypeVar("RecordT", bound=CallRecord)
 
@@ -170,20 +163,36 @@ class TypedRows(Generic[RecordT]):
     def _page_row_by_row(self, body: bytes) -> Page | None:
         """Read a body that holds a row that is not as expected, or is no plain success."""
         try:
-            envelope = _decode_envelope(body)
-            rows = [self._row(raw) for raw in _decode_list(envelope.pop(self._rows_key))]
-            rest = {key: decode_plain(raw) for key, raw in envelope.items()}
+            envelope, raw_rows = self._taken_apart(body)
         except (*UNDECODABLE, KeyError):
             return None
-        return None if read_code(rest) != 0 else page_of({**rest, self._rows_key: rows}, (self._rows_key,))
+        if read_code(envelope) != 0:
+            return None
+        return page_of({**envelope, self._rows_key: list(map(self._row, raw_rows))}, (self._rows_key,))
 
-    def _row(self, raw: msgspec.Raw) -> Any:
+    def _taken_apart(self, body: bytes) -> tuple[dict[str, Any], Sequence[bytes | msgspec.Raw]]:
+        """Return an envelope, and its rows as they came.
+
+        Raises:
+            Exception: one of `UNDECODABLE`, or KeyError: they cannot be told apart.
+        """
+        try:
+            envelope = _decode_envelope(body)
+            raw_rows = _decode_list(envelope.pop(self._rows_key))
+            return {key: decode_plain(raw) for key, raw in envelope.items()}, raw_rows
+        except UNDECODABLE:
+            split = split_body(body, (self._rows_key,))
+            if split is None:
+                raise
+            return decode_body(split.envelope), split.rows
+
+    def _row(self, raw: bytes | msgspec.Raw) -> Any:
         try:
             row = self._decoders.row(raw)
         except UNDECODABLE:
-            plain = decode_plain(raw)
+            plain = read_row(bytes(raw))
             return self._row(raw) if self._learn(plain) else plain
-        return row if self._is_sensible([row]) else decode_plain(raw)
+        return row if self._is_sensible([row]) else read_row(bytes(raw))
 
     def _is_sensible(self, rows: list[Any]) -> bool:
         """Tell whether all amounts are numbers the converter takes; all else was checked as it was decoded."""
@@ -250,7 +259,7 @@ class TypedRows(Generic[RecordT]):
 @define(frozen=True)
 class _Decoders:
     reply: Callable[[bytes], Any]
-    row: Callable[[msgspec.Raw], Any]
+    row: Callable[[bytes | msgspec.Raw], Any]
 
 
 _decode_envelope = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

@@ -204,7 +204,7 @@ async def test_a_new_key_of_the_same_account_goes_on(filling_of: FillingOf) -> N
     renamed.credentials = Credentials("emulatorKey03", "a-new-secret-of-no-value")
     with renamed:
         other = filling_of("calls", gateway=renamed.url, credentials=renamed.credentials)
-        report = await other.backfill(at(1), at(3), new_key=True)
+        report = await other.backfill(at(1), at(3), new_key=True, new_gateway=True)
         assert report.windows_before == len(before)
         assert other.stored_keys() == set(renamed.call_ids())
         # From now on it is the key of the sink.

@@ -7,7 +7,15 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async import CdrSession, ConfigurationError, Credentials, FlashApp, RecordError, SaturatedSecondError
+from nxcdr_async import (
+    CdrSession,
+    ConfigurationError,
+    Credentials,
+    FlashApp,
+    RecordError,
+    RefusedRangeError,
+    SaturatedSecondError,
+)
 from nxcdr_async.backfill.feeds import FEEDS, CallFeed, DidFeed, FlashFeed, Mishaps
 from nxcdr_async.windows import Window
 
@@ -129,11 +137,16 @@ def test_bad_rows_are_counted_and_handed_on() -> None:
     bad = bad_row()
     mishaps.take_bad_row(bad)
     assert (mishaps.bad_rows, told) == (1, [bad])
-    assert mishaps.options == {"on_bad_row": "skip", "bad_row_callback": mishaps.take_bad_row}
+    assert mishaps.options == {
+        "on_refused_range": mishaps.take_refused_range,
+        "on_bad_row": "skip",
+        "bad_row_callback": mishaps.take_bad_row,
+    }
 
 
 def test_without_a_taker_a_bad_row_is_raised() -> None:
-    assert Mishaps().options == {}
+    mishaps = Mishaps()
+    assert mishaps.options == {"on_refused_range": mishaps.take_refused_range}
 
 
 def test_a_saturated_second_is_noted_once() -> None:
@@ -141,3 +154,13 @@ def test_a_saturated_second_is_noted_once() -> None:
     for _ in range(2):
         mishaps.take_saturated_second(SaturatedSecondError("is full", second=NOON))
     assert mishaps.saturated == {int(NOON.timestamp())}
+
+
+def test_refused_ranges_are_noted_as_the_parts_of_a_window() -> None:
+    mishaps = Mishaps()
+    for start in (10, 20):
+        begun = datetime.fromtimestamp(start, UTC)
+        mishaps.take_refused_range(RefusedRangeError("old", start=begun, end=begun + timedelta(seconds=10)))
+    assert mishaps.refused_in(Window(0, 40)) == (Window(10, 30),)
+    assert mishaps.refused_in(Window(15, 25)) == (Window(15, 25),)
+    assert mishaps.refused_in(Window(30, 40)) == ()

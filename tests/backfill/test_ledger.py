@@ -163,3 +163,32 @@ def test_a_window_that_was_read_in_the_future_is_open() -> None:
     ledger = Ledger([Entry(Window(0, 10), read_at=500), Entry(Window(10, 20), read_at=100)])
     ledger.doubt(now=100)
     assert [entry.is_sealed(50) for entry in ledger.entries] == [False, True]
+
+
+@given(st.lists(entries), entries)
+def test_a_change_that_was_not_stored_is_undone(recorded: list[Entry], entry: Entry) -> None:
+    ledger = ledger_of(recorded)
+    before = ledger.entries
+    ledger.undo(ledger.record(entry, SETTLE))
+    assert ledger.entries == before
+
+
+def test_windows_whose_rows_are_gone_are_open_until_they_are_read_again() -> None:
+    first, second = Entry(Window(0, 10), 1_000), Entry(Window(10, 20), 1_000)
+    ledger = Ledger([first, second])
+    lost = ledger.reopen({first.window, second.window})
+    assert [entry.is_sealed(0) for entry in lost] == [False, False]
+    assert ledger.complete_until(0) is None
+    change = ledger.record(first, settle=0)
+    assert (change.reopened, change.complete_until) == ((Entry(second.window, 10),), 10)
+    assert ledger.record(second, settle=0).reopened == ()
+    assert ledger.complete_until(0) == 20
+
+
+def test_windows_whose_rows_are_gone_are_open_still_after_a_change_that_was_not_stored() -> None:
+    first, second, third = (Entry(Window(start, start + 10), 1_000) for start in (0, 10, 20))
+    ledger = Ledger([first, second])
+    ledger.reopen({first.window, second.window})
+    ledger.undo(ledger.record(first, settle=0))
+    assert ledger.complete_until(0) is None
+    assert {entry.window for entry in ledger.record(third, settle=0).reopened} == {first.window, second.window}

@@ -36,12 +36,12 @@ class Watch:
     def __attrs_post_init__(self) -> None:
         self.pulse = Pulse(
             source="calls",
-            seconds_of_range=RANGE,
             stats=lambda: STATS,
             steady=lambda: self.now,
             on_progress=self.told.append,
             complete_until=None,
         )
+        self.pulse.expect(RANGE, None)
 
     def store(self, seconds: int, taken: Taken, complete_until: int | None = None) -> None:
         self.pulse.stored(Window(BEGIN, BEGIN + seconds), taken, complete_until)
@@ -90,8 +90,15 @@ def test_at_the_end_nothing_is_left(watch: Watch) -> None:
 
 
 def test_a_range_that_was_stored_before_is_done(watch: Watch) -> None:
-    watch.pulse.seconds_of_range = 0
+    watch.pulse.expect(0, BEGIN)
     assert watch.pulse.progress().share == 1
+
+
+def test_the_first_news_tells_up_to_where_the_sink_was_complete_before(watch: Watch) -> None:
+    watch.pulse.seconds_of_range, watch.pulse.complete_until = None, BEGIN
+    watch.pulse.tell()
+    (first,) = watch.told
+    assert (first.share, first.windows, first.reached, first.complete_until) == (0, 0, None, moment_of(BEGIN))
 
 
 def test_there_is_news_of_each_window(watch: Watch) -> None:

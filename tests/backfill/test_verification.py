@@ -158,7 +158,7 @@ async def test_rows_the_gateway_took_back_are_reported_and_kept(
         path = tmp_path / "more.sqlite"
         changes = {"gateway": with_more.url, "credentials": with_more.credentials}
         await backfill(open_session(**changes), "calls", START, END, to=path)
-    source = only(await verify(open_session(), path, sample=None, fix=True))
+    source = only(await verify(open_session(), path, sample=None, fix=True, new_gateway=True))
     assert differences(source) == (0, 0, 1, 0)
     assert taken_back in Filled(path).ids()
     assert taken_back not in filled.ids()
@@ -372,7 +372,7 @@ async def test_a_sink_of_another_account_is_refused(
 
 
 async def test_nothing_is_made_where_there_is_no_sink(open_session: OpenSession, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"there is no .*typo\.sqlite"):
+    with pytest.raises(ConfigurationError, match=r"typo\.sqlite holds no calls"):
         await verify(open_session(), tmp_path / "typo.sqlite")
     assert not (tmp_path / "typo.sqlite").exists()
 
@@ -437,7 +437,7 @@ async def test_each_sink_gives_back_what_it_was_given_and_can_be_mended(
         await backfill(earlier, "flash", START, END, to=to)
         assert (await verify(earlier, to, sample=None)).unmended == 0
     late = gateway.add_call(startTime=int(START.timestamp() * 1000) + 5)
-    calls, did, flash = (await verify(session, to, sample=None, fix=True)).sources
+    calls, did, flash = (await verify(session, to, sample=None, fix=True, new_gateway=True)).sources
     assert {(one.kind, one.key) for one in calls.examples} == {("missing", late), ("extra", taken_back)}
     assert (differences(calls), differences(did), differences(flash)) == ((1, 0, 1, 1), (0, 0, 0, 0), (0, 0, 0, 0))
     assert differences(only(await verify(session, to, "calls", sample=None))) == (0, 0, 1, 0)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def test_the_report_is_json_for_its_owner_only(nxcdr: Any) -> None:
     ended = nxcdr(*CALLS, "--report", "report.json")
     assert (ended.code, ended.out) == (0, "")
     report = msgspec.json.decode(path.read_bytes())
-    assert set(report) == {"outcome", "error", "rows"} | REPORTED
+    assert set(report) == {"outcome", "error", "error_class", "rows"} | REPORTED
     assert (report["outcome"], report["rows_new"], report["gaps"]) == ("done", 700, [])
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     locks = {".c.sqlite.lock", ".c.sqlite.next.lock"}
@@ -196,7 +197,7 @@ def test_a_second_run_at_once_is_refused(nxcdr: Any, large: Gateway) -> None:
     with started(nxcdr, large):
         until_windows_are_stored(nxcdr.folder / "c.sqlite", large)
         second = nxcdr(*CALLS, NXCDR_GATEWAY=large.url)
-    assert second.code == 2
+    assert second.code == 75
     assert second.err.startswith("error: c.sqlite is being written by another run")
 
 
@@ -211,8 +212,42 @@ def test_an_error_in_mid_run_tells_what_is_stored_before_it(nxcdr: Any) -> None:
     assert re.fullmatch(r"  [\d,]+ rows up to 2026-01-0\S+ are stored.*: run the same command to go on", note)
     report = msgspec.json.decode((nxcdr.folder / "r.json").read_bytes())
     assert (report["outcome"], report["rows"]) == ("failed", len(stored(nxcdr.folder / "c.sqlite")))
-    assert report["error"] == told.removeprefix("error: ")
+    assert (report["error"], report["error_class"]) == (told.removeprefix("error: "), "RecordError")
     assert 0 < report["rows"] < 30_000
+    assert report["complete_until"] < "2026-01-02T12"
+    assert report["started"] < report["finished"]
+
+
+def test_a_run_that_stored_nothing_reports_up_to_where_the_store_is_complete(nxcdr: Any) -> None:
+    path = nxcdr.folder / "r.json"
+    nxcdr(*CALLS, "--report", "r.json")
+    done = msgspec.json.decode(path.read_bytes())
+    assert nxcdr("sync", "calls", "--to", "c.sqlite", "--report", "r.json", NXCDR_ACCESS_SECRET="wrong").code == 1
+    failed = msgspec.json.decode(path.read_bytes())
+    assert (failed["outcome"], failed["error_class"], failed["rows"]) == ("failed", "AuthenticationError", 0)
+    assert failed["requests"] > 0
+    assert failed["seconds"] > 0
+    assert failed["complete_until"] == done["complete_until"] is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--to", "c.duckdb"), "no DuckDB file"),
+        (("--to", "c.sqlite", "--region", "nowhere"), "nowhere"),
+        (("--to", "c.sqlite", "--settle", "soon"), "--settle"),
+        (("--to", "gone/c.sqlite"), "no folder"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else value[-1],
+)
+def test_an_error_before_work_begins_leaves_an_earlier_report(nxcdr: Any, words: tuple[str, ...], said: str) -> None:
+    path = nxcdr.folder / "r.json"
+    path.write_text("of an earlier run")
+    (nxcdr.folder / "c.duckdb").write_text("no database")
+    ended = nxcdr("backfill", "calls", *DAYS, *words, "--report", "r.json")
+    assert ended.code == 2
+    assert said in ended.err
+    assert path.read_text() == "of an earlier run"
 
 
 def test_a_saturated_second_ends_with_known_gaps_now_and_later(nxcdr: Any) -> None:
@@ -227,7 +262,7 @@ def test_a_saturated_second_ends_with_known_gaps_now_and_later(nxcdr: Any) -> No
         assert report["outcome"] == "gaps"
         (gap,) = report["gaps"]
         assert (gap["kind"], gap["start"]) == ("saturated second", "2026-01-01T04:00:00Z")
-        assert "the second 2026-01-01T04:00:00Z holds more flash calls than the vendor's list can tell" in ended.err
+        assert "the second 2026-01-01T04:00:00Z holds more calls than the gateway shows" in ended.err
 
 
 def test_bad_rows_stop_a_backfill_or_are_gaps(nxcdr: Any) -> None:
@@ -293,3 +328,19 @@ def test_a_report_that_nobody_reads_hides_no_error(nxcdr: Any) -> None:
         told = process.stderr.read().decode()
     assert process.returncode == 2
     assert re.fullmatch(r"error: c\.sqlite holds no calls yet: .*\n", told)
+
+
+@pytest.mark.parametrize("to", ["c.sqlite", "c.jsonl"])
+def test_what_is_too_old_and_what_is_not_shown_are_known_gaps(nxcdr: Any, to: str) -> None:
+    with Gateway(calls=500, days=2, did_calls=0, flash_calls=0) as gateway:
+        gateway.clock.move_to(datetime(2026, 1, 3, tzinfo=UTC))
+        gateway.switches.retention, gateway.switches.depth_cap = 86_400.0, 100
+        for number in range(110):
+            gateway.add_call(startTime=1_767_355_200_001 + number)
+        ended = nxcdr("backfill", "calls", *DAYS, "--to", to, "--report", "-", NXCDR_GATEWAY=gateway.url)
+        verified = nxcdr("verify", "--to", to, "--report", "-", NXCDR_GATEWAY=gateway.url)
+    report = msgspec.json.decode(ended.out)
+    assert (ended.code, verified.code) == (3, 3)
+    assert {gap["kind"] for gap in report["gaps"]} == {"refused range", "saturated second"}
+    assert "lies further back than the gateway tells" in ended.err
+    assert "the second 2026-01-02 12:00:00" in ended.err.replace("T", " ")

@@ -56,6 +56,28 @@ def test_it_can_be_killed_when_a_shell_put_it_in_the_background(nxcdr: Any) -> N
         assert process.wait(20) == 0
 
 
+def test_it_limits_how_deep_how_wide_and_how_old_it_answers(nxcdr: Any) -> None:
+    limits = ("--depth-cap", "200", "--max-span", "24h", "--retention", "3650d")
+    words = nxcdr.command("emulator", "--calls", "500", "--days", "2", *limits)
+    with subprocess.Popen(words, env=nxcdr.environment, stdout=subprocess.PIPE) as process:
+        told = msgspec.json.decode(process.stdout.readline())
+        session = nxcdr.without()
+        keys = {"NXCDR_ACCESS_KEY": told["access_key"], "NXCDR_ACCESS_SECRET": told["access_secret"]}
+        ended = session("calls", "--start", "2026-01-01", "--end", "2026-01-04", NXCDR_GATEWAY=told["gateway"], **keys)
+        old = session("calls", "--start", "2001-01-01", "--end", "2002-01-01", NXCDR_GATEWAY=told["gateway"], **keys)
+        process.terminate()
+    assert (ended.code, len(ended.records)) == (0, 500)
+    assert "error: the gateway refuses what is older than 2002-01-01" in old.err
+
+
+@pytest.mark.parametrize(
+    "words", [("--depth-cap", "0"), ("--max-span", "0d"), ("--retention", "0h"), ("--retention", "soon")]
+)
+def test_limits_of_nothing_are_refused(nxcdr: Any, words: tuple[str, ...]) -> None:
+    (ended,) = nxcdr.each([("emulator", *words)])
+    assert ended.code == 2
+
+
 def test_it_can_end_with_its_stdin(nxcdr: Any) -> None:
     with subprocess.Popen(
         nxcdr.command("emulator", "--calls", "5", "--while-stdin-open"),

@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from nxcdr_async.windows import HOUR, Window
 def test_samples_lie_in_the_range_at_different_hours() -> None:
     samples = spread(Window(0, 30 * 24 * HOUR), 12)
     assert len(samples) == 12
-    assert {sample.seconds for sample in samples} == {HOUR}
+    assert {sample.seconds for sample in samples} == {HOUR - 1}
     assert all(sample.start >= 0 and sample.end <= 30 * 24 * HOUR for sample in samples)
     assert len({sample.start // HOUR % 24 for sample in samples}) > 6
     assert spread(Window(5, 6), 1) == [Window(5, 6)]
@@ -75,3 +76,32 @@ def test_a_store_that_there_is_not_is_refused(nxcdr: Any) -> None:
     ended = nxcdr("plan", "calls", "--start", "2026-01-01", "--end", "2026-01-05", "--to", "c.xlsx")
     assert ended.code == 2
     assert ended.err.startswith("error: no sink is known for 'c.xlsx'")
+
+
+@pytest.mark.parametrize("source", ["calls", "flash"])
+def test_a_narrow_gateway_can_be_sampled(nxcdr: Any, source: str) -> None:
+    with Gateway(calls=4_000, days=28) as gateway:
+        gateway.switches.max_span = HOUR
+        span = (source, "--start", "2026-01-01", "--end", "2026-01-28", "--json")
+        ended = nxcdr("plan", *span, NXCDR_GATEWAY=gateway.url)
+        hourly = nxcdr("plan", *span, "--max-span", "1h", NXCDR_GATEWAY=gateway.url)
+    assert (ended.code, hourly.code) == (0, 0)
+    assert msgspec.json.decode(hourly.out)["requests"] >= 27 * 24
+    assert msgspec.json.decode(ended.out)["refused_until"] is None
+
+
+@pytest.mark.parametrize("source", ["calls", "flash", "did"])
+def test_what_is_too_old_is_told_and_left_out(nxcdr: Any, source: str) -> None:
+    with Gateway(calls=40_000, days=28) as gateway:
+        gateway.clock.move_to(datetime(2026, 1, 29, tzinfo=UTC))
+        gateway.switches.retention = 14 * 24.0 * HOUR
+        span = (source, "--start", "2026-01-01", "--end", "2026-01-28")
+        ended = nxcdr("plan", *span, "--json", NXCDR_GATEWAY=gateway.url)
+        told = nxcdr("plan", *span, NXCDR_GATEWAY=gateway.url)
+        known = {"calls": gateway.call_ids, "flash": gateway.flash_ids, "did": gateway.did_ids}[source]
+        held = len(known(datetime(2026, 1, 15, tzinfo=UTC)))
+    estimate = msgspec.json.decode(ended.out)
+    assert (ended.code, told.code) == (0, 0)
+    assert "2026-01-14" <= estimate["refused_until"] < "2026-01-19"
+    assert held * 0.4 < estimate["rows"] < held * 1.6
+    assert f"what is before about {estimate['refused_until']}" in told.out

@@ -2,13 +2,15 @@ import os
 import re
 import signal
 import subprocess
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from nxcdr_async.testing import Gateway
+import pytest
+
+from nxcdr_async.testing import Gateway, Switches
 
 BOTH_DAYS = ("--start", "2026-01-01", "--end", "2026-01-03")
 
@@ -65,6 +67,37 @@ def test_a_saturated_second_ends_with_known_gaps(nxcdr: Any) -> None:
     assert ended.err.startswith("error: the second 2026-01-01T04:00:00+00:00 holds 100 flash calls")
 
 
+def test_a_second_of_calls_that_is_not_shown_whole_ends_with_known_gaps(nxcdr: Any) -> None:
+    with Gateway(calls=50) as full:
+        full.switches.depth_cap = 100
+        for number in range(110):
+            full.add_call(startTime=1_767_268_800_001 + number)
+        ended = nxcdr("calls", "--start", "2026-01-01", "--end", "2026-01-02", NXCDR_GATEWAY=full.url)
+    assert ended.code == 3
+    assert "error: the second 2026-01-01T12:00:00+00:00 holds 100 calls or more" in ended.err
+
+
+@pytest.mark.parametrize("words", [(), ("--max-span", "24h")])
+@pytest.mark.parametrize("source", ["calls", "flash"])
+def test_a_narrow_gateway_is_read_whole(nxcdr: Any, source: str, words: tuple[str, ...]) -> None:
+    with Gateway(calls=300, days=7, flash_calls=30) as narrow:
+        narrow.switches.max_span = 86_400.0
+        days = (source, "--start", "2026-01-01", "--end", "2026-01-09")
+        ended = nxcdr(*days, *words, NXCDR_GATEWAY=narrow.url)
+        refused = sum(seen.code == 1002 for seen in narrow.log.recent)
+    assert (ended.code, len(ended.records)) == (0, 300 if source == "calls" else 30)
+    assert bool(refused) is not bool(words)
+
+
+def test_what_is_too_old_is_named_with_the_way_out(nxcdr: Any) -> None:
+    with Gateway(calls=300, days=7) as forgetful:
+        forgetful.clock.move_to(datetime(2026, 1, 9, tzinfo=UTC))
+        forgetful.switches.retention = 86_400.0 * 5
+        ended = nxcdr("calls", "--start", "2026-01-01", "--end", "2026-01-09", NXCDR_GATEWAY=forgetful.url)
+    assert (ended.code, ended.out) == (1, "")
+    assert "ask from 2026-01-04T00:00:" in ended.err
+
+
 def test_the_calls_of_an_order(nxcdr: Any, gateway: Gateway) -> None:
     row = next(row for row in gateway.history.calls() if row["orderId"])
     ended = nxcdr("order", row["orderId"], "--tenant", str(gateway.tenant_id))
@@ -95,6 +128,36 @@ def test_bad_rows_stop_the_reading_or_are_left_out(nxcdr: Any) -> None:
     assert len(skipped.records) == 30
     assert skipped.err.splitlines()[-1] == "warning: 1 rows could not be read and were left out"
     assert "\x1b" not in stopped.err + skipped.err
+
+
+@pytest.mark.parametrize(("command", "ids"), [("calls", "call_ids"), ("did", "did_ids"), ("flash", "flash_ids")])
+def test_rows_that_are_no_json_are_left_out(nxcdr: Any, command: str, ids: str) -> None:
+    switches = Switches(row_faults=["nan", "bad-utf8", "broken"], row_fault_rate=0.1)
+    with Gateway(calls=60, did_calls=60, flash_calls=60, switches=switches) as spoiled:
+        skipped = nxcdr(
+            command, "--start", "2025-12-31", "--end", "2026-01-03", "--skip-bad-rows", NXCDR_GATEWAY=spoiled.url
+        )
+        told = len(getattr(spoiled, ids)())
+    left_out = told - len(skipped.records)
+    assert skipped.code == 3
+    assert 0 < left_out < told
+    assert re.match(r"skipped: (page 1 of )?[a-zA-Z ]*calls .*: row '", skipped.err)
+    assert skipped.err.splitlines()[-1] == f"warning: {left_out} rows could not be read and were left out"
+
+
+def test_rows_of_an_order_that_are_no_json_stop_it_or_are_left_out(nxcdr: Any) -> None:
+    with Gateway(calls=0) as spoiled:
+        ids = spoiled.add_calls(40, orderId="order")
+        spoiled.switches.row_faults, spoiled.switches.row_fault_rate = ["nan"], 0.2
+        asked = ("order", "order", "--tenant", str(spoiled.tenant_id))
+        stopped = nxcdr(*asked, NXCDR_GATEWAY=spoiled.url)
+        skipped = nxcdr(*asked, "--skip-bad-rows", NXCDR_GATEWAY=spoiled.url)
+    assert stopped.code == 1
+    assert re.match(
+        r"error: calls of order 'order': row '[^']+', remark: is NaN, which is no value in JSON", stopped.err
+    )
+    assert skipped.code == 3
+    assert 0 < len(skipped.records) < len(ids)
 
 
 def test_no_text_of_anybodys_steers_the_terminal_or_breaks_a_line(nxcdr: Any) -> None:

@@ -51,4 +51,4 @@ def test_how_long_a_window_stays_open_is_for_the_user_to_say(nxcdr: Any, settle:
 def test_a_store_that_was_never_begun_is_refused(nxcdr: Any) -> None:
     ended = nxcdr("sync", "calls", "--to", "c.sqlite")
     assert ended.code == 2
-    assert ended.err.startswith("error: c.sqlite holds no calls yet: say by a backfill from when on to read")
+    assert ended.err.startswith("error: c.sqlite holds no calls yet: give the --to of an earlier backfill, or say")

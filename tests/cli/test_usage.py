@@ -9,7 +9,20 @@ from typing import Any
 from nxcdr_async.testing import Gateway
 
 DAY = ("--start", "2026-01-01", "--end", "2026-01-02")
-COMMANDS = ("demo", "calls", "did", "flash", "order", "plan", "backfill", "sync", "verify", "doctor", "emulator")
+COMMANDS = (
+    "demo",
+    "calls",
+    "did",
+    "flash",
+    "order",
+    "plan",
+    "backfill",
+    "sync",
+    "verify",
+    "prune",
+    "doctor",
+    "emulator",
+)
 
 
 def test_each_command_has_help(nxcdr: Any) -> None:

@@ -75,7 +75,7 @@ def test_a_known_gap_ends_with_code_3(nxcdr: Any) -> None:
         assert nxcdr("backfill", "flash", *days, "--to", "c.sqlite", NXCDR_GATEWAY=full.url).code == 3
         ended = nxcdr(*VERIFY, "--source", "flash", NXCDR_GATEWAY=full.url)
     assert ended.code == 3
-    assert "2026-01-01T12:00:00Z holds more flash calls" in ended.err
+    assert "2026-01-01T12:00:00Z holds more calls than the gateway shows" in ended.err
 
 
 def test_a_store_without_sealed_windows_says_so_and_proves_nothing(nxcdr: Any, store: Path) -> None:  # noqa: ARG001 - is verified
@@ -104,13 +104,15 @@ def test_the_report_names_what_differs_without_its_values(nxcdr: Any, store: Pat
 def test_a_report_tells_of_a_run_that_failed(nxcdr: Any, store: Path) -> None:  # noqa: ARG001 - is verified
     ended = nxcdr(*VERIFY, "--report", "-", NXCDR_ACCESS_SECRET="a-wrong-secret")
     assert ended.code == 1
-    assert ended.records[0]["outcome"] == "failed"
+    (report,) = ended.records
+    assert (report["outcome"], report["error_class"], report["rows"]) == ("failed", "AuthenticationError", 0)
+    assert report["complete_until"] is not None
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("verify", "--to", "typo.sqlite"), "there is no typo.sqlite"),
+        (("verify", "--to", "typo.sqlite"), "typo.sqlite holds no calls"),
         ((*VERIFY, "--all", "--sample", "3"), "exclude each other"),
         ((*VERIFY, "--sample", "0"), "--sample"),
         ((*VERIFY, "--source", "sms"), "--source"),

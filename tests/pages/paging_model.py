@@ -7,9 +7,10 @@ from typing import Any
 
 from attrs import define, field
 
-from nxcdr_async import CallRecord
+from nxcdr_async import CallRecord, SaturatedSecondError
+from nxcdr_async.answer_limits import AnswerLimits
 from nxcdr_async.convert import make_converter, structure_row
-from nxcdr_async.pages import PageReader, PageSize, Pump, RowStructurer, Sequencer, WindowedPages
+from nxcdr_async.pages import PageReader, PageSize, Pump, RowStructurer, Sequencer, WindowedPages, WindowPageReader
 from nxcdr_async.pages.source import Ask
 from nxcdr_async.plan import WindowPlan
 from nxcdr_async.stats import PaginatorStats
@@ -42,6 +43,8 @@ class ModelGateway:
     arrivals: random.Random | None = None
     most_arrivals: int = 40
     page_size: int = PAGE
+    depth: int | None = None
+    depth_error: Exception | None = None
     asked: int = field(default=0, init=False)
     added: int = field(default=0, init=False)
 
@@ -55,13 +58,17 @@ class ModelGateway:
         self.asked += 1
         start, end, number = parameters["startTime"], parameters["endTime"], parameters["page"]
         rows = self._sorted([row for row in self.rows if self._is_inside(row["startTime"], start, end)])
-        last = max(1, -(-len(rows) // self.page_size))
+        shown = rows if self.depth is None else rows[: self.depth]
+        last = max(1, -(-len(shown) // self.page_size))
         page = min(number, last) if self.repeats_last_page else number
-        return Page(rows[(page - 1) * self.page_size : page * self.page_size])
+        if self.depth_error is not None and (page - 1) * self.page_size >= len(shown) < len(rows):
+            raise self.depth_error
+        return Page(shown[(page - 1) * self.page_size : page * self.page_size])
 
     def arrive(self, parameters: Mapping[str, Any]) -> None:
         """Have one more call turn up in the range that was asked for."""
-        if self.arrivals and self.added < self.most_arrivals:
+        is_wide = parameters["startTime"] < parameters["endTime"]
+        if self.arrivals and is_wide and self.added < self.most_arrivals:
             self.added += 1
             moment = self.arrivals.randrange(parameters["startTime"] * 1000, parameters["endTime"] * 1000)
             self.rows.append({"callId": f"new{self.added}", "startTime": moment})
@@ -95,19 +102,29 @@ def pump_of(
     most_rows: int | None = None,
     most_at_once: int | None = None,
     end_ms: Callable[[Any], float | None] | None = CALLS.end_ms,
+    on_saturated_second: Callable[[SaturatedSecondError], object] | None = None,
+    limits: AnswerLimits | None = None,
 ) -> Pump[CallRecord]:
     """Return what reads so many seconds, by default with windows of four pages."""
     query = CallQuery()
     most_rows = most_rows or 4 * page_size
     source = WindowedPages(
-        plan=WindowPlan(Window(BEGIN, BEGIN + seconds), most_rows=most_rows, most_at_once=most_at_once or most_rows),
-        reader=PageReader(ask, stats, "calls"),
-        parameters=lambda window, number: query.page(window, number, page_size),
+        plan=WindowPlan(
+            Window(BEGIN, BEGIN + seconds),
+            most_rows=most_rows,
+            most_at_once=most_at_once or most_rows,
+            limits=limits or AnswerLimits(),
+        ),
+        pages=WindowPageReader(
+            reader=PageReader(ask, stats, "calls"),
+            parameters=lambda window, number: query.page(window, number, page_size),
+            row_key=CALLS.row_key,
+            page_size=known_size or PageSize(page_size),
+        ),
         structurer=RowStructurer(structure, CALLS.start_ms, CALLS.identity, None, stats),
         end_ms=end_ms,
-        row_key=CALLS.row_key,
-        page_size=known_size or PageSize(page_size),
         stats=stats,
+        on_saturated_second=on_saturated_second,
     )
     return Pump(source, Sequencer(end_ms), records_of, readers=lambda: width, stats=stats)
 

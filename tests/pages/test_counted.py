@@ -12,7 +12,9 @@ from nxcdr_async import (
     ConfigurationError,
     DidCallRecord,
     Direction,
+    GatewayError,
     IncompleteError,
+    InvalidRequestError,
     RecordError,
     ServerError,
 )
@@ -153,7 +155,7 @@ async def test_a_total_that_is_never_reached_is_an_error() -> None:
 
     result = await Lying(95).read()
     assert isinstance(result.error, IncompleteError)
-    assert "95 rows came, 95 of them different, and the gateway tells of 96 rows: ask" in str(result.error)
+    assert "shows 95 of the 96 rows it tells of, and no page behind them: ask" in str(result.error)
 
 
 async def test_an_id_that_comes_twice_is_an_error_that_does_not_contradict_itself() -> None:
@@ -375,3 +377,33 @@ async def test_a_page_behind_a_total_that_is_too_low_is_not_lost_if_it_comes_emp
 
     result = await Understating(31).read()
     assert isinstance(result.error, IncompleteError)
+
+
+class ShallowDay(ScriptedDay):
+    """A day of which only the first pages are shown."""
+
+    def __init__(self, shown: int, refusal: Exception | None) -> None:
+        super().__init__(95)
+        self.shown, self.refusal = shown, refusal
+
+    def answer(self, number: int) -> Page:
+        page = super().answer(number)
+        if number <= self.shown:
+            return page
+        if self.refusal is not None:
+            raise self.refusal
+        return Page([], total_rows=page.total_rows, total_pages=page.total_pages)
+
+
+@pytest.mark.parametrize("refusal", [None, InvalidRequestError("deep", code=1002), GatewayError("deep", code=77)])
+async def test_a_day_that_is_not_shown_whole_says_how_much_of_it_is(refusal: Exception | None) -> None:
+    result = await ShallowDay(5, refusal).read()
+    assert isinstance(result.error, IncompleteError)
+    assert "shows 50 of the 95 rows" in str(result.error)
+    assert ids(result) == set(range(50))
+
+
+async def test_a_day_whose_first_page_is_refused_is_refused() -> None:
+    refusal = InvalidRequestError("wrong", code=1002)
+    result = await ShallowDay(0, refusal).read()
+    assert result.error is refusal

@@ -1,7 +1,7 @@
 """Windows whose pages are read ahead, answered in an order of the test's own: each answer waits until it is let go."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -17,6 +17,11 @@ from nxcdr_async.wire import Page
 
 WINDOW = Window(BEGIN, BEGIN + 3600)
 SIZE = 2
+DEEPEST = 1_000
+"""Rows of an answer seen before, so that only one that ends in a full page is doubted."""
+
+END = 0
+"""Instead of the number of a page: what follows the last call that came."""
 
 
 def page(*ids: int) -> Page:
@@ -25,10 +30,13 @@ def page(*ids: int) -> Page:
 
 @define
 class Script:
-    """A window of which steps are taken by hand; each asks for one page, or twice where it came empty and was due."""
+    """A window of which steps are taken by hand; each asks for one page, or twice where it came empty and was due.
+
+    Questions about a part of the window, which prove the end of an answer, wait under the number of no page.
+    """
 
     stats: PaginatorStats = field(factory=PaginatorStats)
-    waiting: list[tuple[int, "asyncio.Future[Page]"]] = field(factory=list)
+    waiting: list[tuple[Mapping[str, Any], "asyncio.Future[Page]"]] = field(factory=list)
     tasks: list["asyncio.Task[None]"] = field(factory=list)
     reading: WindowReading = field(init=False)
     source: WindowedPages = field(init=False)
@@ -37,17 +45,22 @@ class Script:
         source = pump_of(self.ask, WINDOW.seconds, 8, self.stats, page_size=SIZE, most_rows=1000).source
         assert isinstance(source, WindowedPages)
         self.source = source
-        source.page_size.longest = SIZE
+        source.pages.page_size.longest = SIZE
+        source.limits.deepest = DEEPEST
         self.reading = source.open(WINDOW)
 
     async def ask(self, parameters: Any) -> Page:
         turn: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
-        self.waiting.append((parameters["page"], turn))
+        self.waiting.append((parameters, turn))
         return await turn
 
     @property
     def asked(self) -> list[int]:
-        return [number for number, _ in self.waiting]
+        whole = WINDOW.bounds
+        return [
+            parameters["page"] if (parameters["startTime"], parameters["endTime"]) == whole else END
+            for parameters, _ in self.waiting
+        ]
 
     async def start(self, count: int = 1) -> None:
         """Have so many steps begin, guesses if there is nothing else."""
@@ -68,14 +81,14 @@ class Script:
         for _ in range(5):
             await asyncio.sleep(0)
 
-    async def finish(self, answers: Callable[[int], Page]) -> Outcome:
+    async def finish(self, answers: Callable[[Mapping[str, Any]], Page]) -> Outcome:
         """Read on, one step at a time, to the end."""
         for _ in range(50):
             if self.reading.outcome is not None:
                 break
             if not self.waiting:
                 await self.start()
-            await self.answer(self.asked[0], answers(self.asked[0]))
+            await self.answer(self.asked[0], answers(self.waiting[0][0]))
         assert self.reading.outcome is not None, "it does not end"
         await asyncio.gather(*(task for task in self.tasks if task.done()))
         return self.reading.outcome
@@ -87,10 +100,16 @@ def ids(outcome: Outcome | None) -> list[int]:
     return [int(str(call.identity)) for call in outcome.records]
 
 
-def pages_of(rows: Iterable[int]) -> Callable[[int], Page]:
-    """Return what answers with the pages of these rows."""
-    found = list(rows)
-    return lambda number: page(*found[(number - 1) * SIZE : number * SIZE])
+def pages_of(rows: Iterable[int]) -> Callable[[Mapping[str, Any]], Page]:
+    """Return what answers with the pages of these rows, as far as they lie in the range that is asked for."""
+    known = page(*rows).rows
+
+    def answer(parameters: Mapping[str, Any]) -> Page:
+        start, end, number = parameters["startTime"] * 1000, parameters["endTime"] * 1000, parameters["page"]
+        found = [row for row in known if start <= row["startTime"] <= end]
+        return Page(found[(number - 1) * SIZE : number * SIZE])
+
+    return answer
 
 
 @pytest.fixture
@@ -112,9 +131,9 @@ async def ask_ahead(script: Script, pages: int) -> None:
 
 async def test_pages_that_stand_still_are_done_when_the_last_one_and_all_before_it_are_there(script: Script) -> None:
     await ask_ahead(script, 4)
-    for number in (4, 3, 2):
+    for number, rows in ((4, ()), (3, (5,)), (2, (3, 4))):
         assert script.reading.outcome is None
-        await script.answer(number, pages_of([1, 2, 3, 4, 5])(number))
+        await script.answer(number, page(*rows))
     assert ids(await script.finish(pages_of([1, 2, 3, 4, 5]))) == [1, 2, 3, 4, 5]
     assert script.stats.windows == 1
 
@@ -183,6 +202,10 @@ async def test_a_page_of_before_that_comes_when_a_window_is_split_harms_nobody(s
     await script.answer(1, page(1, 2))
     await script.start()
     await script.answer(2, page(1, 2))
+    await script.start()
+    await script.answer(END, page(2, 3))
+    await script.answer(2, page(1, 2))
+    await script.answer(1, page(1, 2))
     assert isinstance(script.reading.outcome, Split)
     await script.answer(4, page())
     assert isinstance(script.reading.outcome, Split)
@@ -194,10 +217,10 @@ async def given_up(script: Script) -> None:
     await ask_ahead(script, 5)
     await script.answer(3, page())
     await script.answer(2, page(3, 4))
-    await script.start()
-    await script.start()
+    await script.start(3)
     await script.answer(3, page())
     await script.answer(3, page(5, 6))
+    await script.answer(END, page(4, 5))
 
 
 async def test_a_page_that_was_given_up_and_comes_late_and_empty_hides_none(script: Script) -> None:
@@ -237,8 +260,7 @@ async def test_an_empty_last_page_is_confirmed_twice_at_once_and_the_longer_answ
     await ask_ahead(script, 3)
     await script.answer(3, page())
     await script.answer(2, page(3, 10))
-    await script.start()
-    await script.start()
-    assert script.asked == [3, 3]
+    await script.start(3)
+    assert script.asked == [3, 3, END]
     await script.answer(3, page())
     assert ids(await script.finish(pages_of([1, 2, 3, 10, 4]))) == [1, 2, 3, 10, 4]

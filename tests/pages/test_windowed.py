@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nxcdr_async import CallRecord, CdrSession, Direction, IncompleteError
+from nxcdr_async import CallRecord, CdrSession, Direction, IncompleteError, SaturatedSecondError
 from nxcdr_async.testing import Gateway
 
 OpenSession = Callable[..., CdrSession]
@@ -81,15 +81,16 @@ async def test_an_ignored_page_number_is_read_around_by_narrower_windows(open_se
         assert ids(await read_all(session, gateway)) == sorted(gateway.call_ids())
 
 
-async def test_an_ignored_page_number_in_one_full_second_is_an_error(open_session: OpenSession) -> None:
+async def test_an_ignored_page_number_in_one_full_second_is_told(open_session: OpenSession) -> None:
     with Gateway(calls=10, days=1) as gateway:
         gateway.switches.ignore_page = True
         moment = int(gateway.first_call.timestamp()) * 1000
         for number in range(150):
             gateway.add_call(startTime=moment + number)
         session = open_session(gateway=gateway.url, credentials=gateway.credentials)
-        with pytest.raises(IncompleteError, match="repeats rows"):
+        with pytest.raises(SaturatedSecondError, match="100 calls or more") as caught:
             await read_all(session, gateway)
+        assert caught.value.second == gateway.first_call.replace(microsecond=0)
 
 
 async def test_one_second_with_many_pages_is_read_whole(open_session: OpenSession) -> None:
@@ -101,11 +102,15 @@ async def test_one_second_with_many_pages_is_read_whole(open_session: OpenSessio
         assert ids(await read_all(session, gateway)) == sorted(gateway.call_ids())
 
 
-async def test_an_ignored_range_is_complete_where_it_covers_all_calls(
-    gateway: Gateway, open_session: OpenSession
+@pytest.mark.parametrize("more", [0, 1])
+async def test_an_end_that_an_ignored_range_keeps_from_being_proven_is_an_error(
+    more: int, gateway: Gateway, open_session: OpenSession
 ) -> None:
     gateway.switches.ignore_range = True
-    assert ids(await read_all(open_session(), gateway)) == sorted(gateway.call_ids())
+    for _ in range(more):
+        gateway.add_call()
+    with pytest.raises(IncompleteError, match="ignores the time range"):
+        await read_all(open_session(), gateway)
 
 
 async def test_an_ignored_range_is_an_error_where_it_covers_some_calls(

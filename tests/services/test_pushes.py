@@ -1,10 +1,12 @@
 """The push receiver of the FastAPI service: what the vendor sends lands in the store that a sync completes."""
 
+import asyncio
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from fastapi_service import app
 from pushing import under_uvicorn
@@ -15,6 +17,7 @@ from nxcdr_async import CdrSession, backfill
 from nxcdr_async.testing import Gateway
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+PUSHED = 30
 
 
 def stored(folder: Path) -> dict[str, dict[str, Any]]:
@@ -69,3 +72,50 @@ async def test_a_service_that_a_process_starts_again_goes_by_its_new_environment
         reply = await gateway.push_call(f"{address}/push/calls", call_id, token=f"{run}-token")
     assert reply.accepted, reply.text
     assert set(stored(tmp_path)) == {call_id}
+
+
+async def test_the_store_is_read_while_pushes_and_a_backfill_write(
+    gateway: Gateway, service: Service, tmp_path: Path
+) -> None:
+    pushed = [gateway.add_call(startTime=int(NOON.timestamp() * 1000) + number) for number in range(PUSHED)]
+    acknowledged: list[str] = []
+    is_over = asyncio.Event()
+
+    async def push(http: aiohttp.ClientSession) -> None:
+        for call_id in pushed:
+            reply = await gateway.push_of(call_id, token=TOKEN).send(f"{service.url}/push/calls")
+            assert reply.accepted, reply.text
+            acknowledged.append(call_id)
+            assert await count(http) >= len(acknowledged)
+
+    async def count(http: aiohttp.ClientSession) -> int:
+        before = len(acknowledged)
+        async with http.get(f"{service.url}/stored/{NOON:%Y-%m-%d}") as reply:
+            assert reply.status == 200, service.output
+            calls = int((await reply.json())["calls"])
+        assert calls >= before  # never stale
+        return calls
+
+    async def read(http: aiohttp.ClientSession) -> list[int]:
+        counts = [await count(http)]
+        while not is_over.is_set():
+            counts.append(await count(http))
+        return counts
+
+    async with (
+        aiohttp.ClientSession() as http,
+        CdrSession(gateway=gateway.url, credentials=gateway.credentials) as session,
+    ):
+        await gateway.push_of(pushed[0], token=TOKEN).send(f"{service.url}/push/calls")  # makes the store
+        async with asyncio.TaskGroup() as group:
+            readers = [group.create_task(read(http)) for _ in range(3)]
+            pushing = group.create_task(push(http))
+            morning = NOON.replace(hour=0)
+            await backfill(session, "calls", morning, morning + timedelta(days=1), to=str(tmp_path / STORE))
+            await pushing
+            is_over.set()
+        assert await count(http) == len(stored(tmp_path))
+    assert set(pushed) <= set(stored(tmp_path))
+    for counts in (reader.result() for reader in readers):
+        assert counts == sorted(counts)
+        assert counts[0] < counts[-1]

@@ -28,7 +28,7 @@ ODD: list[Any] = [
 ]
 ODD_JSON = [
     *("1e400", "-1e400", "1E-400", "1e999999999", "NaN", "Infinity", "1" * 5000, "1" * 400, "[" * 3000),
-    *('"\\ud83d"', "\\"),
+    *('"\\ud83d"', "\\", '"a\tb"', '"a"b"', "[1}", '{"a": 1'),
 ]
 _LONG_NUMBER = re.compile(rb"\d{4300}")
 """A number Python does not read."""

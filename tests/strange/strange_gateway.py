@@ -267,7 +267,7 @@ def session_over(line: StrangeLine, readers: int) -> CdrSession:
         flash_app=FlashApp("app", "secret"),
     )
     line.readers = readers
-    session._transport = line  # type: ignore[assignment]
+    session._transport = session._streams.transport = line  # type: ignore[assignment]
     return session
 
 

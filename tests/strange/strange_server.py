@@ -148,7 +148,7 @@ async def read_all(session: CdrSession, api: str, **how: Any) -> list[Any]:
         case "flash":
             return await session.flash_calls(START, START + HOUR, **how).collect()
         case _:
-            return await session.calls_by_order(ORDER_ID, tenant_id=1)
+            return await session.calls_by_order(ORDER_ID, tenant_id=1, **how)
 
 
 async def read_from(script: Script, api: str, **how: Any) -> list[Any]:

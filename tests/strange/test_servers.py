@@ -65,7 +65,7 @@ async def test_a_day_of_which_a_page_is_always_empty_is_an_error() -> None:
     def script(api: str, parameters: Mapping[str, Any]) -> Answer:
         return reply_of(api, [] if parameters["page"] == 2 else ROWS[api][:200], total=1_500)
 
-    with pytest.raises(IncompleteError, match="tells of 1500 rows"):
+    with pytest.raises(IncompleteError, match="200 of the 1500 rows it tells of"):
         await ids_of(script, "did")
 
 

@@ -22,7 +22,11 @@ PATHS = {
 class Answer:
     status: int
     headers: dict[str, str]
-    text: str
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
 
     @property
     def json(self) -> Any:
@@ -70,7 +74,7 @@ class Client:
         async with self.http.post(
             self.gateway.url + path, data=raw, headers=kept, skip_auto_headers=skipped, allow_redirects=False
         ) as response:
-            return Answer(response.status, dict(response.headers), await response.text())
+            return Answer(response.status, dict(response.headers), await response.read())
 
     async def calls(self, **body: Any) -> Answer:
         return await self.post("calls", {**self.whole_range, "page": 1, "size": 100, **body})
@@ -85,7 +89,7 @@ class Client:
         app = self.gateway.flash_app
         asked = {"appkey": app.appkey, "secretkey": app.secretkey, "start": start, "end": end, **query}
         async with self.http.get(f"{self.gateway.url}/otp/call/list", params=asked) as response:
-            return Answer(response.status, dict(response.headers), await response.text())
+            return Answer(response.status, dict(response.headers), await response.read())
 
     async def all_pages(self, **body: Any) -> list[str]:
         """Read pages until one is short, as a careful client would."""

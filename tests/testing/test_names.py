@@ -10,7 +10,7 @@ from nxcdr_async.testing import Gateway, Push, send_push
 
 NAMES = """
     CallHistory EmulatorClock EndpointName FAULT_KINDS FaultKind Gateway GatewayLog Order PUSHED_KEYS Push PushReply
-    SeenRequest Switches send_push
+    ROW_FAULT_KINDS RowFaultKind SeenRequest Switches send_push
 """
 ONE_MODE = "token: str | None = None, credentials: Credentials | None = None"
 PUSHED = f"(self, call_id: str, *, {ONE_MODE}, keys: Collection[str] | None = PUSHED_KEYS)"

@@ -12,9 +12,11 @@ from aiohttp import web
 from nxcdr_async import (
     BackfillProgress,
     BackfillReport,
+    BusyError,
     CallRecord,
     CdrSession,
     ClockSkewError,
+    ConfigurationError,
     Credentials,
     DidCallRecord,
     Difference,
@@ -29,6 +31,8 @@ from nxcdr_async import (
     NxcdrError,
     Paginator,
     PaginatorStats,
+    PrunedSource,
+    PruneReport,
     PushedCalls,
     RecordError,
     Region,
@@ -41,6 +45,7 @@ from nxcdr_async import (
     backfill,
     explain_hangup,
     make_converter,
+    prune,
     sign,
     sync,
     verify,
@@ -130,6 +135,14 @@ async def verification(cdr: CdrSession) -> None:
     await verify(cdr, "calls.sqlite", "sms")  # type: ignore[arg-type]
 
 
+async def pruning() -> None:
+    report = await prune("calls.sqlite", START, ["calls"], dry_run=True)
+    assert_type(report, PruneReport)
+    assert_type(report.sources, tuple[PrunedSource, ...])
+    assert_type(report.rows, int)
+    await prune("calls.sqlite", START, ["sms"])  # type: ignore[list-item]
+
+
 async def errors(cdr: CdrSession) -> datetime | None:
     try:
         await cdr.calls(START, END).collect()
@@ -164,9 +177,10 @@ async def stores(cdr: CdrSession) -> None:
     assert_type(report, BackfillReport)
     assert_type(report.rows, int)
     assert_type(report.complete_until, datetime | None)
+    assert_type(report.finished - report.started, timedelta)
     for gap in report.gaps:
         assert_type(gap, Gap)
-        assert_type(gap.kind, Literal["saturated second", "bad rows"])
+        assert_type(gap.kind, Literal["saturated second", "saturated day", "refused range", "bad rows"])
     await backfill(cdr, "did", date(2026, 1, 1), date(2026, 1, 31), Path("calls.parquet"), settle=timedelta(hours=48))
     bad_rows: list[RecordError] = []
     await backfill(cdr, "flash", START, END, to="a.csv", on_bad_row="skip", bad_row_callback=bad_rows.append)
@@ -174,6 +188,9 @@ async def stores(cdr: CdrSession) -> None:
     await backfill(cdr, "calls", START, END)  # type: ignore[call-arg]
     try:
         assert_type(await sync(cdr, "calls", "calls.duckdb", print, new_key=True), BackfillReport)
+    except BusyError as error:
+        is_wrong_use: ConfigurationError = error
+        raise is_wrong_use from None
     except SinkError as error:
         assert_type(error.complete_until, datetime | None)
 

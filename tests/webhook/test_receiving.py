@@ -343,8 +343,35 @@ async def test_only_plain_json_is_a_push(
 async def test_what_is_no_json_is_refused(serve: Any, http: Any, desk: Desk, body: bytes) -> None:
     address = await serve(call_push_app(desk.take, token=TOKEN))
     reply = await post(http, address, body, token_headers())
-    assert (reply.status_code, reply.json()) == (400, {"error": "the body is not JSON"})
+    assert (reply.status_code, reply.json()["error"]) == (400, "the body is not JSON")
+    assert reply.json()["detail"].startswith("is not JSON: ")
     assert not desk.begun
+
+
+@pytest.mark.parametrize(
+    ("member", "detail"),
+    [
+        (b'"mos": NaN', "is NaN, which is no value in JSON"),
+        (b'"mos": "a\xffb"', "cannot be read: its byte 2, 0xff, is no text in its charset"),
+    ],
+    ids=["nan", "bad byte"],
+)
+async def test_a_value_that_is_no_json_is_told(serve: Any, http: Any, desk: Desk, member: bytes, detail: str) -> None:
+    address = await serve(call_push_app(desk.take, token=TOKEN))
+    reply = await post(http, address, b'{"callId": "a", "startTime": 1690442492841, %b}' % member, token_headers())
+    assert (reply.status_code, reply.json()) == (
+        400,
+        {"error": "the body is not JSON", "path": "mos", "detail": detail},
+    )
+    assert not desk.begun
+
+
+async def test_a_push_in_its_declared_charset_with_a_raw_tab_is_taken(serve: Any, http: Any, desk: Desk) -> None:
+    address = await serve(call_push_app(desk.take, token=TOKEN))
+    body = '{"callId": "a", "startTime": 1690442492841, "agentName": "牛\t小信"}'.encode("gbk")
+    headers = token_headers() | {"Content-Type": "application/json;charset=GBK"}
+    assert (await post(http, address, body, headers)).status_code == 200
+    assert [call.agent_name for call in desk.calls] == ["牛\t小信"]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from nxcdr_async import (
     ServerError,
     ThrottledError,
 )
+from nxcdr_async.convert import UnreadableRow
 from nxcdr_async.redaction import LONGEST_LINE, Redactor
 from nxcdr_async.wire import CALLS, DID, ENDPOINTS, FLASH, ORDER, Endpoint, Page, Reply, read_page
 from nxcdr_async.wire.codes import CODES
@@ -218,9 +219,10 @@ def test_a_reply_cut_off_anywhere_is_malformed(length: int) -> None:
         b'{"a":' * 100_000,
         b'{"code":0,"data":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"code":NaN,"data":[]}',
-        b'{"code":0,"data":[Infinity]}',
+        b'{"code":Infinity,"data":[{}]}',
         b'{"code":0,"data":[],"n":' + b"1" * 5000 + b"}",
-        b'{"code":0,"data":["\xff"]}',
+        b'{"code":0,"msg":"\xff","data":[]}',
+        b'{"code":0,"msg":"a"b","data":[{}]}',
         b"[]",
         b"null",
         b"0",
@@ -233,6 +235,67 @@ def test_a_reply_cut_off_anywhere_is_malformed(length: int) -> None:
 def test_a_body_that_is_no_sane_json_object_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedReplyError):
         read(body)
+
+
+def test_a_reply_that_is_cut_off_says_so_and_where() -> None:
+    with pytest.raises(MalformedReplyError, match="was cut off: it ends after 100 bytes") as cut:
+        read(WHOLE[:100])
+    assert not cut.value.is_whole
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ('{"code":NaN,"data":[]}', r"no JSON object: invalid character \(byte 8\)"),
+        (b'{"code":0,"msg":"\xff"}', r"no JSON object: its byte 17, 0xff, is no text in its charset"),
+        ("[]", "no JSON object: it is another value"),
+    ],
+    ids=range(3),
+)
+def test_a_whole_reply_that_is_bad_says_why_and_where(body: bytes | str, reason: str) -> None:
+    with pytest.raises(MalformedReplyError, match=reason) as bad:
+        read(body)
+    assert bad.value.is_whole
+
+
+NESTED: dict[str, Any] = {CALLS.name: "data", ORDER.name: "data", FLASH.name: "cdrs"}
+
+
+def enveloped(endpoint: Endpoint[Any], *rows: str) -> str:
+    listed = f"[{','.join(rows)}]"
+    inner = (
+        f'"data":{{"totalRow":{len(rows)},"list":{listed}}}'
+        if endpoint is DID
+        else f'"{NESTED.get(endpoint.name)}":{listed}'
+    )
+    return f'{{"code":0,{inner},"msg":"ok"}}'
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+@pytest.mark.parametrize("broken", ['"mos":NaN', '"mos":-Infinity', '"mos":"\udcff"', '"mos":"5" x"', '"mos":[1}'])
+def test_a_broken_row_costs_no_other_row(endpoint: Endpoint[Any], broken: str) -> None:
+    key = endpoint.id_key
+    rows = [f'{{"{key}":1}}', f'{{"{key}":2,{broken}}}', f'{{"{key}":3}}', f'{{"{key}":4,{broken}}}', f'{{"{key}":5}}']
+    body = enveloped(endpoint, *rows).encode("utf-8", "surrogateescape")
+    page = read(body, endpoint)
+    assert page.rows[::2] == [{key: 1}, {key: 3}, {key: 5}]
+    assert all(isinstance(row, UnreadableRow) for row in page.rows[1::2])
+    assert [endpoint.row_key(row) for row in page.rows] == ["1", "2", "3", "4", "5"]
+
+
+def test_a_broken_row_without_an_id_is_known_by_all_of_it() -> None:
+    body = '{"code":0,"data":[{"mos":NaN},{"mos":-NaN},{"mos":NaN}]}'
+    assert [CALLS.row_key(row) for row in read(body).rows] == ['{"mos":NaN}', '{"mos":-NaN}', '{"mos":NaN}']
+
+
+def test_a_refusal_beside_a_broken_row_stays_a_refusal() -> None:
+    assert refusal('{"code":99,"data":[{"mos":NaN}]}').code == 99
+
+
+def test_a_declared_charset_is_read() -> None:
+    body = WHOLE.decode().encode("gbk", "ignore")
+    page = read(body, **{"content-type": "application/json;charset=GBK"})
+    assert page.rows == read(body.decode("gbk").encode()).rows
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"error":"x"}', b'{"code":0,"data":[]}'])

@@ -52,19 +52,6 @@ def sink_for(to: "str | Path | Sink") -> "Sink":
     return _made(*_FILES[path.suffix])(path)
 
 
-def filled_sink_for(to: "str | Path | Sink") -> "Sink":
-    """Return the sink that is meant by a place where there has to be one; nothing is made there.
-
-    Raises:
-        ConfigurationError: as for `sink_for`, or there is no such file or folder.
-    """
-    sink = sink_for(to)
-    path = _path_of(to)
-    if path is not None and not path.exists():
-        raise ConfigurationError(f"there is no {path}: give the --to of an earlier backfill")
-    return sink
-
-
 def check_file(to: "str | Path | Sink") -> None:
     """Check that there can be a file where a sink is meant to be one, before it is needed.
 

@@ -34,6 +34,7 @@ def claimed_file(path: Path) -> None:
         SinkError: it cannot be written.
     """
     check_place(path)
+    path = path.resolve()  # a link to where nothing is yet
     # On closing any file the system drops all locks this process has on it, those of a run in another thread too.
     if path.exists():
         return
@@ -67,22 +68,39 @@ def check_still_there(path: Path, before: tuple[int, int] | None) -> None:
         )
 
 
-def claimed_folder(path: Path) -> None:
-    """Make sure that a folder is there, open to its owner only if it was not, and that it can be written.
+def unlocked(path: Path) -> SinkError:
+    """Return the error of a file whose locks are gone, as POSIX drops them once anything in the process closes it."""
+    return SinkError(
+        f"{path} was opened by another program while it was written, as something in this process had opened and "
+        "closed it, which lets go of all its locks: leave the file alone while a run is at work, and start the same "
+        "run again, which goes on from what is there"
+    )
+
+
+def check_place_of_folder(path: Path) -> None:
+    """Check that a folder can be at a path, and be written if it is there.
 
     Raises:
         ConfigurationError: the folder it is in is not there, or it is a file itself.
-        SinkError: it cannot be written.
+        SinkError: it is there and cannot be written.
     """
     check_folder(path.parent)
     if path.exists() and not path.is_dir():
         raise ConfigurationError(f"{path} is a file: give a folder with --to")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise SinkError(f"cannot write into {path}: it is read-only to us; change its rights, or give another --to")
+
+
+def claimed_folder(path: Path) -> None:
+    """Make sure that a folder is there, open to its owner only if it was not.
+
+    Raises:
+        SinkError: it cannot be made.
+    """
     try:
         path.mkdir(OWNER_ONLY_FOLDER, exist_ok=True)
     except OSError as error:
         raise SinkError(f"cannot make the folder {path}: {error.strerror}") from None
-    if not os.access(path, os.W_OK):
-        raise SinkError(f"cannot write into {path}: it is read-only to us; change its rights, or give another --to")
 
 
 def check_folder(folder: Path) -> None:

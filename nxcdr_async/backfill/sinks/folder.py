@@ -1,26 +1,27 @@
 """A folder with a file for each window, and a ledger of the windows that count."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from attrs import define, field
+from attrs import define, evolve, field
 
 from nxcdr_async.backfill.ledger import LedgerChange
-from nxcdr_async.backfill.sinks.files import claimed_folder
-from nxcdr_async.backfill.sinks.folder_book import Known, Line, OriginLine, Span, change_line
+from nxcdr_async.backfill.sinks.files import check_place_of_folder, claimed_folder
+from nxcdr_async.backfill.sinks.folder_book import Known, Line, Span, change_line, origin_line, window_line
 from nxcdr_async.backfill.sinks.folder_files import Format, WindowFiles
 from nxcdr_async.backfill.sinks.folder_ledger import LEDGER_NAME, FolderLedger
-from nxcdr_async.backfill.sinks.folder_places import are_in, by_home, by_window, over, span_of
-from nxcdr_async.backfill.sinks.folder_recovery import recover
+from nxcdr_async.backfill.sinks.folder_places import are_in, by_home, by_window, doubles, over, span_of
+from nxcdr_async.backfill.sinks.folder_recovery import changed_files, recover, without_file
 from nxcdr_async.backfill.sinks.lock import SinkLock
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
-from nxcdr_async.backfill.times import inside
+from nxcdr_async.backfill.times import earlier, inside
 from nxcdr_async.errors import ConfigurationError, SinkError
-from nxcdr_async.export.tables import Table
-from nxcdr_async.windows import Window
+from nxcdr_async.export.tables import TABLES, Table
+from nxcdr_async.windows import EVER, Window
 
 FARTHEST_MOVE = 60
 """Seconds that the time of a row may move, between two readings, for it to be known again in another window's file."""
@@ -47,6 +48,10 @@ class FolderSink:
     _open_ledger: FolderLedger | None = field(default=None, init=False)
     # In which span rows of a table were looked for last: what others with their keys there are is not known.
     _looked_in: dict[str, Span] = field(factory=dict, init=False)
+    # Windows of a table whose files are gone.
+    _without_file: dict[str, list[Window]] = field(factory=dict, init=False)
+    # Windows of a table whose files are others than were written.
+    _changed: dict[str, list[Window]] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._files = WindowFiles(self.path, self.format)
@@ -64,12 +69,15 @@ class FolderSink:
         return self._open_ledger
 
     def open(self) -> None:
-        """Take hold of the folder, made if it is not there, and clear away what a killed run left."""
-        claimed_folder(self.path)
+        """Take hold of the folder, or of its place if it is not there yet, and clear away what a killed run left."""
+        check_place_of_folder(self.path)
         self._lock.take()
         ledger = FolderLedger(self.path / LEDGER_NAME)
-        with self._telling():
-            recover(self._files, ledger)
+        if self.path.exists():
+            with self._telling():
+                recover(self._files, ledger)
+                for table in TABLES.values():
+                    self._without_file[table.name] = without_file(self._files, ledger.book(table.name), table)
         self._open_ledger = ledger
 
     def look(self, table: Table) -> Held | None:
@@ -77,12 +85,27 @@ class FolderSink:
         book = self._ledger.book(table.name)
         with self._telling():
             self._check_files(table)
-        return Held(book.origin, book.entries) if table.name in self._ledger.books else None
+        if table.name not in self._ledger.books:
+            return None
+        return Held(book.origin, book.entries, book.pruned_before, is_empty=not self._with_file(table))
+
+    def lost(self, table: Table) -> list[Window]:
+        """Return the windows whose files are gone, or others than were written."""
+        with self._telling():
+            self._changed[table.name] = changed_files(self._files, self._ledger.book(table.name), table)
+        return [*self._without_file.get(table.name, ()), *self._changed[table.name]]
 
     def create(self, table: Table, origin: Origin) -> None:
-        """Note where the rows of a table come from."""
-        with self._telling():
-            self._ledger.append(Line(table.name, OriginLine(origin.account, origin.zone)))
+        """Make the folder if there is none, and note where the rows of a table come from."""
+        is_new = not self.path.exists()
+        claimed_folder(self.path)
+        try:
+            with self._telling():
+                self._ledger.append(Line(table.name, origin_line(origin)))
+        except BaseException:
+            if is_new:
+                shutil.rmtree(self.path, ignore_errors=True)
+            raise
 
     def find(self, table: Table, rows: pa.Table) -> pa.Table:
         """Return the rows stored under these keys near their times; those without a key, at their times."""
@@ -104,21 +127,25 @@ class FolderSink:
             window, with_file = change.entry.window, self._with_file(table)
             moved = [old.window for old in change.replaced if old.window in with_file and old.window != window]
             placed = self._placed(table, rows, change)
-            if placed or moved:
+            sources = [*moved, window] if window in with_file else moved
+            is_strange = not set(sources).isdisjoint(self._changed.get(table.name, ()))
+            if window not in placed and (is_strange or sources not in ([], [window])):
+                placed[window] = table.empty()
+            if placed:
                 self._announce(table, placed, window)
-            own_rows = placed.pop(window, None)
+            own_rows, notes = placed.pop(window, None), {}
             for home, its_rows in placed.items():
                 stored = self._stored(table, [home] if home in with_file else [])
-                self._files.write(table, home, over(table, stored, rows, its_rows))
-            sources = [*moved, window] if window in with_file else moved
+                notes[home] = self._files.write(table, home, over(table, stored, rows, its_rows))
+            known = self._ledger.book(table.name).known
+            own = evolve(known.get(window, Known(change.entry)), entry=change.entry)
+            reopened = [evolve(known[entry.window], entry=entry) for entry in change.reopened]
             try:
-                if own_rows is None and sources in ([], [window]):
-                    known = self._ledger.book(table.name).known.get(window, Known(change.entry))
-                    self._ledger.append(change_line(table.name, change, known.span))
-                    return
-                whole = over(table, self._stored(table, sources), rows, table.empty() if own_rows is None else own_rows)
-                self._files.write(table, window, whole)
-                self._ledger.append(change_line(table.name, change, span_of(table, whole)))
+                if own_rows is not None:
+                    whole = over(table, self._kept(table, sources), rows, own_rows)
+                    note = self._files.write(table, window, whole)
+                    own = Known(change.entry, span_of(table, whole), note)
+                self._ledger.append(change_line(table.name, change, own, notes, reopened))
             except BaseException:
                 self._remove_uncounted(table, window)
                 raise
@@ -134,9 +161,44 @@ class FolderSink:
                 found.append(stored.filter(inside(table, stored, window)))
         return pa.concat_tables(found)
 
+    def prune(self, table: Table, before: int, *, is_trial: bool) -> int:
+        """Remove the files that have old rows only, and write those anew that have others, too, one by one.
+
+        What is to be is noted first, so that no run brings a row back if this is cut short.
+        """
+        removed = 0
+        with self._telling():
+            book = self._ledger.book(table.name)
+            if not is_trial and table.name in self._ledger.books:
+                self._ledger.append(Line(table.name, pruned_before=before))
+            for known in self._near(table, Span(EVER.start, before - 1)):
+                rows = self._files.read(table, known.entry.window)
+                kept = rows.filter(pc.invert(earlier(table, rows, before)))
+                removed += rows.num_rows - kept.num_rows
+                if not is_trial and kept.num_rows < rows.num_rows:
+                    if not self._files.is_as_noted(table, known.entry.window, known.note):
+                        known = evolve(known, entry=known.entry.reopened())  # noqa: PLW2901 - as it is from now on
+                    left = self._rewritten(table, known, kept)
+                    self._ledger.append(
+                        Line(table.name, added=(window_line(left),), complete_until=book.complete_until)
+                    )
+        return removed
+
+    def _rewritten(self, table: Table, known: Known, rows: pa.Table) -> Known:
+        """Leave these rows alone in a file, which is removed without any; return what is known of its window then."""
+        window = known.entry.window
+        if not rows.num_rows:
+            self._files.remove(table, window)
+            return Known(known.entry)
+        self._announce(table, {window: rows}, window)
+        note = self._files.write(table, window, rows)
+        return Known(known.entry, span_of(table, rows), note)
+
     def close(self) -> None:
         """Let go of the folder."""
         self._open_ledger = None
+        self._without_file.clear()
+        self._changed.clear()
         self._looked_in.clear()
         self._files.forget()
         self._lock.release()
@@ -147,7 +209,8 @@ class FolderSink:
         if strange:
             raise ConfigurationError(
                 f"{self._files.path(table, min(strange))} is not in the ledger of its folder: move it away, or remove "
-                f"{LEDGER_NAME} there, which is then made anew from all files, and all windows are read again"
+                f"{LEDGER_NAME} there, which is then made anew from all files: all windows are read again, and what "
+                "was pruned is not known any more"
             )
         if with_file:
             self._files.read(table, max(with_file))
@@ -189,15 +252,37 @@ class FolderSink:
         known = self._ledger.book(table.name).known
         spans = []
         for home, its_rows in placed.items():
-            span = span_of(table, its_rows)
-            if home in known and span is not None:
-                spans.append((home.start, home.end, span.joined(known[home].span)))
+            spanned = [span for span in (span_of(table, its_rows), known[home].span if home in known else None) if span]
+            if home in known and spanned:
+                spans.append((home.start, home.end, spanned[0].joined(spanned[-1])))
         writing = () if window in known else ((window.start, window.end),)
         self._ledger.append(Line(table.name, writing=writing, spans=tuple(spans)))
 
     def _stored(self, table: Table, windows: list[Window]) -> pa.Table:
         """Return all rows in the files of some windows."""
         return pa.concat_tables([table.empty(), *(self._files.read(table, window) for window in windows)])
+
+    def _kept(self, table: Table, sources: list[Window]) -> pa.Table:
+        """Return the rows in the files of some windows that stay there; of a file that others wrote, not just all."""
+        kept = [table.empty()]
+        for window in sources:
+            rows = self._files.read(table, window)
+            if window in self._changed.get(table.name, ()):
+                rows = self._without_strange(table, window, rows)
+            kept.append(rows)
+        return pa.concat_tables(kept)
+
+    def _without_strange(self, table: Table, window: Window, rows: pa.Table) -> pa.Table:
+        """Leave out rows that were pruned, and such as stand in the files of other windows, where their times lie."""
+        book = self._ledger.book(table.name)
+        if book.pruned_before is not None:
+            rows = rows.filter(pc.invert(earlier(table, rows, book.pruned_before)))
+        span = span_of(table, rows)
+        others = [] if span is None else [known.entry.window for known in self._near(table, span)]
+        for other in others:
+            if other != window:
+                rows = rows.filter(pc.invert(doubles(table, rows, window, self._files.read(table, other))))
+        return rows
 
     def _remove_uncounted(self, table: Table, window: Window) -> None:
         if window not in self._ledger.book(table.name).known:

@@ -9,22 +9,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nxcdr_async.backfill.sinks.folder_book import Span
-from nxcdr_async.backfill.times import MICROSECONDS
+from nxcdr_async.backfill.times import MICROSECONDS, extent_of, inside
 from nxcdr_async.export.tables import Table
 from nxcdr_async.windows import Window
 
 
 def span_of(table: Table, rows: pa.Table) -> Span | None:
     """Return the seconds of the first and the last of some rows; None without any."""
-    if not rows.num_rows:
-        return None
-    edges = pc.min_max(rows[table.time].cast(pa.int64())).as_py()
-    return Span(edges["min"] // MICROSECONDS, edges["max"] // MICROSECONDS)
+    extent = extent_of(table, rows)
+    return None if extent is None else Span(extent.start, extent.end - 1)
 
 
 def are_in(table: Table, rows: pa.Table, others: pa.Table) -> pa.ChunkedArray:
     """Tell of each row whether its key is among those of others."""
     return pc.is_in(rows[table.key], value_set=others[table.key].drop_null().combine_chunks())
+
+
+def doubles(table: Table, rows: pa.Table, window: Window, others: pa.Table) -> pa.Array:
+    """Tell of each row whether it lies outside of a window, and stands just so, by key and time, among others."""
+    there = set(_keys_and_times(table, others))
+    is_inside = inside(table, rows, window).to_pylist()
+    pairs = zip(is_inside, _keys_and_times(table, rows), strict=True)
+    return pa.array([not inside and row in there for inside, row in pairs], pa.bool_())
 
 
 def over(table: Table, stored: pa.Table, written: pa.Table, rows: pa.Table) -> pa.Table:

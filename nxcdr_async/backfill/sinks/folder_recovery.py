@@ -5,7 +5,7 @@ import pyarrow as pa
 from nxcdr_async.backfill.ledger import Entry
 from nxcdr_async.backfill.merge import merge
 from nxcdr_async.backfill.sinks.durable import remove_asides
-from nxcdr_async.backfill.sinks.folder_book import Book, Known, Line
+from nxcdr_async.backfill.sinks.folder_book import Book, Known
 from nxcdr_async.backfill.sinks.folder_files import WindowFiles
 from nxcdr_async.backfill.sinks.folder_ledger import LEDGER_NAME, FolderLedger
 from nxcdr_async.backfill.sinks.folder_places import over, span_of
@@ -25,7 +25,6 @@ def recover(files: WindowFiles, ledger: FolderLedger) -> None:
         _rebuild(files, ledger)
     for table in TABLES.values():
         _clear_unfinished(files, ledger.book(table.name), table)
-        _forget_lost(files, ledger, table)
 
 
 def _clear_unfinished(files: WindowFiles, book: Book, table: Table) -> None:
@@ -35,22 +34,41 @@ def _clear_unfinished(files: WindowFiles, book: Book, table: Table) -> None:
     book.unfinished.clear()
 
 
-def _forget_lost(files: WindowFiles, ledger: FolderLedger, table: Table) -> None:
-    """Have windows read again whose files are gone."""
-    there, known = files.windows(table), ledger.book(table.name).known
-    lost = [window for window, state in known.items() if state.span is not None and window not in there]
-    if lost:
-        ledger.append(Line(table.name, removed=tuple((window.start, window.end) for window in lost)))
+def without_file(files: WindowFiles, book: Book, table: Table) -> list[Window]:
+    """Take in which files are gone, not yet in the ledger; return their windows, but for those removed on purpose."""
+    there = files.windows(table)
+    gone = [known for known in book.known.values() if known.span is not None and known.entry.window not in there]
+    book.known |= {known.entry.window: Known(known.entry) for known in gone}
+    return [known.entry.window for known in gone if known.reach.last >= (book.pruned_before or 0)]
+
+
+def changed_files(files: WindowFiles, book: Book, table: Table) -> list[Window]:
+    """Take in which files are others than were written, not yet in the ledger; return their windows.
+
+    Raises:
+        ConfigurationError: one is damaged.
+    """
+    changed = []
+    for known in list(book.known.values()):
+        window = known.entry.window
+        if known.span is not None and not files.is_as_noted(table, window, known.note):
+            span = span_of(table, files.read(table, window))
+            book.known[window] = Known(known.entry, known.span if span is None else span.joined(known.span))
+            changed.append(window)
+    return changed
 
 
 def _rebuild(files: WindowFiles, ledger: FolderLedger) -> None:
     """Make a ledger of what the files tell. Nobody knows when they were read, so all are to be read again."""
+    books = {}
     for table in TABLES.values():
         known = [_known(files, table, windows) for windows in _overlapping(files.windows(table))]
-        if known:
-            ledger.books[table.name] = Book(known={state.entry.window: state for state in known})
-    if ledger.books:
-        ledger.rewrite()
+        if known or table.name in ledger.books:
+            kept = ledger.book(table.name)
+            windows = {state.entry.window: state for state in known}
+            books[table.name] = Book(origin=kept.origin, known=windows, pruned_before=kept.pruned_before)
+    if books:
+        ledger.make_anew(books)
 
 
 def _known(files: WindowFiles, table: Table, windows: list[Window]) -> Known:

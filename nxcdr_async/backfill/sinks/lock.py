@@ -1,15 +1,14 @@
 """One run at a time on a file or folder, whatever becomes of the one before."""
 
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from attrs import define, field
 from filelock import FileLock, Timeout
 
 from nxcdr_async.backfill.sinks.files import OWNER_ONLY, check_folder
-from nxcdr_async.backfill.sinks.protocol import BusyError
-from nxcdr_async.errors import SinkError
+from nxcdr_async.errors import BusyError, SinkError
 
 SECONDS_TO_WAIT = 2.0
 """How long to wait for another to let go: pushes have hold for some milliseconds, again and again."""
@@ -54,9 +53,29 @@ class SinkLock:
         except OSError as error:
             raise SinkError(f"cannot write beside {self.target}: {error.strerror or error}") from None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it is ours now."""
+        return self._lock.is_locked
+
     def release(self) -> None:
-        """Let go of it, if it is ours."""
+        """Let go of it, if it is ours; nothing is left beside a place where nothing came to be.
+
+        Beside a sink the files stay, as others may be about to lock them. Whoever is, of those that go, notices that.
+        """
+        if self.is_held and not self.target.exists():
+            self._remove_files()
         self._lock.release()
+
+    def _remove_files(self) -> None:
+        try:
+            # Whoever waits for it removes them in turn, and must not lose its place.
+            with self._turn.acquire(timeout=0):
+                for lock in (self._turn, self._lock):
+                    with suppress(PermissionError):  # Windows removes no file that is open
+                        Path(lock.lock_file).unlink(missing_ok=True)
+        except Timeout:
+            return
 
 
 def _lock_beside(target: Path, suffix: str) -> FileLock:

@@ -1,75 +1,47 @@
 """Tables in a PostgreSQL database, from version 13 on, in the schema that comes first in the user's search path."""
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import NoneType
-from typing import Any, get_args
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from typing import Any
 
 import msgspec
 import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
-from attrs import define, field, fields_dict
+from attrs import define, field
 from psycopg import errors
 
 from nxcdr_async.backfill.ledger import LedgerChange
 from nxcdr_async.backfill.sinks.postgresql_connection import Server
 from nxcdr_async.backfill.sinks.postgresql_rows import as_read, clean, from_csv, to_csv
-from nxcdr_async.backfill.sinks.protocol import BusyError, Held, Origin
-from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, held_by, quoted
-from nxcdr_async.backfill.times import moment_if_any, moment_of
-from nxcdr_async.errors import ConfigurationError, SinkError
-from nxcdr_async.export.tables import EXTRA, Table
+from nxcdr_async.backfill.sinks.postgresql_tables import (
+    COLUMNS,
+    LEDGER_TABLES,
+    UNIQUE,
+    UNIQUE_INDEXES,
+    columns_of,
+    columns_with_key,
+    definition,
+)
+from nxcdr_async.backfill.sinks.protocol import Origin
+from nxcdr_async.backfill.sinks.sql import quoted
+from nxcdr_async.backfill.sinks.sql_sink import SqlSink
+from nxcdr_async.backfill.times import extent_of, moment_of
+from nxcdr_async.errors import BusyError, ConfigurationError, SinkError
+from nxcdr_async.export.tables import Table
 from nxcdr_async.windows import Window
 
 SECONDS_TO_WAIT = 3
 """How long to wait for another run to let go: a server takes a moment to notice that a client was killed."""
 
-# As the server itself writes them.
-_TYPES = {
-    pa.string(): "text",
-    pa.int64(): "bigint",
-    pa.bool_(): "boolean",
-    pa.timestamp("us", tz="UTC"): "timestamp with time zone",
-}
-_MONEY = "numeric"
-_JSON = "jsonb"
-_UNIQUE = " unique"
-
-_LEDGER = {
-    WINDOWS: (
-        "source text, start_second bigint, end_second bigint NOT NULL, read_at bigint NOT NULL, "
-        "row_count bigint NOT NULL, bad_rows bigint NOT NULL, saturated text NOT NULL, "
-        "PRIMARY KEY (source, start_second)"
-    ),
-    SOURCES: "source text PRIMARY KEY, account text NOT NULL, zone text NOT NULL, complete_until timestamptz",
-}
-
-_MAKES_KEY_UNIQUE = (
-    "indrelid = attrelid AND indisunique AND indisvalid AND indimmediate AND indpred IS NULL "
-    "AND indnkeyatts = 1 AND indkey[0] = attnum"
-)
-
-_COLUMNS = f"""
-SELECT attname, format_type(atttypid, atttypmod) || CASE WHEN attname = %(key)s AND EXISTS (
-    SELECT FROM pg_index WHERE {_MAKES_KEY_UNIQUE}
-) THEN '{_UNIQUE}' ELSE '' END || CASE WHEN relkind IN ('r', 'p') THEN '' ELSE ' of no table' END
-FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
-WHERE attrelid = to_regclass(%(table)s) AND attnum > 0 AND NOT attisdropped
-"""
-
-_UNIQUE_INDEXES = f"""
-SELECT indexrelid::regclass::text, (
-    SELECT quote_ident(conname) FROM pg_constraint WHERE conindid = indexrelid AND contype <> 'f'
-)
-FROM pg_index JOIN pg_attribute ON {_MAKES_KEY_UNIQUE}
-WHERE indrelid = to_regclass(%(table)s) AND attname = %(key)s
-"""
+_NAME_OR_SIGN = re.compile(r'"(?:[^"]|"")*"|[?%]')
 
 
 @define(eq=False)
-class PostgresqlSink:
+class PostgresqlSink(SqlSink):
     """A schema of a PostgreSQL database: the current one of the user who connects.
 
     Whatever libpq knows works: several hosts, sockets (`?host=/run/postgresql`), `?sslmode=…`,
@@ -85,6 +57,8 @@ class PostgresqlSink:
     Raises:
         ConfigurationError: the address cannot be read.
     """
+
+    LEDGER = LEDGER_TABLES
 
     address: str = field(repr=False)
     _server: Server = field(init=False)
@@ -109,47 +83,32 @@ class PostgresqlSink:
         return self._connection
 
     def open(self) -> None:
-        """Connect, take hold of the schema, and make the ledger if it is not there."""
+        """Connect, and take hold of the schema."""
         self._connection = self._server.connect()
         try:
-            with self._server.telling():
+            with self._telling():
                 self._schema = self._current_schema()
+                self._check_rights()
                 self._take_lock()
-                for name, columns in _LEDGER.items():
-                    self._make_table(name, columns)
         except BaseException:
             self.close()
             raise
 
-    def look(self, table: Table) -> Held | None:
-        """Return what is known of a table."""
-        with self._server.telling():
-            found = dict(self._rows(_COLUMNS, {"table": self._place(table.name), "key": table.key}))
-            origins = self._rows(f"SELECT account, zone FROM {self._place(SOURCES)} WHERE source = %s", [table.source])
-            windows = self._rows(
-                f"SELECT {quoted(LedgerRow._fields)} FROM {self._place(WINDOWS)} WHERE source = %s", [table.source]
-            )
-        if not found:
-            return None
-        if not table.is_key_unique:
-            found[table.key] = str(found.get(table.key)).removesuffix(_UNIQUE)  # as an earlier version made it
-        check_columns(self.name, table, found, _columns_with_key(table))
-        return held_by(self.name, origins, windows)
-
     def create(self, table: Table, origin: Origin) -> None:
         """Make a table, and note where its rows come from."""
         with self._transaction():
-            if self._make_table(table.name, _definition(table)):
+            if not self._is_there(table):
+                self._execute(f"CREATE TABLE {self._qualified(table.name)} ({definition(table)})")
                 for column in (table.time,) if table.is_key_unique else (table.time, table.key):
-                    self.connection.execute(f'CREATE INDEX ON {self._place(table.name)} ("{column}")')
-            self.connection.execute(
-                f"INSERT INTO {self._place(SOURCES)} (source, account, zone) VALUES (%s, %s, %s) "
-                "ON CONFLICT (source) DO UPDATE SET account = excluded.account, zone = excluded.zone",
-                [table.source, origin.account, origin.zone],
-            )
+                    self._execute(f'CREATE INDEX ON {self._qualified(table.name)} ("{column}")')
+            self._make_ledger(table)
+            self._note_origin(table, origin)
 
     def find(self, table: Table, rows: pa.Table) -> pa.Table:
         """Return the rows stored under these keys; those without a key, at their times."""
+        with self._telling():
+            if not self._is_there(table):
+                return table.empty()
         cleaned = clean(rows.select([table.key, table.time]))
         keys, keyless = cleaned[table.key].drop_null(), cleaned.filter(pc.is_null(cleaned[table.key]))
         found = [self._select(table, _is_among_json(table), [_json(keys)])]
@@ -159,42 +118,51 @@ class PostgresqlSink:
                 f'"{table.key}" IS NULL AND "{table.time}" IN (SELECT json_array_elements_text(%s)::timestamptz)'
             )
             found.append(self._select(table, condition, [_json(keyless[table.time])]))
-        return as_read(table, pa.concat_tables(found), rows)
+        stored = pa.concat_tables(found)
+        self._found_in[table.name] = extent_of(table, stored)
+        return as_read(table, stored, rows)
 
     def write(self, table: Table, rows: pa.Table, change: LedgerChange) -> None:
         """Store rows and the change of the ledger in one transaction."""
-        until = moment_if_any(change.complete_until)
-        replaced = [entry.window.start for entry in change.replaced]
-        windows, sources = self._place(WINDOWS), self._place(SOURCES)
         with self._transaction():
-            self._put(table, clean(rows))
-            self.connection.execute(
-                f"DELETE FROM {windows} WHERE source = %s AND start_second = ANY(%s)", [table.source, replaced]
-            )
-            self.connection.execute(
-                f"INSERT INTO {windows} ({quoted(LedgerRow._fields)}) VALUES (%s, %s, %s, %s, %s, %s, %s)",
-                LedgerRow.of(table, change.entry),
-            )
-            self.connection.execute(
-                f"UPDATE {sources} SET complete_until = %s WHERE source = %s", [until, table.source]
-            )
+            self._take_in(table, clean(rows), change)
 
     def add(self, table: Table, rows: pa.Table) -> None:
-        """Store rows in one transaction, and leave the ledger as it is."""
-        with self._transaction():
+        """Store rows in one transaction; the ledger only takes in how many there are."""
+        with self._transaction(), self._counting(table, rows):
             self._put(table, clean(rows))
 
     def scan(self, table: Table, window: Window) -> pa.Table:
         """Return the rows whose time lies in a window."""
+        with self._telling():
+            if not self._is_there(table):
+                return table.empty()
         return self._select(
             table,
             f'"{table.time}" >= %s AND "{table.time}" < %s',
             [moment_of(window.start), moment_of(window.end)],
         )
 
+    def prune(self, table: Table, before: int, *, is_trial: bool) -> int:
+        """Remove old rows in one transaction, and have the server reuse their place.
+
+        Their bytes stay there until others take it, and the files as long as they are: `VACUUM FULL` writes them anew.
+        """
+        if is_trial:
+            with self._telling():
+                return self._rows_before(table, before)
+        with self._transaction():
+            rows = self._remove_before(table, before)
+        with self._telling():
+            if self._is_there(table):
+                self._execute(f"VACUUM {self._qualified(table.name)}")
+        return rows
+
     def close(self) -> None:
         """Disconnect; the server lets go of the lock."""
         self._absent.clear()
+        self._found_in.clear()
+        self._there.clear()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -220,18 +188,42 @@ class PostgresqlSink:
                 f"{self.name} is being written by another run: wait for its end, or give another --to"
             ) from None
 
-    def _make_table(self, name: str, columns: str) -> bool:
-        """Make a table if it is not there, which a user who may make none can have had made before."""
-        place = self._place(name)
-        ((is_there,),) = self._rows("SELECT to_regclass(%s) IS NOT NULL", [place])
-        if is_there:
-            return False
-        self.connection.execute(f"CREATE TABLE {place} ({columns})")
-        return True
+    def _check_rights(self) -> None:
+        """Check, before anything is asked for, that rows can be stored: who may make no tables can have had them made.
+
+        Raises:
+            ConfigurationError: they cannot.
+        """
+        ((is_read_only, may_make),) = self._execute(
+            "SELECT current_setting('transaction_read_only')::boolean, has_schema_privilege(current_schema(), 'CREATE')"
+        )
+        if is_read_only:
+            raise ConfigurationError(
+                f"cannot store in {self.name}: its transactions are read-only; connect to the primary server, as a "
+                "user who may write, or give another --to"
+            )
+        if not may_make and not all(self._columns_of(name) for name in LEDGER_TABLES):
+            raise ConfigurationError(
+                f"cannot store in {self.name}: permission denied for schema {self._schema}; grant the user CREATE on "
+                "the schema and TEMPORARY on the database, or give another --to"
+            )
+
+    def _make_ledger(self, table: Table) -> None:
+        lacking = [
+            f"ALTER TABLE {self._qualified(name)} ADD COLUMN {column} {LEDGER_TABLES[name].columns[column]}"
+            for name, column in self._lacking({name: self._columns_of(name) for name in LEDGER_TABLES})
+        ]
+        try:
+            super()._make_ledger(table)
+        except errors.InsufficientPrivilege as refused:
+            raise ConfigurationError(
+                f"the ledger in {self.name} was made by an earlier version, and its user may not change it "
+                f"({refused.diag.message_primary}): have its owner run {'; '.join(lacking)}"
+            ) from None
 
     def _put(self, table: Table, rows: pa.Table) -> None:
         """Store rows in place of those with their keys."""
-        place, keys = self._place(table.name), rows[table.key].drop_null()
+        place, keys = self._qualified(table.name), rows[table.key].drop_null()
         if pc.count_distinct(keys).as_py() < len(keys):
             self._let_keys_repeat(table)
         if self._unique_indexes(table):
@@ -245,7 +237,7 @@ class PostgresqlSink:
 
         That takes no row away that others may refer to by its key.
         """
-        key, place = table.key, self._place(table.name)
+        key, place = table.key, self._qualified(table.name)
         absent = self._absent.pop(table.name, rows[key].slice(0, 0).combine_chunks())
         is_new = pc.or_(pc.is_null(rows[key]), pc.is_in(rows[key], value_set=absent))
         self._copy_in(place, rows.filter(is_new))
@@ -263,11 +255,11 @@ class PostgresqlSink:
 
     def _unique_indexes(self, table: Table) -> list[tuple[str, str | None]]:
         """Return the indexes for which a key has to be unique, each with the constraint that it belongs to, if any."""
-        return self._rows(_UNIQUE_INDEXES, {"table": self._place(table.name), "key": table.key})
+        return self._rows(UNIQUE_INDEXES, {"table": self._qualified(table.name), "key": table.key})
 
     def _let_keys_repeat(self, table: Table) -> None:
         """Let several rows of a table of an earlier version share a key."""
-        place = self._place(table.name)
+        place = self._qualified(table.name)
         statements = [
             f"DROP INDEX {index}" if constraint is None else f"ALTER TABLE {place} DROP CONSTRAINT {constraint}"
             for index, constraint in self._unique_indexes(table)
@@ -291,15 +283,47 @@ class PostgresqlSink:
         with self.connection.cursor() as cursor, cursor.copy(query) as copy:
             copy.write(to_csv(rows))
 
-    def _place(self, name: str) -> str:
+    def _qualified(self, name: str) -> str:
         schema = self._schema.replace('"', '""')
         return f'"{schema}"."{name}"'
 
+    def _telling(self) -> AbstractContextManager[None]:
+        return self._server.telling()
+
+    def _execute(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        return self._rows(_NAME_OR_SIGN.sub(_as_psycopg_has_it, statement), values)
+
     def _rows(self, query: str, values: Any = None) -> list[Any]:
-        return self.connection.execute(query, values).fetchall()
+        cursor = self.connection.execute(query, values)
+        return [] if cursor.description is None else cursor.fetchall()
+
+    def _columns_of(self, name: str) -> dict[str, str]:
+        return dict(self._rows(COLUMNS, {"table": self._qualified(name), "key": ""}))
+
+    def _found_columns(self, table: Table) -> dict[str, str]:
+        found = dict(self._rows(COLUMNS, {"table": self._qualified(table.name), "key": table.key}))
+        if found and not table.is_key_unique:
+            found[table.key] = str(found.get(table.key)).removesuffix(UNIQUE)  # as an earlier version made it
+        return found
+
+    def _wanted_columns(self, table: Table) -> dict[str, str]:
+        return columns_with_key(table)
+
+    def _counts(self, table: Table, windows: Sequence[Window]) -> dict[Window, int]:
+        found = self._rows(
+            f"SELECT (SELECT count(*) FROM {self._qualified(table.name)} "
+            f'WHERE "{table.time}" >= to_timestamp(start_second) AND "{table.time}" < to_timestamp(end_second)) '
+            "FROM unnest(%s::bigint[], %s::bigint[]) WITH ORDINALITY AS windows (start_second, end_second, number) "
+            "ORDER BY number",
+            [[window.start for window in windows], [window.end for window in windows]],
+        )
+        return {window: count for window, (count,) in zip(windows, found, strict=True)}
+
+    def _moment(self, second: int) -> datetime:
+        return moment_of(second)
 
     def _select(self, table: Table, condition: str, values: list[Any]) -> pa.Table:
-        query = f"SELECT {quoted(table.columns)} FROM {self._place(table.name)} WHERE {condition}"
+        query = f"SELECT {quoted(table.columns)} FROM {self._qualified(table.name)} WHERE {condition}"
         with (
             self._server.telling(),
             self.connection.cursor() as cursor,
@@ -313,37 +337,18 @@ class PostgresqlSink:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._server.telling(), self.connection.transaction():
+        with self._telling(), self.connection.transaction():
             yield
 
 
-def _columns(table: Table) -> dict[str, str]:
-    return {name: _JSON if name == EXTRA else _TYPES.get(table.kind(name), _MONEY) for name in table.columns}
-
-
-def _columns_with_key(table: Table) -> dict[str, str]:
-    """Return the types of columns, and whether the key has to be unique."""
-    columns = _columns(table)
-    return {**columns, table.key: columns[table.key] + _UNIQUE} if table.is_key_unique else columns
-
-
-def _definition(table: Table) -> str:
-    """Return the columns of a table as SQL defines them."""
-    key = f'"{table.key}" {_columns(table)[table.key]}'
-    if not table.is_key_unique:
-        key += " NOT NULL"
-    else:
-        key += " UNIQUE" if _may_lack_key(table) else " PRIMARY KEY"
-    return ", ".join(key if name == table.key else f'"{name}" {kind}' for name, kind in _columns(table).items())
+def _as_psycopg_has_it(found: re.Match[str]) -> str:
+    """Return a part of a statement with psycopg's placeholders: names in quotes may have question marks, too."""
+    return "%s" if found[0] == "?" else found[0].replace("%", "%%")
 
 
 def _is_among_json(table: Table) -> str:
     """Return the condition that a key is in a JSON list: one row after the other, by the index of the key."""
-    return f'"{table.key}" IN (SELECT json_array_elements_text(%s)::{_columns(table)[table.key]})'
-
-
-def _may_lack_key(table: Table) -> bool:
-    return NoneType in get_args(fields_dict(table.record_class)[table.key].type)
+    return f'"{table.key}" IN (SELECT json_array_elements_text(%s)::{columns_of(table)[table.key]})'
 
 
 def _without(keys: pa.ChunkedArray, others: pa.ChunkedArray) -> pa.Array:

@@ -149,8 +149,8 @@ def _name(parameters: dict[str, Any]) -> str:
 
 
 def _is_unfit(error: psycopg.Error) -> bool:
-    # 22: a value out of its range. 54000: one that is too long, as for an index.
-    return error.sqlstate is not None and error.sqlstate.startswith(("22", "54000"))
+    # 22: a value out of its range. 54: one that is too long, as for an index, or nested too deeply.
+    return error.sqlstate is not None and error.sqlstate.startswith(("22", "54"))
 
 
 def _is_lost(error: psycopg.Error) -> bool:

@@ -6,15 +6,24 @@ import pyarrow as pa
 from attrs import define
 
 from nxcdr_async.backfill.ledger import Entry, LedgerChange
-from nxcdr_async.errors import ConfigurationError, SinkError
+from nxcdr_async.errors import BusyError, SinkError
 from nxcdr_async.export.tables import Table
 from nxcdr_async.windows import Window
 
-__all__ = ["BusyError", "Entry", "Held", "LedgerChange", "Origin", "PushSink", "Sink", "Table", "UnfitError", "Window"]
-
-
-class BusyError(ConfigurationError):
-    """Another run has hold of a sink, and may let go of it soon."""
+__all__ = [
+    "BusyError",
+    "CheckedSink",
+    "Entry",
+    "Held",
+    "LedgerChange",
+    "Origin",
+    "PruneSink",
+    "PushSink",
+    "Sink",
+    "Table",
+    "UnfitError",
+    "Window",
+]
 
 
 class UnfitError(SinkError):
@@ -28,10 +37,12 @@ class Origin:
     Attributes:
         account: tells the vendor's accounts apart, without a secret.
         zone: the zone of the vendor's local times, as `datetime.tzinfo` writes itself.
+        gateway: the base URL that was asked; None where nobody noted it, as in stores of earlier versions.
     """
 
     account: str
     zone: str
+    gateway: str | None = None
 
 
 @define(frozen=True)
@@ -40,11 +51,17 @@ class Held:
 
     Attributes:
         origin: where its rows come from; None if nobody can tell any more, which is no hindrance.
-        entries: the windows that were read.
+        entries: the windows that were read, whether their rows are still there or not.
+        pruned_before: the moment before which rows were removed on purpose, epoch seconds; None if nowhere.
+        is_current: whether there is a place for all rows, and all that this version notes; else `create` makes one.
+        is_empty: whether it is known that there is no row.
     """
 
     origin: Origin | None
     entries: list[Entry]
+    pruned_before: int | None = None
+    is_current: bool = True
+    is_empty: bool = False
 
 
 class Sink(Protocol):
@@ -65,6 +82,7 @@ class Sink(Protocol):
     def open(self) -> None:
         """Take hold of it, so that no other run can until `close`; what a killed run left half-done is cleared away.
 
+        Nothing is made that is not there yet: a run that comes to nothing leaves nothing.
         It waits a moment for another run to let go of it: pushes have hold of it for some milliseconds at a time.
 
         Raises:
@@ -73,14 +91,14 @@ class Sink(Protocol):
         """
 
     def look(self, table: Table) -> Held | None:
-        """Return what is known of a table; None if it is not there.
+        """Return what is known of a table, and change nothing; None if neither it nor a ledger of it is there.
 
         Raises:
             ConfigurationError: it is there with other columns, or was not made by a backfill.
         """
 
     def create(self, table: Table, origin: Origin) -> None:
-        """Make a table, or give the one that is there another origin."""
+        """Make a table, or give the one that is there another origin; comes before the first row that is written."""
 
     def find(self, table: Table, rows: pa.Table) -> pa.Table:
         """Return the rows stored under the keys of these rows; those without a key, at their times.
@@ -94,6 +112,9 @@ class Sink(Protocol):
         Several of the rows may share a key, where the table's need not be unique: all of these are stored. A sink that
         finds rows near a time only leaves others with their keys as they are: those its last `find` did not look among.
         Whenever this returns, both outlast a crash of the machine. Rows without a key are added.
+
+        Raises:
+            UnfitError: one of the rows cannot be held here; the others are tried again without it.
         """
 
     def scan(self, table: Table, window: Window) -> pa.Table:
@@ -101,6 +122,34 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Let go of it, also if `open` failed. Closing twice does no harm."""
+
+
+@runtime_checkable
+class CheckedSink(Sink, Protocol):
+    """A sink that can tell which of its rows others took away. Of any other, none is known to be gone."""
+
+    def lost(self, table: Table) -> list[Window]:
+        """Return the windows of the ledger that lack rows they were stored with; those are read again.
+
+        It is cheap: rows are counted, or the sizes of files looked at. A table that is gone lacks all its rows.
+        The next `write` has these windows among what its change reopens, unless it replaces them.
+        """
+
+
+@runtime_checkable
+class PruneSink(Sink, Protocol):
+    """A sink that can remove old rows for good."""
+
+    def prune(self, table: Table, before: int, *, is_trial: bool) -> int:
+        """Remove the rows whose time lies before a moment, and note that in the ledger; return how many there are.
+
+        What was removed is not left in the bytes of the files either. If it is cut short, the same again finishes it.
+
+        Args:
+            table: whose rows.
+            before: epoch seconds.
+            is_trial: count only, and change nothing.
+        """
 
 
 @runtime_checkable

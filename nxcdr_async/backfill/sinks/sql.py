@@ -9,17 +9,16 @@ from nxcdr_async.backfill.ledger import Entry
 from nxcdr_async.backfill.sinks.protocol import Held, Origin
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.export.tables import Table
-from nxcdr_async.windows import Window
+from nxcdr_async.windows import EVER, Window
 
 WINDOWS = "nxcdr_windows"
 """The ledger: a row for each window that was read, times as epoch seconds."""
 
 SOURCES = "nxcdr_sources"
-"""A row for each source: the account it is read from, the zone of its local times, and how far it is complete."""
+"""A row for each source: where it is read from, how far it is complete, and before when its rows were removed."""
 
-
-LATEST = 253_402_300_800
-"""The second after the year 9999."""
+STORED = "stored"
+"""The column of the table of windows that tells how many rows of the table lie in a window."""
 
 
 class LedgerRow(NamedTuple):
@@ -32,12 +31,16 @@ class LedgerRow(NamedTuple):
     row_count: int
     bad_rows: int
     saturated: str
+    refused: str = "[]"
 
     @classmethod
     def of(cls, table: Table, entry: Entry) -> "LedgerRow":
         """Return the row of an entry."""
         window, saturated = entry.window, msgspec.json.encode(entry.saturated).decode()
-        return cls(table.source, window.start, window.end, entry.read_at, entry.rows, entry.bad_rows, saturated)
+        refused = msgspec.json.encode([(part.start, part.end) for part in entry.refused]).decode()
+        return cls(
+            table.source, window.start, window.end, entry.read_at, entry.rows, entry.bad_rows, saturated, refused
+        )
 
     @property
     def entry(self) -> Entry:
@@ -47,9 +50,10 @@ class LedgerRow(NamedTuple):
             ValueError: it is none, as somebody has changed it.
         """
         numbers = (self.start_second, self.end_second, self.read_at, self.row_count, self.bad_rows)
-        if not all(isinstance(number, int) for number in numbers) or not isinstance(self.saturated, str):
+        texts = (self.saturated, self.refused)
+        if not all(isinstance(number, int) for number in numbers) or not all(isinstance(text, str) for text in texts):
             raise ValueError("a number is none")
-        if not 0 <= self.start_second < self.end_second <= LATEST:
+        if not 0 <= self.start_second < self.end_second <= EVER.end:
             raise ValueError("it begins or ends at no time")
         return Entry(
             window=Window(self.start_second, self.end_second),
@@ -57,21 +61,100 @@ class LedgerRow(NamedTuple):
             rows=self.row_count,
             bad_rows=self.bad_rows,
             saturated=tuple(msgspec.json.decode(self.saturated, type=list[int])),
+            refused=tuple(Window(*part) for part in msgspec.json.decode(self.refused, type=list[tuple[int, int]])),
         )
 
 
-def held_by(sink: str, origins: Sequence[Sequence[Any]], windows: Iterable[Sequence[Any]]) -> Held:
+class LedgerTable(NamedTuple):
+    """How a table of the ledger is made.
+
+    Attributes:
+        columns: the definition of each column. One that came with a later version has a default, or may be null.
+        constraints: what follows the columns.
+        options: what follows the definition.
+    """
+
+    columns: Mapping[str, str]
+    constraints: str = ""
+    options: str = ""
+
+
+class SourceRow(NamedTuple):
+    """A row of the table of sources, but for how far it is complete, which readers alone ask for.
+
+    Its later columns may be missing in a store of an earlier version.
+    """
+
+    source: str
+    account: str
+    zone: str
+    gateway: str | None = None
+    pruned_before: int | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """Where the rows of its table come from."""
+        return Origin(self.account, self.zone, self.gateway)
+
+
+class StoredRows(NamedTuple):
+    """What the ledger notes of the rows of a window.
+
+    Attributes:
+        window: the window.
+        row_count: how many records came with it, some of which may lie in its neighbours.
+        stored: how many rows of the table lie in it; None if nobody has counted them yet.
+    """
+
+    window: Window
+    row_count: int
+    stored: int | None
+
+    @property
+    def is_worth_counting(self) -> bool:
+        """Whether any of its rows can be gone."""
+        return bool(self.row_count if self.stored is None else self.stored)
+
+
+def lost_windows(noted: Iterable[StoredRows], counts: Mapping[Window, int]) -> list[Window]:
+    """Return the windows that have fewer rows than were stored in them; where nobody knows how many, none at all.
+
+    Args:
+        noted: what the ledger says of those worth counting.
+        counts: how many rows the table has in each of them; nothing if it has no rows at all.
+    """
+    if not counts:
+        return [rows.window for rows in noted]
+    return [rows.window for rows in noted if rows.stored is not None and counts[rows.window] < rows.stored]
+
+
+def held_by(
+    sink: str,
+    source: SourceRow | None,
+    windows: Iterable[LedgerRow],
+    *,
+    is_current: bool = True,
+    is_empty: bool = False,
+) -> Held:
     """Return what the ledger says of a table.
 
     Args:
         sink: what to call the sink.
-        origins: account and zone of its source; nothing, if somebody has taken that row away.
+        source: the row of its source; None, if somebody has taken that row away.
         windows: the rows of its windows.
+        is_current: as `Held` has it.
+        is_empty: likewise.
 
     Raises:
         ConfigurationError: somebody has changed it.
     """
-    return Held(Origin(*origins[0]) if origins else None, [_entry(sink, LedgerRow(*row)) for row in windows])
+    return Held(
+        origin=None if source is None else source.origin,
+        entries=[_entry(sink, row) for row in windows],
+        pruned_before=None if source is None else source.pruned_before,
+        is_current=is_current,
+        is_empty=is_empty,
+    )
 
 
 def _entry(sink: str, row: LedgerRow) -> Entry:
@@ -89,6 +172,11 @@ def quoted(names: Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
+def placed(values: Sequence[Any]) -> str:
+    """Return a place for each value, as SQL writes them in a list."""
+    return ", ".join("?" * len(values))
+
+
 def check_columns(sink: str, table: Table, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Check that a table that is there is one of ours.
 
@@ -104,7 +192,7 @@ def check_columns(sink: str, table: Table, found: Mapping[str, Any], wanted: Map
     if dict(found) == dict(wanted):
         return
     differences = [
-        f"{name} is {found.get(name, 'missing')} there and {wanted.get(name, 'not known')} here"
+        f"{name} is {found.get(name, 'missing') or 'of no type'} there and {wanted.get(name, 'not known')} here"
         for name in sorted(found.keys() | wanted.keys())
         if found.get(name) != wanted.get(name)
     ]

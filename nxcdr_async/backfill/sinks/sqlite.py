@@ -15,13 +15,15 @@ import pyarrow.compute as pc
 from attrs import define, field
 
 from nxcdr_async.backfill.ledger import LedgerChange
-from nxcdr_async.backfill.sinks.files import check_still_there, claimed_file, identity
+from nxcdr_async.backfill.sinks.files import check_place, check_still_there, claimed_file, identity, unlocked
 from nxcdr_async.backfill.sinks.lock import SinkLock
-from nxcdr_async.backfill.sinks.protocol import Held, Origin
-from nxcdr_async.backfill.sinks.sql import SOURCES, WINDOWS, LedgerRow, check_columns, held_by, quoted
+from nxcdr_async.backfill.sinks.protocol import Origin, UnfitError
+from nxcdr_async.backfill.sinks.sql import WINDOWS, quoted
+from nxcdr_async.backfill.sinks.sql_sink import SqlSink
+from nxcdr_async.backfill.sinks.sqlite_tables import LEDGER_TABLES, columns_of, definition, indexes
 from nxcdr_async.backfill.sinks.text import plain_amounts, plain_times
-from nxcdr_async.backfill.times import MICROSECONDS
-from nxcdr_async.errors import ConfigurationError, NxcdrError, SinkError
+from nxcdr_async.backfill.times import MICROSECONDS, extent_of
+from nxcdr_async.errors import BusyError, ConfigurationError, NxcdrError, SinkError
 from nxcdr_async.export.tables import Table
 from nxcdr_async.windows import Window
 
@@ -36,30 +38,12 @@ ROWS_A_STATEMENT = 100
 
 _LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _NO_DATABASE = "SQLITE_NOTADB"
-
-# TEXT in the name of a type keeps SQLite from taking an amount for a binary fraction.
-_TYPES = {
-    pa.string(): "TEXT",
-    pa.int64(): "INTEGER",
-    pa.bool_(): "BOOLEAN",
-    pa.timestamp("us", tz="UTC"): "TIMESTAMP TEXT",
-}
-_MONEY = "DECIMAL TEXT"
-
-_LEDGER = (
-    f"""CREATE TABLE IF NOT EXISTS {WINDOWS} (
-        source TEXT NOT NULL, start_second INTEGER NOT NULL, end_second INTEGER NOT NULL, read_at INTEGER NOT NULL,
-        row_count INTEGER NOT NULL, bad_rows INTEGER NOT NULL, saturated TEXT NOT NULL,
-        PRIMARY KEY (source, start_second)
-    ) WITHOUT ROWID""",
-    f"""CREATE TABLE IF NOT EXISTS {SOURCES} (
-        source TEXT PRIMARY KEY, account TEXT NOT NULL, zone TEXT NOT NULL, complete_until TIMESTAMP TEXT
-    )""",
-)
+_DAMAGED = "SQLITE_CORRUPT"
+_TOO_LONG = "SQLITE_TOOBIG"
 
 
 @define(eq=False)
-class SqliteSink:
+class SqliteSink(SqlSink):
     """A SQLite file, readable to its owner only if it is new. Others may always read it, and write tables of their own.
 
     While windows are written it has a write-ahead log, so that readers and the run do not wait for each other. Once it
@@ -69,10 +53,15 @@ class SqliteSink:
         path: the file.
     """
 
+    LEDGER = LEDGER_TABLES
+
     path: Path
     _lock: SinkLock = field(init=False)
     _database: sqlite3.Connection | None = field(default=None, init=False)
+    _has_ledger: bool = field(default=False, init=False)
     _identity: tuple[int, int] | None = field(default=None, init=False)
+    # Tells the write-ahead log we wrote from any other; None if we wrote none.
+    _log: tuple[int, int] | None = field(default=None, init=False)
     # Keys of a table that are known not to be in it, until we write.
     _absent: dict[str, pa.Array] = field(factory=dict, init=False, repr=False)
 
@@ -85,44 +74,40 @@ class SqliteSink:
         return str(self.path)
 
     def open(self) -> None:
-        """Take hold of the file, made if it is not there."""
+        """Take hold of the file, or of the place of one that is not there yet."""
         try:
-            claimed_file(self.path)
+            check_place(self.path)
             self._lock.take()
-            with self._telling():
-                self._database = _connected(self.path)
-                for statement in _LEDGER:
-                    self._run(statement)
-            self._identity = identity(self.path)
+            if self.path.exists():
+                self._connect()
         except BaseException:
             self.close()
             raise
 
-    def look(self, table: Table) -> Held | None:
-        """Return what is known of a table."""
-        with self._telling():
-            found = self._rows("SELECT name, type FROM pragma_table_info(?)", [table.name])
-            origins = self._rows(f"SELECT account, zone FROM {SOURCES} WHERE source = ?", [table.source])
-            windows = self._rows(f"SELECT {quoted(LedgerRow._fields)} FROM {WINDOWS} WHERE source = ?", [table.source])
-        if not found:
-            return None
-        check_columns(self.name, table, dict(found), _columns(table))
-        return held_by(self.name, origins, windows)
-
     def create(self, table: Table, origin: Origin) -> None:
-        """Make a table, and note where its rows come from."""
-        with self._transaction():
-            self._run(f"CREATE TABLE IF NOT EXISTS {table.name} ({_definition(table)})")
-            for statement in _indexes(table):
-                self._run(statement)
-            self._run(
-                f"INSERT INTO {SOURCES} (source, account, zone) VALUES (?, ?, ?) ON CONFLICT (source) DO UPDATE "
-                "SET account = excluded.account, zone = excluded.zone",
-                [table.source, origin.account, origin.zone],
-            )
+        """Make a table, and a file if there is none, and note where its rows come from."""
+        is_new = not self.path.exists()
+        try:
+            if self._database is None:
+                claimed_file(self.path)
+                self._connect()
+            with self._transaction():
+                self._run(f"CREATE TABLE IF NOT EXISTS {table.name} ({definition(table)})")
+                for statement in indexes(table):
+                    self._run(statement)
+                self._make_ledger(table)
+                self._note_origin(table, origin)
+        except BaseException:
+            if is_new:
+                self._disconnect()
+                self.path.unlink(missing_ok=True)
+            raise
+        self._has_ledger = True
 
     def find(self, table: Table, rows: pa.Table) -> pa.Table:
         """Return the rows stored under these keys; those without a key, at their times."""
+        if not self._is_there(table):
+            return table.empty()
         keys, keyless = rows[table.key].drop_null(), rows.filter(pc.is_null(rows[table.key]))
         found: list[tuple[Any, ...]] = []
         for part in _parts(keys):
@@ -132,42 +117,71 @@ class SqliteSink:
         self._absent[table.name] = keys.filter(pc.invert(pc.is_in(keys, value_set=there))).combine_chunks()
         for times in _parts(plain_times(keyless[table.time]).drop_null()):
             found += self._found(table, f'"{table.key}" IS NULL AND {_is_among(table.time, times)}', times)
-        return self._read(table, found)
+        stored = self._read(table, found)
+        self._found_in[table.name] = extent_of(table, stored)
+        return stored
 
     def write(self, table: Table, rows: pa.Table, change: LedgerChange) -> None:
         """Store rows and the change of the ledger in one transaction."""
-        until = None if change.complete_until is None else _time(change.complete_until)
         with self._telling():
             self._keep_log()
         with self._transaction():
-            self._put(table, rows)
-            for entry in change.replaced:
-                self._run(
-                    f"DELETE FROM {WINDOWS} WHERE source = ? AND start_second = ?", [table.source, entry.window.start]
-                )
-            self._run(f"INSERT INTO {WINDOWS} VALUES (?, ?, ?, ?, ?, ?, ?)", LedgerRow.of(table, change.entry))
-            self._run(f"UPDATE {SOURCES} SET complete_until = ? WHERE source = ?", [until, table.source])
+            self._take_in(table, rows, change)
         check_still_there(self.path, self._identity)
 
     def add(self, table: Table, rows: pa.Table) -> None:
-        """Store rows in one transaction, and leave the ledger as it is."""
-        with self._transaction():
+        """Store rows in one transaction; the ledger only takes in how many there are."""
+        with self._transaction(), self._counting(table, rows):
             self._put(table, rows)
         check_still_there(self.path, self._identity)
 
     def scan(self, table: Table, window: Window) -> pa.Table:
         """Return the rows whose time lies in a window."""
-        ends = [_time(window.start), _time(window.end)]
+        if not self._is_there(table):
+            return table.empty()
+        ends = _times([window.start, window.end])
         return self._read(table, self._found(table, f'"{table.time}" >= ? AND "{table.time}" < ?', ends))
+
+    def prune(self, table: Table, before: int, *, is_trial: bool) -> int:
+        """Remove old rows in one transaction, then write the file anew, as removed rows stay in its free pages else."""
+        if is_trial:
+            with self._telling():
+                return self._rows_before(table, before)
+        with self._telling():
+            self._run("PRAGMA secure_delete = ON")
+        with self._transaction():
+            rows = self._remove_before(table, before)
+        with self._telling():
+            self._run("VACUUM")
+            ((is_busy, _, _),) = self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if is_busy:
+            raise BusyError(
+                f"rows were removed from {self.path}, and their bytes are still in its log, as another program is "
+                "reading it: close that, and do the same again"
+            )
+        return rows
 
     def close(self) -> None:
         """Let go of the file."""
         self._absent.clear()
-        if self._database is not None:
+        self._found_in.clear()
+        self._there.clear()
+        if self._database is not None and self._has_ledger:
             _leave_no_log(self._database)
-            self._database.close()
-            self._database = None
+        self._disconnect()
         self._lock.release()
+
+    def _connect(self) -> None:
+        with self._telling():
+            self._database = _connected(self.path)
+            self._run("PRAGMA schema_version")  # else a file that is none would be noticed later
+            self._has_ledger = bool(self._columns_of(WINDOWS))
+        self._identity = identity(self.path)
+
+    def _disconnect(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = self._log = None
 
     @property
     def _open_database(self) -> sqlite3.Connection:
@@ -190,8 +204,31 @@ class SqliteSink:
     def _run(self, statement: str, values: Sequence[Any] = ()) -> None:
         self._open_database.execute(statement, values)
 
-    def _rows(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        return self._open_database.execute(query, values).fetchall()
+    def _execute(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        return self._open_database.execute(statement, values).fetchall()
+
+    def _columns_of(self, name: str) -> dict[str, str]:
+        if self._database is None:
+            if not self._lock.is_held:
+                raise SinkError(f"{self.path} is not open")
+            return {}
+        return dict(self._execute("SELECT name, type FROM pragma_table_info(?)", [name]))
+
+    def _found_columns(self, table: Table) -> dict[str, str]:
+        return self._columns_of(table.name)
+
+    def _wanted_columns(self, table: Table) -> dict[str, str]:
+        return columns_of(table)
+
+    def _counts(self, table: Table, windows: Sequence[Window]) -> dict[Window, int]:
+        """Count window by window, as the index of times is no use to a join."""
+        query = f'SELECT count(*) FROM {table.name} WHERE "{table.time}" >= ? AND "{table.time}" < ?'
+        starts, ends = (_times(edges) for edges in ([w.start for w in windows], [w.end for w in windows]))
+        counts = [self._execute(query, edges)[0][0] for edges in zip(starts, ends, strict=True)]
+        return dict(zip(windows, counts, strict=True))
+
+    def _moment(self, second: int) -> str:
+        return _times([second])[0]
 
     def _put(self, table: Table, rows: pa.Table) -> None:
         """Store rows, some at a time: a statement for all of them would keep the interpreter for itself."""
@@ -216,12 +253,12 @@ class SqliteSink:
     def _let_keys_repeat(self, table: Table) -> None:
         """Make a table of an earlier version anew, whose keys had to be unique, with all that hangs on it."""
         unique = "SELECT 1 FROM pragma_index_list(?) WHERE \"unique\" AND origin = 'u'"
-        if not self._rows(unique, [table.name]):
+        if not self._execute(unique, [table.name]):
             return
         further = "SELECT sql FROM sqlite_schema WHERE tbl_name = ? AND type <> 'table' AND sql IS NOT NULL"
-        statements = [*(statement for (statement,) in self._rows(further, [table.name])), *_indexes(table)]
+        statements = [*(statement for (statement,) in self._execute(further, [table.name])), *indexes(table)]
         anew, columns = f"nxcdr_new_{table.name}", quoted(table.columns)
-        self._run(f"CREATE TABLE {anew} ({_definition(table)})")
+        self._run(f"CREATE TABLE {anew} ({definition(table)})")
         self._run(f"INSERT INTO {anew} ({columns}) SELECT {columns} FROM {table.name}")
         self._run(f"DROP TABLE {table.name}")
         # As a view or a key of a user's may name the table, which is not there for a moment.
@@ -231,8 +268,9 @@ class SqliteSink:
             self._run(statement)
 
     def _found(self, table: Table, condition: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        self._check_log()
         with self._telling():
-            return self._rows(f"SELECT {quoted(table.columns)} FROM {table.name} WHERE {condition}", values)
+            return self._execute(f"SELECT {quoted(table.columns)} FROM {table.name} WHERE {condition}", values)
 
     def _read(self, table: Table, found: list[tuple[Any, ...]]) -> pa.Table:
         """Return rows as SQLite gave them with the types of their columns."""
@@ -245,8 +283,10 @@ class SqliteSink:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        self._check_log()
         with self._telling():
             self._run("BEGIN IMMEDIATE")
+            self._log = self._log_there()
             try:
                 yield
                 self._run("COMMIT")
@@ -254,6 +294,16 @@ class SqliteSink:
                 with suppress(sqlite3.Error):  # a full disk may have rolled it back already
                     self._run("ROLLBACK")
                 raise
+        self._check_log()
+
+    def _check_log(self) -> None:
+        """Check that the log is the one we wrote: nobody who respects our locks clears it away while we are here."""
+        if self._log is not None and self._log_there() != self._log:
+            raise unlocked(self.path)
+
+    def _log_there(self) -> tuple[int, int] | None:
+        real = self.path.resolve()  # there, and not beside a link to it, SQLite keeps its log
+        return identity(real.with_name(f"{real.name}-wal"))
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -287,30 +337,14 @@ def _told(path: Path, error: sqlite3.Error | OverflowError) -> NxcdrError:
     if name == _NO_DATABASE:
         return ConfigurationError(f"{path} is there and no SQLite file: give another --to")
     if name.startswith(_LOCKED):
-        return SinkError(
+        return BusyError(
             f"cannot store in {path}: another program has kept it locked for {SECONDS_TO_WAIT:.0f} seconds; end its "
             "transaction there, or the query that it has not read to the end"
         )
-    return SinkError(f"cannot store in {path}: {error}")
-
-
-def _columns(table: Table) -> dict[str, str]:
-    return {name: _TYPES.get(table.kind(name), _MONEY) for name in table.columns}
-
-
-def _definition(table: Table) -> str:
-    """Return the columns of a table as SQL defines them."""
-    unique = {table.key: " UNIQUE"} if table.is_key_unique else {}
-    return ", ".join(f'"{name}" {kind}{unique.get(name, "")}' for name, kind in _columns(table).items())
-
-
-def _indexes(table: Table) -> list[str]:
-    """Return the statements that make the indexes of a table, where they are not there."""
-    columns = {"time": table.time} if table.is_key_unique else {"time": table.time, "key": table.key}
-    return [
-        f'CREATE INDEX IF NOT EXISTS {table.name}_{name} ON {table.name} ("{column}")'
-        for name, column in columns.items()
-    ]
+    if name.startswith(_DAMAGED):
+        return SinkError(f"{path} is damaged ({error}): put it back from a backup, or fill a new store by a backfill")
+    kind = UnfitError if isinstance(error, OverflowError) or name == _TOO_LONG else SinkError
+    return kind(f"cannot store in {path}: {error}")
 
 
 def _parts(values: pa.ChunkedArray | pa.Array) -> Iterator[list[Any]]:
@@ -343,5 +377,7 @@ def _read(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     return pa.array(values, pa.int64() if pa.types.is_boolean(kind) else as_kept).cast(kind)
 
 
-def _time(second: int) -> str:
-    return str(plain_times(pa.array([second * MICROSECONDS], pa.timestamp("us", tz="UTC")))[0])
+def _times(seconds: Sequence[int]) -> list[str]:
+    moments = pa.array([second * MICROSECONDS for second in seconds], pa.timestamp("us", tz="UTC"))
+    times: list[str] = plain_times(moments).to_pylist()
+    return times

@@ -6,6 +6,8 @@ from nxcdr_async.cli.options import (
     CommonOptions,
     ConcurrencyOption,
     GatewayOption,
+    MaxSpanOption,
+    NewGatewayOption,
     NewKeyOption,
     RangeEndOption,
     RangeStartOption,
@@ -21,6 +23,7 @@ from nxcdr_async.cli.options import (
     ZoneOption,
     parse_duration,
     parse_range,
+    parse_span,
     parse_target,
 )
 
@@ -34,12 +37,14 @@ def backfill(
     settle: SettleOption = "24h",
     skip_bad_rows: SkipOption = False,
     new_key: NewKeyOption = False,
+    new_gateway: NewGatewayOption = False,
     report: ReportOption = None,
     region: RegionOption = None,
     gateway: GatewayOption = None,
     concurrency: ConcurrencyOption = None,
     rate: RateOption = None,
     timeout: TimeoutOption = None,
+    max_span: MaxSpanOption = None,
     tz: ZoneOption = "UTC",
 ) -> ExitCode:
     """Fill a store with the records of a range.
@@ -48,8 +53,10 @@ def backfill(
     3 if something is known to be missing.
     """
     start_and_end = parse_range(source, start, end, tz)
-    wanted = _wanted(source, to, settle, skip_bad_rows=skip_bad_rows, new_key=new_key, report=report)
-    options = CommonOptions(region, gateway, concurrency, rate, timeout)
+    wanted = _wanted(
+        source, to, settle, skip_bad_rows=skip_bad_rows, new_key=new_key, new_gateway=new_gateway, report=report
+    )
+    options = CommonOptions(region, gateway, concurrency, rate, timeout, parse_span(max_span))
     return room.run(wanted, room.backfilling(*start_and_end), options)
 
 
@@ -60,23 +67,36 @@ def sync(
     settle: SettleOption = "24h",
     skip_bad_rows: SkipOption = False,
     new_key: NewKeyOption = False,
+    new_gateway: NewGatewayOption = False,
     report: ReportOption = None,
     region: RegionOption = None,
     gateway: GatewayOption = None,
     concurrency: ConcurrencyOption = None,
     rate: RateOption = None,
     timeout: TimeoutOption = None,
+    max_span: MaxSpanOption = None,
 ) -> ExitCode:
     """Bring a store up to the present.
 
     Reads again where late rows may have turned up, fills holes and goes on to now. Run it every hour or day.
     """
-    wanted = _wanted(source, to, settle, skip_bad_rows=skip_bad_rows, new_key=new_key, report=report)
-    return room.run(wanted, room.syncing, CommonOptions(region, gateway, concurrency, rate, timeout))
+    wanted = _wanted(
+        source, to, settle, skip_bad_rows=skip_bad_rows, new_key=new_key, new_gateway=new_gateway, report=report
+    )
+    return room.run(
+        wanted, room.syncing, CommonOptions(region, gateway, concurrency, rate, timeout, parse_span(max_span))
+    )
 
 
 def _wanted(
-    source: Source, to: str, settle: str, *, skip_bad_rows: bool, new_key: bool, report: str | None
+    source: Source,
+    to: str,
+    settle: str,
+    *,
+    skip_bad_rows: bool,
+    new_key: bool,
+    new_gateway: bool,
+    report: str | None,
 ) -> room.Wanted:
     return room.Wanted(
         source=source.value,
@@ -84,5 +104,6 @@ def _wanted(
         settle=parse_duration("--settle", settle),
         skips_bad_rows=skip_bad_rows,
         new_key=new_key,
+        new_gateway=new_gateway,
         report=report,
     )

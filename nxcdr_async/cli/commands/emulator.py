@@ -7,7 +7,8 @@ import anyio
 import typer
 
 from nxcdr_async.cli.exit_codes import ExitCode
-from nxcdr_async.cli.options import parse_day
+from nxcdr_async.cli.options import parse_day, parse_duration
+from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.testing.switches import Switches
 
 
@@ -51,6 +52,15 @@ def emulator(
     publish_delay: Annotated[
         float | None, typer.Option(min=0, metavar="SECONDS", help="Calls show up this long after their end.")
     ] = None,
+    depth_cap: Annotated[
+        int | None, typer.Option("--depth-cap", min=1, metavar="N", help="Show this many rows of an answer, no more.")
+    ] = None,
+    max_span: Annotated[
+        str | None, typer.Option("--max-span", metavar="DURATION", help="Refuse ranges wider than this: 31d, 24h.")
+    ] = None,
+    retention: Annotated[
+        str | None, typer.Option("--retention", metavar="DURATION", help="Refuse what is older than this: 90d.")
+    ] = None,
     while_stdin_open: Annotated[
         bool, typer.Option("--while-stdin-open", help="End too when stdin is closed, so as not to outlive a parent.")
     ] = False,
@@ -72,6 +82,9 @@ def emulator(
         fault_rate=fault_rate,
         order=order.value,
         publish_delay=publish_delay,
+        depth_cap=depth_cap,
+        max_span=_seconds("--max-span", max_span),
+        retention=_seconds("--retention", retention),
     )
     gateway = Gateway(
         calls,
@@ -85,3 +98,12 @@ def emulator(
         port=port,
     )
     return emulate(gateway, port, until_stdin_ends if while_stdin_open else anyio.sleep_forever)
+
+
+def _seconds(option: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    seconds = parse_duration(option, text).total_seconds()
+    if not seconds:
+        raise ConfigurationError(f"{option} {text!r} is no time at all: write 24h or 31d")
+    return seconds

@@ -10,6 +10,7 @@ from nxcdr_async.cli.options import (
     CommonOptions,
     ConcurrencyOption,
     GatewayOption,
+    MaxSpanOption,
     RangeEndOption,
     RangeStartOption,
     RateOption,
@@ -18,6 +19,7 @@ from nxcdr_async.cli.options import (
     TimeoutOption,
     ZoneOption,
     parse_range,
+    parse_span,
     parse_target,
 )
 
@@ -37,12 +39,13 @@ def plan(
     concurrency: ConcurrencyOption = None,
     rate: RateOption = None,
     timeout: TimeoutOption = None,
+    max_span: MaxSpanOption = None,
     tz: ZoneOption = "UTC",
 ) -> ExitCode:
     """Estimate rows, requests, time and disk from a few samples."""
     if to is not None:
         sink_for(parse_target(to))  # refused before anything is asked
-    options = CommonOptions(region, gateway, concurrency, rate, timeout)
+    options = CommonOptions(region, gateway, concurrency, rate, timeout, parse_span(max_span))
     start_and_end = parse_range(source, start, end, tz)
     arguments = options.arguments_for(source.value)
     from nxcdr_async.cli import plan as room  # noqa: PLC0415 - imports rich

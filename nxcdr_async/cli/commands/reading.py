@@ -12,6 +12,7 @@ from nxcdr_async.cli.options import (
     ConcurrencyOption,
     EndOption,
     GatewayOption,
+    MaxSpanOption,
     RateOption,
     RegionOption,
     SkipOption,
@@ -20,6 +21,7 @@ from nxcdr_async.cli.options import (
     ZoneOption,
     parse_day,
     parse_moment,
+    parse_span,
 )
 from nxcdr_async.records import Direction
 
@@ -73,11 +75,13 @@ def calls(
     concurrency: ConcurrencyOption = None,
     rate: RateOption = None,
     timeout: TimeoutOption = None,
+    max_span: MaxSpanOption = None,
     tz: ZoneOption = "UTC",
 ) -> ExitCode:
     """Write call-center calls as JSON lines.
 
-    They come sorted by start time, each once; times are UTC, money is exact text.
+    They come sorted by start time, each once; times are UTC, money is exact text. Ends with code 3 at a second that
+    holds more calls than the gateway shows.
     """
     first, last = parse_moment("--start", start, tz), parse_moment("--end", end, tz)
     filters: dict[str, Any] = {
@@ -88,7 +92,9 @@ def calls(
         "call_id": call_id,
         "order_id": order_id,
     }
-    arguments = CommonOptions(region, gateway, concurrency, rate, timeout).arguments_with("credentials")
+    arguments = CommonOptions(region, gateway, concurrency, rate, timeout, parse_span(max_span)).arguments_with(
+        "credentials"
+    )
 
     bad_rows = streaming.BadRows.skipping() if skip_bad_rows else streaming.BadRows()
     way = None if direction is None else Direction[direction.name]
@@ -145,6 +151,7 @@ def flash(
     concurrency: ConcurrencyOption = None,
     rate: RateOption = None,
     timeout: TimeoutOption = None,
+    max_span: MaxSpanOption = None,
     tz: ZoneOption = "UTC",
 ) -> ExitCode:
     """Write flash calls as JSON lines.
@@ -152,7 +159,9 @@ def flash(
     Ends with code 3 at a second that holds more calls than the vendor's list can tell.
     """
     first, last = parse_moment("--start", start, tz), parse_moment("--end", end, tz)
-    arguments = CommonOptions(region, gateway, concurrency, rate, timeout).arguments_with("flash app")
+    arguments = CommonOptions(region, gateway, concurrency, rate, timeout, parse_span(max_span)).arguments_with(
+        "flash app"
+    )
 
     bad_rows = streaming.BadRows.skipping() if skip_bad_rows else streaming.BadRows()
     return streaming.write(
@@ -167,6 +176,7 @@ def order(
     *,
     order_id: Annotated[str, typer.Argument(metavar="ORDER_ID", help="The id you gave when you started the calls.")],
     tenant: Annotated[int, typer.Option("--tenant", metavar="N", help="The team's number in the vendor's console.")],
+    skip_bad_rows: SkipOption = False,
     region: RegionOption = None,
     gateway: GatewayOption = None,
     concurrency: ConcurrencyOption = None,
@@ -176,4 +186,5 @@ def order(
     """Write the calls of one order as JSON lines."""
     arguments = CommonOptions(region, gateway, concurrency, rate, timeout).arguments_with("credentials")
 
-    return streaming.write_order(arguments, order_id, tenant)
+    bad_rows = streaming.BadRows.skipping() if skip_bad_rows else streaming.BadRows()
+    return streaming.write_order(arguments, order_id, tenant, bad_rows)

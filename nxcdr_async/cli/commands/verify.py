@@ -11,6 +11,8 @@ from nxcdr_async.cli.options import (
     CommonOptions,
     ConcurrencyOption,
     GatewayOption,
+    MaxSpanOption,
+    NewGatewayOption,
     NewKeyOption,
     RateOption,
     RegionOption,
@@ -21,6 +23,7 @@ from nxcdr_async.cli.options import (
     TargetOption,
     TimeoutOption,
     parse_duration,
+    parse_span,
     parse_target,
 )
 from nxcdr_async.errors import ConfigurationError
@@ -42,6 +45,7 @@ def verify(
     fix: Annotated[bool, typer.Option("--fix", help="Store what is missing or different; nothing is deleted.")] = False,
     settle: SettleOption = "24h",
     new_key: NewKeyOption = False,
+    new_gateway: NewGatewayOption = False,
     report: ReportOption = None,
     skip_bad_rows: SkipOption = False,
     region: RegionOption = None,
@@ -49,6 +53,7 @@ def verify(
     concurrency: ConcurrencyOption = None,
     rate: RateOption = None,
     timeout: TimeoutOption = None,
+    max_span: MaxSpanOption = None,
 ) -> ExitCode:
     """Compare a store with what the gateway tells now.
 
@@ -65,7 +70,8 @@ def verify(
         fix=fix,
         settle=parse_duration("--settle", settle),
         new_key=new_key,
+        new_gateway=new_gateway,
         skips_bad_rows=skip_bad_rows,
         report=report,
     )
-    return room.run(wanted, CommonOptions(region, gateway, concurrency, rate, timeout))
+    return room.run(wanted, CommonOptions(region, gateway, concurrency, rate, timeout, parse_span(max_span)))

@@ -4,6 +4,7 @@ import os
 import random
 import re
 import resource
+import stat
 import subprocess
 import sys
 import threading
@@ -255,7 +256,7 @@ def test_nothing_is_known_of_a_table_that_is_not_there(sink: Sink) -> None:
 @of_every_kind
 def test_a_new_table_holds_nothing_and_knows_where_its_rows_are_from(sink: Sink) -> None:
     sink.create(CALLS, ORIGIN)
-    assert sink.look(CALLS) == Held(ORIGIN, [])
+    assert sink.look(CALLS) == Held(ORIGIN, [], is_empty=True)
 
 
 @of_every_kind
@@ -403,6 +404,20 @@ def test_a_second_run_by_way_of_a_link_is_refused(places: Places, kind: str) -> 
         with pytest.raises(ConfigurationError, match="another run"):
             second.open()
         second.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other rights")
+def test_a_file_made_through_a_link_is_private(places: Places, kind: str) -> None:
+    to, link = Path(places.fresh(kind)), Path(places.fresh(kind))
+    link.symlink_to(to)
+    before = os.umask(0o022)
+    try:
+        with opened(str(link)) as sink:
+            sink.create(CALLS, ORIGIN)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(to.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("kind", ON_DISK)

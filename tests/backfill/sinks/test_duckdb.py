@@ -2,10 +2,12 @@
 
 import os
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,9 +16,10 @@ import duckdb
 import pytest
 from attrs import evolve
 
-from nxcdr_async import CallRecord, ConfigurationError, SinkError
+from nxcdr_async import BusyError, CallRecord, ConfigurationError, SinkError
 from nxcdr_async.backfill.ledger import Entry, LedgerChange
-from nxcdr_async.backfill.sinks.duckdb import LOG_BYTES, DuckDbSink
+from nxcdr_async.backfill.sinks.duckdb import DuckDbSink
+from nxcdr_async.backfill.sinks.duckdb_file import LOG_BYTES
 from nxcdr_async.backfill.sinks.protocol import Origin
 from nxcdr_async.export.columns import rows_of
 from nxcdr_async.export.tables import CALLS
@@ -202,6 +205,15 @@ def test_what_a_killed_run_left_of_a_file_it_was_making_does_no_harm(path: Path)
     assert ask(path, "SELECT count(*) FROM calls") == [(0,)]
 
 
+def test_a_sqlite_file_is_refused_and_nothing_is_fetched_to_read_it(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE calls (call_id)")
+    sink = DuckDbSink(path)
+    with pytest.raises(ConfigurationError, match=r"calls\.duckdb is there and no DuckDB file"):
+        sink.open()
+    sink.close()
+
+
 def test_a_file_of_something_else_is_refused_and_left_as_it_is(path: Path) -> None:
     for content in (b"", b"call_id,start_time\n", b"x" * 100_000):
         path.write_bytes(content)
@@ -217,11 +229,67 @@ def test_a_file_that_is_open_in_this_program_is_refused(sink: DuckDbSink, path: 
     sink.close()
     with (
         duckdb.connect(path, read_only=read_only),
-        pytest.raises(ConfigurationError, match="open in another program"),
+        pytest.raises(BusyError, match="open in this very process"),
     ):
         sink.open()
     sink.close()
     sink.open()
+
+
+def in_another_program(path: Path, statement: str) -> str:
+    code = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute(sys.argv[2])"
+    command = [sys.executable, "-c", code, str(path), statement]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+
+def open_and_close(path: Path) -> None:
+    """Do what has the system drop all locks of this process on a file."""
+    with pytest.raises(duckdb.Error, match="already attached"):
+        duckdb.connect(path)
+
+
+@on_posix
+def test_the_lock_is_taken_again_after_this_program_dropped_it(sink: DuckDbSink, path: Path) -> None:
+    open_and_close(path)
+    put(sink, call(1))
+    assert "Could not set lock" in in_another_program(path, "SELECT 1")
+    sink.close()
+    assert ask(path, "SELECT count(*) FROM calls") == [(1,)]
+
+
+@on_posix
+@pytest.mark.parametrize("use", ["write", "read", "nothing"])
+def test_what_another_program_wrote_meanwhile_is_not_written_over(sink: DuckDbSink, path: Path, use: str) -> None:
+    put(sink, call(1))
+    for copied in path.parent.glob(f"{path.name}*"):
+        copied.read_bytes()  # which drops the lock on it
+    assert not in_another_program(path, "CREATE TABLE theirs AS FROM range(5000)")
+    if use == "write":
+        with pytest.raises(SinkError, match="opened by another program while it was written"):
+            put(sink, call(2), hour=1)
+    elif use == "read":
+        with pytest.raises(SinkError, match="opened by another program while it was written"):
+            sink.find(CALLS, rows_of(CALLS, [call(1)]))
+    sink.close()
+    assert ask(path, "SELECT (SELECT count(*) FROM calls), (SELECT count(*) FROM theirs)") == [(1, 5000)]
+    sink.open()
+    put(sink, call(2), hour=1)
+
+
+@on_posix
+def test_nothing_is_written_while_another_program_has_the_file_open(sink: DuckDbSink, path: Path) -> None:
+    put(sink, call(1))
+    path.read_bytes()
+    code = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(SinkError, match="opened by another program while it was written"):
+            put(sink, call(2), hour=1)
+        sink.close()
+        holder.communicate()
+    assert ask(path, "SELECT count(*) FROM calls") == [(1,)]
 
 
 def test_a_file_that_is_open_in_another_program_is_refused(sink: DuckDbSink, path: Path) -> None:
@@ -370,4 +438,4 @@ def test_a_path_that_duckdb_takes_for_another_is_refused(tmp_path: Path) -> None
 
 def test_an_error_of_the_database_is_one_of_ours(sink: DuckDbSink) -> None:
     with pytest.raises(SinkError, match=r"cannot store in .*calls\.duckdb: Catalog Error"):
-        sink.find(evolve(CALLS, name="no_such_table"), rows_of(CALLS, [call(1)]))
+        sink.add(evolve(CALLS, name="no_such_table"), rows_of(CALLS, [call(1)]))

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nxcdr_async import ConfigurationError
+from nxcdr_async import BusyError, ConfigurationError
 from nxcdr_async.backfill.sinks import lock
 from nxcdr_async.backfill.sinks.lock import SinkLock
-from nxcdr_async.backfill.sinks.protocol import BusyError
 
 
 @pytest.fixture
@@ -61,3 +60,15 @@ def test_a_lock_that_is_never_let_go_of_is_waited_for_a_moment_only(
 
 def test_a_busy_sink_is_to_its_user_as_any_that_cannot_work() -> None:
     assert issubclass(BusyError, ConfigurationError)
+
+
+def test_nothing_is_left_beside_a_place_where_nothing_came_to_be(target: Path) -> None:
+    held = SinkLock(target)
+    for _ in range(2):
+        held.take()
+        held.release()
+        assert list(target.parent.iterdir()) == []
+    held.take()
+    target.touch()
+    held.release()
+    assert len(list(target.parent.iterdir())) == 3

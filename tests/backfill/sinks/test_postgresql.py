@@ -232,8 +232,33 @@ def test_tables_that_somebody_else_made_are_filled_with_no_more_rights_than_that
     sink.close()
 
 
+def test_a_ledger_of_an_earlier_version_that_its_user_may_not_change_is_told(
+    lowly: str, postgresql_database: str
+) -> None:
+    maker = PostgresqlSink(postgresql_database)
+    maker.open()
+    maker.create(CALLS, ORIGIN)
+    maker.close()
+    user = lowly.rpartition("/")[2]
+    execute(
+        postgresql_database,
+        "ALTER TABLE nxcdr_windows DROP COLUMN stored",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {user}",
+    )
+    sink = PostgresqlSink(lowly)
+    sink.open()
+    held = sink.look(CALLS)
+    assert held is not None
+    assert not held.is_current
+    with pytest.raises(
+        ConfigurationError, match=r'have its owner run ALTER TABLE "public"\."nxcdr_windows" ADD COLUMN stored bigint'
+    ):
+        sink.create(CALLS, ORIGIN)
+    sink.close()
+
+
 def test_a_database_that_is_read_only_is_refused(postgresql_database: str) -> None:
-    with pytest.raises(ConfigurationError, match="read-only transaction"):
+    with pytest.raises(ConfigurationError, match="its transactions are read-only"):
         PostgresqlSink(f"{postgresql_database}?options=-cdefault_transaction_read_only%3Don").open()
 
 

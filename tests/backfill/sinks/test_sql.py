@@ -7,10 +7,20 @@ from hypothesis import given, strategies as st
 
 from nxcdr_async import ConfigurationError
 from nxcdr_async.backfill.ledger import Entry
-from nxcdr_async.backfill.sinks.protocol import Held, Origin
-from nxcdr_async.backfill.sinks.sql import LedgerRow, check_columns, held_by, quoted
+from nxcdr_async.backfill.sinks.protocol import Held
+from nxcdr_async.backfill.sinks.sql import (
+    LedgerRow,
+    SourceRow,
+    StoredRows,
+    check_columns,
+    held_by,
+    lost_windows,
+    quoted,
+)
 from nxcdr_async.export.tables import CALLS, FLASH_CALLS
 from nxcdr_async.windows import Window
+
+SOURCE = SourceRow("calls", "account", "UTC", "https://gateway", 7)
 
 numbers = st.integers(0, 10**10)
 entries = st.builds(
@@ -33,11 +43,11 @@ def test_an_entry_comes_back_from_its_row(entry: Entry) -> None:
 def test_a_ledger_tells_where_rows_are_from_and_which_windows_were_read() -> None:
     entry = Entry(Window(0, 60), read_at=100, rows=2, saturated=(7,))
     row = LedgerRow.of(CALLS, entry)
-    assert held_by("calls.sqlite", [("account", "UTC")], [tuple(row)]) == Held(Origin("account", "UTC"), [entry])
+    assert held_by("calls.sqlite", SOURCE, [row]) == Held(SOURCE.origin, [entry], 7)
 
 
 def test_a_ledger_that_lost_its_sources_is_of_no_account_rather_than_of_another() -> None:
-    assert held_by("calls.sqlite", [], []) == Held(None, [])
+    assert held_by("calls.sqlite", None, []) == Held(None, [])
 
 
 def test_columns_as_they_should_be_are_taken() -> None:
@@ -77,4 +87,24 @@ ROW = LedgerRow.of(FLASH_CALLS, Entry(Window(1_767_225_600, 1_767_229_200), 1_76
 )
 def test_a_row_that_was_changed_by_hand_is_refused_by_its_window(column: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"of flash in the table nxcdr_windows of calls\.sqlite was changed"):
-        held_by("calls.sqlite", [], [tuple(ROW._replace(**{column: value}))])
+        held_by("calls.sqlite", None, [ROW._replace(**{column: value})])
+
+
+def noted(start: int, row_count: int, stored: int | None) -> StoredRows:
+    return StoredRows(Window(start, start + 10), row_count, stored)
+
+
+def test_a_window_with_fewer_rows_than_were_stored_in_it_is_lost() -> None:
+    rows = [noted(0, 5, 5), noted(10, 5, 5), noted(20, 5, 5), noted(30, 5, None)]
+    counts = {Window(0, 10): 5, Window(10, 20): 4, Window(20, 30): 6, Window(30, 40): 0}
+    assert lost_windows(rows, counts) == [Window(10, 20)]
+
+
+def test_a_table_without_rows_lacks_all_of_them() -> None:
+    rows = [noted(0, 5, 5), noted(10, 5, None)]
+    assert lost_windows(rows, {}) == [Window(0, 10), Window(10, 20)]
+
+
+def test_a_window_that_never_had_a_row_lacks_none() -> None:
+    worth = {rows: rows.is_worth_counting for rows in (noted(0, 5, 0), noted(0, 0, 5), noted(0, 0, None))}
+    assert list(worth.values()) == [False, True, False]

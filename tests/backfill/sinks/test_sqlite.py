@@ -1,9 +1,11 @@
 """What is SQLite's own: how its tables read to those who open the file themselves."""
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,13 @@ import pytest
 from all_sinks import opened
 from table_rows import plain_rows, table_of
 
-from nxcdr_async import CdrSession, ConfigurationError, SinkError, backfill
+from nxcdr_async import CallRecord, CdrSession, ConfigurationError, SinkError, backfill
 from nxcdr_async.backfill.ledger import Entry, LedgerChange
 from nxcdr_async.backfill.sinks import sink_for
-from nxcdr_async.backfill.sinks.protocol import Origin
+from nxcdr_async.backfill.sinks.protocol import Origin, UnfitError
+from nxcdr_async.backfill.sinks.sqlite import SqliteSink
+from nxcdr_async.backfill.times import moment_of
+from nxcdr_async.export.columns import rows_of
 from nxcdr_async.export.tables import CALLS
 from nxcdr_async.testing import Gateway
 from nxcdr_async.windows import Window
@@ -44,6 +49,18 @@ def test_readers_are_told_up_to_where_a_table_is_complete(to: Path, until: int |
         sink.create(CALLS, ORIGIN)
         sink.write(CALLS, plain_rows(CALLS, BEGIN, 1), change(until))
     assert asked(to, "SELECT source, complete_until FROM nxcdr_sources") == [("calls", told)]
+
+
+def test_a_text_that_is_too_long_for_sqlite_is_a_row_that_it_cannot_hold(to: Path) -> None:
+    with opened(str(to)) as sink:
+        assert isinstance(sink, SqliteSink)
+        sink.create(CALLS, ORIGIN)
+        sink._open_database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2_000)
+        rows = rows_of(CALLS, [CallRecord(call_id="x" * 3_000, start_time=moment_of(BEGIN))])
+        with pytest.raises(UnfitError, match="too big"):
+            sink.write(CALLS, rows, change(None))
+        sink.write(CALLS, plain_rows(CALLS, BEGIN, 1), change(None))
+        assert sink.scan(CALLS, Window(0, 2**33)).num_rows == 1
 
 
 @pytest.mark.parametrize("column", ["start_time", "total_customer_price"])
@@ -128,5 +145,43 @@ async def test_a_store_whose_origin_somebody_deleted_is_filled_on_and_notes_it_a
     noted = asked(to, "SELECT account, zone FROM nxcdr_sources")
     with closing(sqlite3.connect(to, isolation_level=None)) as database:
         database.execute("DELETE FROM nxcdr_sources")
-    await backfill(open_session(), "calls", *whole, to)
+    await backfill(open_session(), "calls", whole[0], whole[1] + timedelta(hours=1), to)
     assert asked(to, "SELECT account, zone FROM nxcdr_sources") == noted
+
+
+def in_another_program(to: Path, statement: str) -> None:
+    code = "import sqlite3, sys; held = sqlite3.connect(sys.argv[1]); held.execute(sys.argv[2]); held.close()"
+    subprocess.run([sys.executable, "-c", code, str(to), statement], check=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX drops locks that this process still wants")
+@pytest.mark.parametrize("use", ["write", "read", "nothing"])
+@pytest.mark.parametrize("through_link", [False, True], ids=["file", "link"])
+def test_nothing_is_written_into_a_log_that_another_program_cleared_away(
+    to: Path, use: str, *, through_link: bool
+) -> None:
+    path = to
+    if through_link:
+        path = to.with_name("link.sqlite")
+        path.symlink_to(to)
+    with opened(str(path)) as sink:
+        sink.create(CALLS, ORIGIN)
+        sink.write(CALLS, plain_rows(CALLS, BEGIN, 1), change(None))
+        for copied in to.parent.glob(f"{to.name}*"):
+            copied.read_bytes()  # which drops the locks on it
+        in_another_program(
+            to,
+            "CREATE TABLE theirs AS WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n "
+            "LIMIT 5000) SELECT n FROM n",
+        )
+        if use == "write":
+            with pytest.raises(SinkError, match="opened by another program while it was written"):
+                sink.write(CALLS, plain_rows(CALLS, BEGIN + 60, 1), change(None))
+        elif use == "read":
+            with pytest.raises(SinkError, match="opened by another program while it was written"):
+                sink.scan(CALLS, Window(0, 2**33))
+    counts = "SELECT (SELECT count(*) FROM calls), (SELECT count(*) FROM theirs)"
+    assert (asked(to, counts), asked(to, "PRAGMA integrity_check")) == ([(1, 5000)], [("ok",)])
+    with opened(str(path)) as sink:
+        sink.add(CALLS, plain_rows(CALLS, BEGIN + 60, 1))
+    assert asked(to, counts) == [(2, 5000)]

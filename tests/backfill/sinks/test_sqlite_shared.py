@@ -17,7 +17,7 @@ import pytest
 from all_sinks import opened
 from table_rows import ALL_TIME, plain_rows
 
-from nxcdr_async import CdrSession, PushedCalls, SinkError, backfill
+from nxcdr_async import BusyError, CdrSession, PushedCalls, backfill
 from nxcdr_async.backfill.ledger import Entry, LedgerChange
 from nxcdr_async.backfill.sinks import sqlite
 from nxcdr_async.backfill.sinks.protocol import Origin, Sink
@@ -222,7 +222,7 @@ def test_who_keeps_the_file_locked_is_waited_for_a_while_and_told(to: Path, monk
     monkeypatch.setattr(sqlite, "SECONDS_TO_WAIT", 0.1)
     with filled(to) as sink, closing(sqlite3.connect(to, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(SinkError, match="another program has kept it locked"):
+        with pytest.raises(BusyError, match="another program has kept it locked"):
             write(sink, 1)
         other.execute("ROLLBACK")
         write(sink, 1)
@@ -239,7 +239,7 @@ def test_a_reader_of_a_file_at_rest_does_not_keep_a_run_from_beginning(
     with closing(sqlite3.connect(to)) as reader, opened(str(to)) as sink:
         rows: Any = reader.execute("SELECT * FROM calls")
         rows.fetchone()
-        with pytest.raises(SinkError, match="has not read to the end"):
+        with pytest.raises(BusyError, match="has not read to the end"):
             write(sink, 1)
         rows.fetchall()
         write(sink, 1)
