@@ -286,10 +286,11 @@ async def test_a_stream_ends_whatever_the_date_says(name: str, gateway: Gateway,
     values, refused = WRONG_DATES[name]
     set_switches(gateway, values())
     session = open_session(concurrency=4)
-    let_time_pass(session, gateway, each_request=4.0)
+    # With four in flight a timestamp is judged some 13 s late: within the 15 s that a slow line may cost.
+    let_time_pass(session, gateway, each_request=3.2)
     for api in ("calls", "did", "calls"):
         check_complete(APIS[api], await APIS[api].read(session, gateway).collect(), gateway)
-    assert session.stats.requests * 4.0 * 10 / 60 > 75, "too short for a slow drift"
+    assert session.stats.requests * 3.2 * 10 / 60 > 75, "too short for a slow drift"
     assert session.stats.clock_refusals == gateway.log.refused[1004] <= refused
     assert session.stats.clock_skew is not None
     assert abs(session.stats.clock_skew) <= 60
