@@ -1,5 +1,7 @@
 """Takes in windows that were read again, and compares them with what is stored. Lives in worker threads."""
 
+import math
+
 import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import define, evolve, field
@@ -122,7 +124,10 @@ class Checker:
 
     def _is_compared(self, unheld: RecordError, window: Window) -> bool:
         """Tell whether a row that the sink cannot hold is among those that are compared."""
-        second = int(unheld.row[vendor_key(self.table.time)].timestamp())
+        moment = unheld.row.get(vendor_key(self.table.time))
+        if moment is None:
+            return False
+        second = math.floor(moment.timestamp())
         return window.start <= second < window.end or self._is_sealed_at(second)
 
     def _is_settled(self, rows: pa.Table, window: Window) -> pa.ChunkedArray:

@@ -88,6 +88,13 @@ class Pulse:
         if self.on_progress is not None:
             self.on_progress(self.progress())
 
+    def tell_of_end(self, ended: BaseException) -> None:
+        """Tell how far it came before something ended it; if whoever hears that fails, it is a note on that."""
+        try:
+            self.tell()
+        except Exception as failure:  # noqa: BLE001 - somebody else's code, and what ended the run has to be told
+            ended.add_note(f"on_progress failed, too: {failure}")
+
     def progress(self) -> BackfillProgress:
         """Return how far it is."""
         stats, seconds = self.stats(), self.seconds

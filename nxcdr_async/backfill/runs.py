@@ -142,8 +142,8 @@ class Job:
             pulse.tell()
             try:
                 yield pulse
-            except BaseException:
-                pulse.tell()
+            except BaseException as ended:
+                pulse.tell_of_end(ended)
                 raise
 
     def _complete_until(self) -> int | None:

@@ -69,9 +69,9 @@ class Verification:
                 source.pulse.tell()
             try:
                 verified = [await source.run() for source in held]
-            except BaseException:
+            except BaseException as ended:
                 for source in held:
-                    source.pulse.tell()
+                    source.pulse.tell_of_end(ended)
                 raise
         return VerifyReport(
             sink=self.sink.name,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 import anyio
 
@@ -18,12 +19,8 @@ def run(to: str, before: datetime, sources: Sequence[SourceName], *, dry_run: bo
     Raises:
         NxcdrError: it could not be done to the end.
     """
-    _show(anyio.run(_prune, to, before, sources, dry_run))
+    _show(anyio.run(partial(prune, to, before, sources or None, dry_run=dry_run)))
     return ExitCode.DONE
-
-
-async def _prune(to: str, before: datetime, sources: Sequence[SourceName], dry_run: bool) -> PruneReport:  # noqa: FBT001 - anyio.run passes no names
-    return await prune(to, before, sources or None, dry_run=dry_run)
 
 
 def _show(report: PruneReport) -> None:

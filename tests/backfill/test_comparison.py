@@ -4,7 +4,7 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import given, strategies as st
 
-from nxcdr_async.backfill.comparison import absent, compare
+from nxcdr_async.backfill.comparison import Comparison, absent, compare
 from nxcdr_async.backfill.merge import merge
 from nxcdr_async.export.tables import CALLS, DID_CALLS
 
@@ -110,3 +110,8 @@ def test_rows_are_absent_or_among_the_others(rows: list[dict[str, Any]], among: 
     keys = {row["id"] for row in among} - {None}
     assert set(left["id"].to_pylist()) - {None} == {row["id"] for row in rows} - {None} - keys
     assert absent(DID_CALLS, left, did_calls(*rows)).num_rows == 0
+
+
+def test_more_rows_that_cannot_be_held_than_differ_leave_nothing_below_none() -> None:
+    left = Comparison(rows=10, missing=1, different=0, examples=[]).without(3)
+    assert (left.missing, left.different) == (0, 0)

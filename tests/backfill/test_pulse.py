@@ -139,3 +139,13 @@ def test_without_a_listener_it_counts_all_the_same(watch: Watch) -> None:
     watch.store(RANGE, Taken(1, 0, 0))
     assert not watch.told
     assert watch.pulse.progress().share == 1
+
+
+def test_a_listener_that_fails_at_the_end_does_not_hide_what_ended_the_run(watch: Watch) -> None:
+    def fail(_: BackfillProgress) -> None:
+        raise ValueError("of the listener")
+
+    watch.pulse.on_progress = fail
+    ended = RuntimeError("of the run")
+    watch.pulse.tell_of_end(ended)
+    assert ended.__notes__ == ["on_progress failed, too: of the listener"]

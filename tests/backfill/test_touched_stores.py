@@ -219,6 +219,15 @@ async def test_a_file_replaced_by_an_older_one(filling: Filling) -> None:
 
 
 @pytest.mark.parametrize("kind", FOLDERS)
+async def test_a_changed_file_is_known_however_often_one_asks(filling: Filling) -> None:
+    await fill(filling)
+    first, second = files(filling.to)[:2]
+    shutil.copyfile(first, second)
+    with opened(str(filling.to)) as sink:
+        assert sink.lost(CALLS) == sink.lost(CALLS) != []
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
 async def test_a_file_replaced_by_that_of_another_window(filling: Filling) -> None:
     await fill(filling)
     first, second = files(filling.to)[:2]

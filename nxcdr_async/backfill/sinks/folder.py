@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import define, evolve, field
 
-from nxcdr_async.backfill.ledger import LedgerChange
+from nxcdr_async.backfill.ledger import Entry, LedgerChange
 from nxcdr_async.backfill.sinks.files import check_place_of_folder, claimed_folder
 from nxcdr_async.backfill.sinks.folder_book import Known, Line, Span, change_line, origin_line, window_line
 from nxcdr_async.backfill.sinks.folder_files import Format, WindowFiles
@@ -92,8 +92,11 @@ class FolderSink:
     def lost(self, table: Table) -> list[Window]:
         """Return the windows whose files are gone, or others than were written."""
         with self._telling():
-            self._changed[table.name] = changed_files(self._files, self._ledger.book(table.name), table)
-        return [*self._without_file.get(table.name, ()), *self._changed[table.name]]
+            changed = changed_files(self._files, self._ledger.book(table.name), table)
+        # Those found before are not found again, as the book has taken them in.
+        known = self._changed.setdefault(table.name, [])
+        known += changed
+        return [*self._without_file.get(table.name, ()), *known]
 
     def create(self, table: Table, origin: Origin) -> None:
         """Make the folder if there is none, and note where the rows of a table come from."""
@@ -176,23 +179,23 @@ class FolderSink:
                 kept = rows.filter(pc.invert(earlier(table, rows, before)))
                 removed += rows.num_rows - kept.num_rows
                 if not is_trial and kept.num_rows < rows.num_rows:
-                    if not self._files.is_as_noted(table, known.entry.window, known.note):
-                        known = evolve(known, entry=known.entry.reopened())  # noqa: PLW2901 - as it is from now on
-                    left = self._rewritten(table, known, kept)
+                    is_ours = self._files.is_as_noted(table, known.entry.window, known.note)
+                    entry = known.entry if is_ours else known.entry.reopened()
+                    left = self._rewritten(table, entry, kept)
                     self._ledger.append(
                         Line(table.name, added=(window_line(left),), complete_until=book.complete_until)
                     )
         return removed
 
-    def _rewritten(self, table: Table, known: Known, rows: pa.Table) -> Known:
+    def _rewritten(self, table: Table, entry: Entry, rows: pa.Table) -> Known:
         """Leave these rows alone in a file, which is removed without any; return what is known of its window then."""
-        window = known.entry.window
+        window = entry.window
         if not rows.num_rows:
             self._files.remove(table, window)
-            return Known(known.entry)
+            return Known(entry)
         self._announce(table, {window: rows}, window)
         note = self._files.write(table, window, rows)
-        return Known(known.entry, span_of(table, rows), note)
+        return Known(entry, span_of(table, rows), note)
 
     def close(self) -> None:
         """Let go of the folder."""
