@@ -17,6 +17,7 @@ from nxcdr_async.errors import (
     TimedOutError,
     TransportError,
 )
+from nxcdr_async.secret_url import with_secret_url
 from nxcdr_async.wire import Reply, Request, request_id_in
 
 LARGEST_BODY = 64 * 1024 * 1024
@@ -78,6 +79,9 @@ class Connection:
         host = gateway.split("://", 1)[1]
         request_id: str | None = None
         failure: NxcdrError
+        hidden: dict[str, Any] = {}
+        if request.secret_url:
+            hidden["middlewares"] = with_secret_url(http, request.url, request.secret_url)
         try:
             async with http.request(
                 request.method,
@@ -87,6 +91,7 @@ class Connection:
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=aiohttp.ClientTimeout(total=self.timeout),
+                **hidden,
             ) as response:
                 request_id = request_id_in(response.headers)
                 body = await _read_body(response)

@@ -24,7 +24,19 @@ FLOORS = {
     **dict.fromkeys(["windows", "answer_limits", "density", "plan", "zones", "legs"], 1),
     **dict.fromkeys(["wire", "export"], 2),
     **dict.fromkeys(
-        ["clock_gate", "gateways", "telemetry", "turns", "valve", "lane", "limiter", "connection", "transport"], 3
+        [
+            "clock_gate",
+            "gateways",
+            "telemetry",
+            "turns",
+            "valve",
+            "lane",
+            "limiter",
+            "secret_url",
+            "connection",
+            "transport",
+        ],
+        3,
     ),
     "pages": 4,
     **dict.fromkeys(["streams", "session"], 5),
@@ -69,7 +81,7 @@ KNOWN_TO_SINKS = {"ledger", "merge", "times"}
 """The rooms of a backfill that a sink may import besides those of sinks: none that asks or runs."""
 
 IMPURE_MODULES = {"asyncio", "anyio", "aiohttp", "socket", "time", "random", "logging", "os", "threading"}
-MAY_IMPORT_AIOHTTP = {"connection", "session", "testing", "webhook"}
+MAY_IMPORT_AIOHTTP = {"connection", "secret_url", "session", "testing", "webhook"}
 LONGEST_ROOM = 310
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -14,19 +14,24 @@ from nxcdr_async.wire.endpoints import Signing
 _SECRET_NAMES = ("secretkey", "appsecret")
 """The names the vendor's documents have for the secret of a flash-call application."""
 
+_SHOWN = "REDACTED"
+"""What stands in the place of a secret in an address that others may see."""
+
 
 @define(frozen=True)
 class Request:
     """One HTTP request, ready to be sent once.
 
     Attributes:
-        url: path and query below the gateway; hidden, as the flash list wants its secret there.
+        url: path and query below the gateway, with a word in the place of a secret.
+        secret_url: what goes over the line instead, as the flash list wants its secret there; "" where nothing does.
     """
 
     method: Literal["GET", "POST"]
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
+    secret_url: str = field(default="", repr=False)
 
     @property
     def signature(self) -> str:
@@ -68,8 +73,12 @@ def signed_request(
 
 def flash_request(path: str, parameters: Mapping[str, Any], app: FlashApp) -> Request:
     """Build a GET with the key pair in its query, the secret under both names the vendor's documents use."""
-    asked = urlencode({**parameters, "appkey": app.appkey}, quote_via=quote)
+    asked = f"{path}?{urlencode({**parameters, 'appkey': app.appkey}, quote_via=quote)}"
+    shown = urlencode(dict.fromkeys(_SECRET_NAMES, _SHOWN))
     # No variable holds what has the secret in it: a traceback may show them.
     return Request(
-        "GET", f"{path}?{asked}&{urlencode(dict.fromkeys(_SECRET_NAMES, app.secretkey), quote_via=quote)}", {}
+        "GET",
+        f"{asked}&{shown}",
+        {},
+        secret_url=f"{asked}&{urlencode(dict.fromkeys(_SECRET_NAMES, app.secretkey), quote_via=quote)}",
     )

@@ -62,7 +62,7 @@ def test_the_access_secret_is_never_sent() -> None:
 
 def test_a_flash_request_has_its_secret_under_both_names() -> None:
     request = flash_request(FLASH.path, TIMES, APP)
-    path, query = urlsplit(request.url).path, parse_qsl(urlsplit(request.url).query)
+    path, query = urlsplit(request.url).path, parse_qsl(urlsplit(request.secret_url).query)
     assert (request.method, path, request.body, dict(request.headers)) == ("GET", "/otp/call/list", b"", {})
     assert query == [
         *TIMES.items(),
@@ -70,6 +70,12 @@ def test_a_flash_request_has_its_secret_under_both_names() -> None:
         ("secretkey", APP.secretkey),
         ("appsecret", APP.secretkey),
     ]
+
+
+def test_others_see_a_word_in_the_place_of_the_flash_secret() -> None:
+    request = flash_request(FLASH.path, TIMES, APP)
+    shown = parse_qsl(urlsplit(request.url).query)
+    assert shown == [*TIMES.items(), ("appkey", "app"), ("secretkey", "REDACTED"), ("appsecret", "REDACTED")]
 
 
 def test_a_space_of_a_query_is_quoted_as_in_the_vendors_example() -> None:
