@@ -97,11 +97,9 @@ def fault_in(text: bytes) -> str | None:
     """Return in words, with its place, why JSON cannot be decoded; None if it can."""
     try:
         decode_body(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # msgspec 0.23 has the first for bytes that are no text
         told = str(error).partition(" - at ")[0]
-        return _IN_WORDS.get(told) or told.removeprefix("JSON is malformed: ")
-    except UnicodeDecodeError:
-        return _utf8_fault_in(text)
+        return _utf8_fault_in(text) or _IN_WORDS.get(told) or told.removeprefix("JSON is malformed: ")
     except RecursionError:
         return "it is nested too deeply"
     except ValueError:
@@ -122,12 +120,12 @@ def _escape(found: re.Match[bytes]) -> bytes:
     return b"\\u%04x" % ord(found[1]) if found[1] else found[0]
 
 
-def _utf8_fault_in(text: bytes) -> str:
+def _utf8_fault_in(text: bytes) -> str | None:
     try:
         text.decode()
     except UnicodeDecodeError as error:
         return f"its byte {error.start}, 0x{_as_it_came(text, error.start):02x}, is no text in its charset"
-    return "it has bytes that are no text in its charset"
+    return None
 
 
 def _as_it_came(text: bytes, place: int) -> int:
