@@ -35,6 +35,7 @@ from nxcdr_async.errors import (
     InvalidRequestError,
     MalformedReplyError,
     NxcdrError,
+    ProxyError,
     RecordError,
     RefusedRangeError,
     SaturatedDayError,
@@ -45,7 +46,7 @@ from nxcdr_async.errors import (
     TimedOutError,
     TransportError,
 )
-from nxcdr_async.export import json_lines
+from nxcdr_async.export import LineReader, closing_line, json_lines
 from nxcdr_async.hangup import Hangup, HangupCategory, HangupParty, explain_hangup
 from nxcdr_async.pages import Paginator
 from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
@@ -77,10 +78,12 @@ __all__ = [
     "HangupParty",
     "IncompleteError",
     "InvalidRequestError",
+    "LineReader",
     "MalformedReplyError",
     "NxcdrError",
     "Paginator",
     "PaginatorStats",
+    "ProxyError",
     "PruneReport",
     "PrunedSource",
     "PushedCalls",
@@ -99,6 +102,7 @@ __all__ = [
     "VerifyReport",
     "__version__",
     "backfill",
+    "closing_line",
     "explain_hangup",
     "json_lines",
     "make_converter",

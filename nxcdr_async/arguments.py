@@ -7,7 +7,7 @@ as its class likes. So what comes in is made plain at the door, past all that it
 from decimal import Decimal
 from numbers import Real
 from operator import index
-from typing import SupportsIndex, TypeGuard
+from typing import Any, SupportsIndex, TypeGuard
 
 
 def is_whole(value: object) -> TypeGuard[int]:
@@ -45,3 +45,11 @@ def as_number(value: object) -> int | float | None:
         return float(value) if isinstance(value, Real | Decimal) else None
     except (ValueError, OverflowError):
         return None
+
+
+def plain(value: Any) -> Any:
+    """Return text, a whole number or a float of any class as Python's own; all else as it is."""
+    if isinstance(value, str):
+        return as_text(value)
+    number = as_number(value) if isinstance(value, Real) else None
+    return value if number is None else number

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import anyio
 from attrs import define, field
 
 from nxcdr_async.clock import Freshness, Moment
+from nxcdr_async.machine_clocks import move_on_after
 
 LONGEST_SILENCE = 5.0
 """Seconds a request waits for others to measure the clock; then nobody waits any more: it may be the line itself."""
@@ -51,12 +51,11 @@ class ClockGate:
         self._is_given_up = is_settled and not told_time
 
     async def _wait(self, now: Callable[[], Moment]) -> None:
-        with anyio.move_on_after(LONGEST_SILENCE):
+        with move_on_after(LONGEST_SILENCE) as patience:
             while self._measured is not None and self._is_shut(now()):
                 await self._measured.wait()
-            return
         measured = self._measured
-        if measured is not None and self._is_shut(now()):
+        if patience.cancelled_caught and measured is not None and self._is_shut(now()):
             self._is_given_up, self._measured = True, None
             measured.set()
 

@@ -1,11 +1,12 @@
 """Rows of a reply to records and back: one cattrs converter, open to hooks of the user's own. Pure."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from operator import attrgetter
-from types import UnionType
+from types import GenericAlias, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 from weakref import WeakSet
 
@@ -16,6 +17,7 @@ from cattrs import AttributeValidationNote, ClassValidationError, Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from nxcdr_async.errors import RecordError
+from nxcdr_async.moments import EPOCH, TrueTypes
 from nxcdr_async.records import (
     CallRecord,
     DidCallRecord,
@@ -34,15 +36,22 @@ RecordT = TypeVar("RecordT")
 UTC_PLUS_8 = timezone(timedelta(hours=8))
 """The zone in which the vendor's local times are read unless told otherwise."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
+_MICROSECOND, _MILLISECOND, _SECOND = timedelta(microseconds=1), timedelta(milliseconds=1), timedelta(seconds=1)
+_DIGITS = re.compile(r"\d+(?:\.\d+)?")
 _EPOCH_TIMES = frozenset({CallRecord})
 _LOCAL_TIMES = frozenset({DidCallRecord, FlashCallRecord})
 _RECORD_CLASSES = _EPOCH_TIMES | _LOCAL_TIMES
 _TRUTH = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
 _NUMBERS = (int, str, Decimal, float)
-_TIMES = (datetime, datetime | None)
+_TIMES = (TrueTypes.DATETIME, TrueTypes.DATETIME | None)
+_MOMENTS: type[list[datetime | None]] = GenericAlias(list, (TrueTypes.DATETIME | None,))  # type: ignore[assignment]
 _WIDEST_EXPONENT = 40
+EARLIEST_MS = 10**11
+"""Epoch milliseconds, in the year 1973: what is less is told in seconds, which get there in the year 5138."""
+
+_EARLIEST_SECONDS = 10**8
+"""Epoch seconds, in the year 1973: what is less is no time of a call, in whatever unit."""
+
 _EXACT_UNTIL = 2**32
 """Epoch seconds, in the year 2106, until which a float that msgspec rounds to microseconds has exact milliseconds."""
 _OWN_HOOKS: WeakSet[Callable[..., Any]] = WeakSet()
@@ -86,7 +95,7 @@ def make_converter(naive_zone: tzinfo = UTC_PLUS_8) -> Converter:
     converter.register_structure_hook(int, _own(_whole_number))
     converter.register_structure_hook(bool, _own(_truth))
     converter.register_structure_hook(Decimal, _own(_money))
-    converter.register_structure_hook(datetime, _own(lambda value, _: _instant(value, naive_zone)))
+    converter.register_structure_hook(TrueTypes.DATETIME, _own(lambda value, _: _instant(value, naive_zone)))
     converter.register_structure_hook(Direction, _own(_direction))
     converter.register_structure_hook_factory(_is_optional_scalar, _optional_scalar_hook)
     converter.register_structure_hook_factory(_is_record_class, _record_structure_hook)
@@ -201,7 +210,7 @@ def _record_unstructure_hook(cls: type[Any], converter: Converter, naive_zone: t
     def write_time(moment: datetime | None) -> int | str | None:
         if moment is None:
             return None
-        return (moment - _EPOCH) // _MILLISECOND if cls in _EPOCH_TIMES else to_local(moment, naive_zone)
+        return (moment - EPOCH) // _MILLISECOND if cls in _EPOCH_TIMES else to_local(moment, naive_zone)
 
     overrides: dict[str, Any] = {
         attribute.name: override(rename=key, unstruct_hook=write_time)
@@ -229,7 +238,7 @@ def _optional_scalar_hook(cls: Any, converter: Converter) -> Callable[[Any, Any]
     scalar = next(member for member in get_args(cls) if member is not type(None))
     structure = converter.get_structure_hook(scalar)
     # The vendor writes "" wherever it has no value, and 0 for a time that never came.
-    nothing: tuple[Any, ...] = ("", 0, "0") if scalar is datetime else ("",)
+    nothing: tuple[Any, ...] = ("", 0, "0") if scalar is TrueTypes.DATETIME else ("",)
 
     def structure_optional(value: Any, _: Any) -> Any:
         return None if value is None or value in nothing else structure(value, scalar)
@@ -237,7 +246,7 @@ def _optional_scalar_hook(cls: Any, converter: Converter) -> Callable[[Any, Any]
     return _own(structure_optional)
 
 
-SCALARS = (str, int, bool, Decimal, datetime, Direction)
+SCALARS = (str, int, bool, Decimal, TrueTypes.DATETIME, Direction)
 """The kinds of values of a row, each with a hook of its own."""
 
 
@@ -297,18 +306,22 @@ def are_sensible(numbers: list[Decimal]) -> bool:
 
 
 def _instant(value: Any, naive_zone: tzinfo) -> datetime:
-    """Read epoch milliseconds, or a local time that gets the session's zone."""
-    if isinstance(value, str) and not value.isdigit():
+    """Read epoch milliseconds, epoch seconds, which their size tells apart, or a local time in the session's zone."""
+    if isinstance(value, str) and not _DIGITS.fullmatch(value):
         try:
-            moment = datetime.fromisoformat(value.strip())
+            moment = TrueTypes.DATETIME.fromisoformat(value.strip())
         except ValueError:
             raise ValueError(f"is {_kind(value)}, not a time") from None
         return (moment if moment.tzinfo else moment.replace(tzinfo=naive_zone)).astimezone(UTC)
-    milliseconds = _whole_number(value, int)
-    if milliseconds == 0:
+    number = _exact(value) if isinstance(value, str | Decimal | float) else _whole_number(value, int)
+    if number == 0:
         raise ValueError("is 0, not a time")
+    if number < _EARLIEST_SECONDS:
+        raise ValueError(f"is {_kind(value)}, too small for a time in epoch milliseconds, or in seconds")
+    unit = _MILLISECOND if number >= EARLIEST_MS else _SECOND
     try:
-        return _EPOCH + milliseconds * _MILLISECOND
+        # What is finer than a microsecond no datetime can tell.
+        return EPOCH + int(number * (unit // _MICROSECOND)) * _MICROSECOND
     except OverflowError:
         raise ValueError("is a time out of any sensible range") from None
 
@@ -317,8 +330,8 @@ def instants(milliseconds: Iterable[Any]) -> list[Any]:
     """Return the times of typed rows, None for "none", as the converter would one by one, in a quarter of the time."""
     seconds = [None if not value or value == "0" else value / 1000 for value in milliseconds]
     if max(filter(None, seconds), default=0) < _EXACT_UNTIL:
-        return msgspec.convert(seconds, list[datetime | None], strict=False)
-    return [None if value is None else _EPOCH + round(value * 1000) * _MILLISECOND for value in seconds]
+        return msgspec.convert(seconds, _MOMENTS, strict=False)
+    return [None if value is None else EPOCH + round(value * 1000) * _MILLISECOND for value in seconds]
 
 
 def unread_column(rows: Sequence[Any], name: str) -> list[Any]:

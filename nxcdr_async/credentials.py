@@ -7,17 +7,24 @@ from attrs import define, field
 from nxcdr_async.arguments import as_text
 from nxcdr_async.errors import ConfigurationError
 
-_ALGORITHMS: dict[str, Literal["md5", "sha256"]] = {"md5": "md5", "sha256": "sha256"}
+Algorithm = Literal["md5", "sha256"]
+"""What signs."""
+
+ALGORITHMS: dict[str, Algorithm] = {"md5": "md5", "sha256": "sha256"}
+"""By the names that the vendor gives them."""
 
 
 @define(frozen=True, init=False)
 class Credentials:
     """The key pair that signs call-center and DID requests.
 
+    It can be copied and pickled, so that another process can open a session of its own: the bytes of a pickle hold the
+    secret as it is, so let them pass to that process only, and store them nowhere.
+
     Attributes:
         access_key: the public half, sent with each request.
         access_secret: the private half, never sent; it only goes into signatures.
-        algorithm: "md5" (the vendor's default) or "sha256".
+        algorithm: "md5" (the vendor's default) or "sha256"; "MD5" and the like are the same.
 
     Raises:
         ConfigurationError: empty, or with characters no header can carry.
@@ -25,11 +32,11 @@ class Credentials:
 
     access_key: str
     access_secret: str = field(repr=False)
-    algorithm: Literal["md5", "sha256"] = "md5"
+    algorithm: Algorithm = "md5"
 
-    def __init__(self, access_key: str, access_secret: str, algorithm: Literal["md5", "sha256"] = "md5") -> None:
+    def __init__(self, access_key: str, access_secret: str, algorithm: str = "md5") -> None:
         key, secret = as_text(access_key) or "", as_text(access_secret) or ""
-        chosen = _ALGORITHMS.get(as_text(algorithm) or "")
+        chosen = ALGORITHMS.get((as_text(algorithm) or "").lower())
         told = _fault("access_key", key) or _fault("access_secret", secret)
         if chosen is None:
             told = told or f"algorithm {algorithm!r} is not known: use 'md5' or 'sha256'"
@@ -42,6 +49,8 @@ class Credentials:
 @define(frozen=True, init=False)
 class FlashApp:
     """The key pair of a flash-call application. The vendor wants both in the query, so they only travel by https.
+
+    It can be copied and pickled as `Credentials` can, secret and all.
 
     Raises:
         ConfigurationError: empty, or with characters no query should carry.

@@ -5,6 +5,7 @@
     │   └── BusyError             another run has hold of the store
     ├── TransportError            no whole reply arrived
     │   ├── CertificateError      the TLS certificate was not accepted
+    │   ├── ProxyError            a proxy cannot be reached, or refuses
     │   └── TimedOutError         not within the session's timeout
     ├── GatewayError              the gateway replied and refused
     │   ├── AuthenticationError   key, secret, rights
@@ -15,7 +16,7 @@
     │   └── ServerError           the gateway's own fault
     ├── MalformedReplyError       a reply that is not what the vendor documents
     ├── RecordError               one row of a reply cannot be a record, or be stored
-    ├── IncompleteError           the gateway's answers contradict each other
+    ├── IncompleteError           the gateway's answers contradict each other, or lines broke off
     │   └── SaturatedDayError     a day has more DID calls than the gateway shows
     ├── SaturatedSecondError      a second holds more calls than the gateway shows
     └── SinkError                 what was read cannot be stored
@@ -85,6 +86,23 @@ class CertificateError(TransportError):
     """The gateway's TLS certificate was not accepted; asking again would not change that."""
 
 
+class ProxyError(TransportError):
+    """The proxy that the gateway is asked through cannot be reached, or refuses to pass the request on.
+
+    Attributes:
+        proxy: its address, without user and password.
+        http_status: what it refused with, such as 407 where it wants a user and a password; None if it said nothing.
+    """
+
+    def __init__(self, message: str, *, proxy: str, http_status: int | None = None) -> None:
+        self.proxy = proxy
+        self.http_status = http_status
+        super().__init__(message)
+
+    def _facts(self) -> list[str]:
+        return ([] if self.http_status is None else [f"HTTP {self.http_status}"]) + super()._facts()
+
+
 class TimedOutError(TransportError):
     """No whole reply within the session's timeout."""
 
@@ -96,7 +114,7 @@ class GatewayError(NxcdrError):
         code: the vendor's result code, None when the reply had none (an HTML page, say).
         message: the vendor's own explanation, in whatever language it chose.
         http_status: status of the HTTP reply.
-        retry_after: seconds the gateway asked us to wait (HTTP 429 and 503), None when it did not say.
+        retry_after: seconds the gateway asked us to wait (`Retry-After`), None when it did not say.
         hint: what to do about it, in our words.
     """
 
@@ -127,7 +145,7 @@ class GatewayError(NxcdrError):
 
 
 class AuthenticationError(GatewayError):
-    """The key, the secret, the signature or the rights of the key were refused (codes 1001, 1003, 1005)."""
+    """The key, the secret, the signature or the rights of the key were refused (codes 1001, 1003, 1005; 401, 403)."""
 
 
 class ClockSkewError(AuthenticationError):
@@ -135,7 +153,7 @@ class ClockSkewError(AuthenticationError):
 
 
 class InvalidRequestError(GatewayError):
-    """A parameter was refused (1002, 41000), or the address is not that of a gateway (404, a redirect)."""
+    """A parameter was refused (1002, 41000), or the address is not that of a gateway (404, most 4xx, a redirect)."""
 
 
 class RefusedRangeError(InvalidRequestError):
@@ -157,14 +175,14 @@ class ThrottledError(GatewayError):
 
 
 class ServerError(GatewayError):
-    """The gateway failed (codes 88, 99, -1, or HTTP 5xx); the same request may succeed later."""
+    """The gateway failed (codes 88, 99, -1, or HTTP 408, 425, most 5xx); the same request may succeed later."""
 
 
 class MalformedReplyError(NxcdrError):
     """A reply that is not what the vendor documents: HTML, a broken body, a missing part, far too long.
 
     Attributes:
-        is_whole: whether it came to its end and is no JSON all the same, so that asking again will hardly help.
+        is_whole: whether it came to its end and is no answer all the same, so that asking again will hardly help.
     """
 
     def __init__(self, message: str, *, is_whole: bool = False) -> None:
@@ -191,7 +209,7 @@ class RecordError(NxcdrError):
 
 
 class IncompleteError(NxcdrError):
-    """The gateway's answers contradict each other, so that it cannot be shown that no call is missing."""
+    """It cannot be shown that no call is missing: a gateway's answers contradict each other, or lines broke off."""
 
 
 class SaturatedDayError(IncompleteError):

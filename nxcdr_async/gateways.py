@@ -1,7 +1,6 @@
 """A gateway, and what its replies told of it."""
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,7 +8,9 @@ from attrs import define, field
 
 from nxcdr_async.clock import ClockEstimate, ClockSource, Moment
 from nxcdr_async.clock_gate import ClockGate
+from nxcdr_async.machine_clocks import steady, wall
 from nxcdr_async.regions import Region
+from nxcdr_async.retry import LONGEST_DELAY
 from nxcdr_async.telemetry.log import log_clock_source
 from nxcdr_async.wire import Endpoint, GatewayKind
 
@@ -24,6 +25,8 @@ class KnownGateway:
         clock_gate: lets one request measure its clock while that is in doubt.
         is_heard: whether anything answered there that is a gateway.
         answered: when it last answered a question, epoch seconds by our clock.
+        failed: when a request last failed there, likewise.
+        failing_since: when requests began to fail there, one soon after the other, likewise.
         paused_until: until when it asked us to wait, likewise.
     """
 
@@ -32,6 +35,8 @@ class KnownGateway:
     clock_gate: ClockGate = field(factory=ClockGate)
     is_heard: bool = False
     answered: float = -math.inf
+    failed: float = -math.inf
+    failing_since: float = -math.inf
     paused_until: float = -math.inf
     _told_source: ClockSource = field(default="date", init=False)
 
@@ -39,6 +44,15 @@ class KnownGateway:
         """Return the estimate of its clock, with how far this machine's two clocks are apart now."""
         self.clock.ours = moment.wall - moment.steady
         return self.clock
+
+    def note_failure(self, now: float, *, timeout: float) -> None:
+        """Note that a request failed, an attempt of which may take so many seconds.
+
+        Where none was tried for long, as this process or machine stood still, no time was lost on the gateway.
+        """
+        if now - max(self.failed, self.paused_until) > timeout + LONGEST_DELAY:
+            self.failing_since = now
+        self.failed = now
 
     def learn_clock(self, endpoint: Endpoint[Any], moment: Moment, *, told_time: bool) -> None:
         """Open or shut the gate by what a reply told, and log once where it is not the `Date` that is believed."""
@@ -58,5 +72,5 @@ def known_gateways(region: Region, by_hand: str | None) -> Mapping[GatewayKind, 
 
 def steady_clock() -> Callable[[], float]:
     """Return a clock in epoch seconds that does not jump when the machine's clock is set."""
-    offset = time.time() - time.monotonic()
-    return lambda: time.monotonic() + offset
+    offset = wall() - steady()
+    return lambda: steady() + offset

@@ -4,19 +4,19 @@ Sessions of one account that ask the same gateway from one event loop share what
 """
 
 import math
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import anyio
 from attrs import define
 
+from nxcdr_async import machine_clocks
 from nxcdr_async.allowance import HIGHEST_LIMIT, Allowance
 from nxcdr_async.arguments import as_number, as_whole
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.lane import Lane, Slot, forget_lane, shared_lane
 from nxcdr_async.turns import Turns
+from nxcdr_async.uncopied import Uncopied
 from nxcdr_async.valve import Place, Valve
 
 MOST_CONCURRENCY = 10_000
@@ -34,7 +34,7 @@ class _Own:
     pace: float
 
 
-class Limiter:
+class Limiter(Uncopied):
     """Hands out slots to all requests of a session: its askers take turns, as do its lanes, and sessions at a lane.
 
     Whoever asks a gateway names the account too, as any hashable that tells accounts apart: each has an allowance of
@@ -58,8 +58,8 @@ class Limiter:
         *,
         concurrency: int | None = None,
         rate: float | None = None,
-        now: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[Any]] = anyio.sleep,
+        now: Callable[[], float] = machine_clocks.steady,
+        sleep: Callable[[float], Awaitable[Any]] = machine_clocks.sleep,
     ) -> None:
         ceiling, starts = as_whole(concurrency), as_number(rate)
         if concurrency is not None and (ceiling is None or not 1 <= ceiling <= MOST_CONCURRENCY):

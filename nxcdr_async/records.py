@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 from attrs import Attribute, define, field, fields
 
 from nxcdr_async.hangup import Hangup, HangupParty, explain_hangup
+from nxcdr_async.moments import with_true_times
 
 SourceName = Literal["calls", "did", "flash"]
 """What records are read from: the calls of the call center, calls over DID numbers, flash calls."""
@@ -146,7 +147,7 @@ def read_whole(record: Any) -> None:
             _set_slot(record, name, value if is_plain else convert(value, kind))
 
 
-@define(frozen=True, kw_only=True)
+@define(frozen=True, kw_only=True, field_transformer=with_true_times)
 class CallRecord(_Record):
     """One call of the call center (cdr/page, cdr/queryByOrderId, and the call push).
 
@@ -221,7 +222,7 @@ class CallRecord(_Record):
         return HangupParty.UNKNOWN if self.hangup is None else self.hangup.party
 
 
-@define(frozen=True, kw_only=True)
+@define(frozen=True, kw_only=True, field_transformer=with_true_times)
 class DidCallRecord(_Record):
     """One call over a rented (DID) number (did/cdr). Times are UTC; the vendor sends local ones without an offset."""
 
@@ -252,7 +253,7 @@ class DidCallRecord(_Record):
     extra: dict[str, Any] = field(factory=dict, hash=False)
 
 
-@define(frozen=True, kw_only=True)
+@define(frozen=True, kw_only=True, field_transformer=with_true_times)
 class FlashCallRecord(_Record):
     """One flash call (otp/call/list). Times are UTC; the vendor sends local ones without an offset."""
 

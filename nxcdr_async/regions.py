@@ -81,14 +81,20 @@ def checked_gateway(url: str) -> str:
             "gateway must be a bare base URL: leave out the user, password, query and fragment; "
             "secrets go into Credentials and FlashApp",
         )
-    if not _HOST_AND_PORT.fullmatch(parts.netloc):
+    if not is_host_and_port(parts.netloc):
         raise ConfigurationError("gateway must name a host, and a port or none: https://api-hk.nxlink.ai")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(f"gateway {host!r} must be https: plain http is allowed to loopback only")
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 
-def _is_loopback(host: str) -> bool:
+def is_host_and_port(text: str) -> bool:
+    """Tell whether a text is a host, with a port or without, and nothing else."""
+    return _HOST_AND_PORT.fullmatch(text) is not None
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine, as its name or address says."""
     if host == "localhost":
         return True
     try:

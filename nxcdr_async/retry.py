@@ -10,6 +10,7 @@ from nxcdr_async.errors import (
     GatewayError,
     MalformedReplyError,
     NxcdrError,
+    ProxyError,
     ServerError,
     ThrottledError,
     TransportError,
@@ -25,7 +26,7 @@ MOST_ATTEMPTS_UNHEARD = 3
 """Attempts at a gateway that never answered: most likely the address is wrong, and the user should hear of it soon."""
 
 MOST_ATTEMPTS_WHOLE = 3
-"""Attempts where a whole body is no JSON: most likely it is made so, but it may have been bent on its way."""
+"""Attempts where a whole reply is no answer: most likely it is made so, but it may have been bent on its way."""
 
 MOST_CLOCK_REFUSALS = 3
 """Refused timestamps of one request where nothing tells that another would be accepted."""
@@ -50,6 +51,9 @@ BUDGET_RESERVE = 40.0
 
 BUDGET_PER_REPLY = 0.5
 """Retries earned by each good reply. In a lasting storm the budget is soon spent, and then each retry waits long."""
+
+_PROXY_MAY_PASS = frozenset({408, 429, 500, 502, 503, 504})
+"""What a proxy says that could not reach the gateway, or has too much to do."""
 
 
 @define(eq=False)
@@ -104,30 +108,34 @@ class Attempts:
             return self.count >= MOST_ATTEMPTS_WHOLE
         return self.count >= (MOST_ATTEMPTS_THROTTLED if asks_for_less(fault) else MOST_ATTEMPTS)
 
-    def is_outage(self, now: float, *, answered: float, paused_until: float, timeout: float) -> bool:
+    def is_outage(self, failed: float, *, alive: float, paused_until: float, timeout: float) -> bool:
         """Tell whether all has failed for so long that no further attempt is due.
 
         Args:
-            now: epoch seconds.
-            answered: when the gateway last answered any question.
+            failed: when any request at the gateway last failed, epoch seconds.
+            alive: when it last answered any question, or what failed there failed for the first time.
             paused_until: until when it asked us to wait.
             timeout: seconds one attempt may take.
         """
         if self.failing_since is None:
             return False
-        dead_since = max(self.failing_since, answered)
+        dead_since = max(self.failing_since, alive)
         return (
-            now - max(dead_since, paused_until) > max(LONGEST_OUTAGE, 2 * timeout) or now - dead_since > LONGEST_PAUSED
+            failed - max(dead_since, paused_until) > max(LONGEST_OUTAGE, 2 * timeout)
+            or failed - dead_since > LONGEST_PAUSED
         )
 
 
 def is_worth_retrying(error: NxcdrError) -> bool:
-    """Tell whether the same request may succeed later: broken lines, broken bodies, 429, 5xx, 88, 99.
+    """Tell whether the same request may succeed later: broken lines, broken bodies, 408, 425, 429, most 5xx, 88, 99.
 
-    Refusals of a key, a signature or a parameter never are, nor a pause longer than we would sleep through.
+    Refusals of a key, a signature or a parameter never are, nor those of a proxy that wants another password or does
+    not let the gateway be reached, nor a pause longer than we would sleep through.
     """
     if isinstance(error, CertificateError):
         return False
+    if isinstance(error, ProxyError):
+        return error.http_status is None or error.http_status in _PROXY_MAY_PASS
     if isinstance(error, ThrottledError | ServerError):
         return error.retry_after is None or error.retry_after <= LONGEST_RETRY_AFTER
     return isinstance(error, TransportError | MalformedReplyError)
@@ -158,11 +166,11 @@ def delay_before(attempt: int, *, chance: float, within_budget: bool = True) -> 
 
 
 def read_retry_after(value: str | None, *, now: float) -> float | None:
-    """Read a `Retry-After` header, in seconds or as a date (against `now`, the gateway's time, epoch seconds)."""
+    """Read a `Retry-After` header: seconds, also a fraction, or a date (against `now`, the gateway's epoch seconds)."""
     if value is None:
         return None
     text = value.strip()
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.replace(".", "", 1).isdigit():
         return float(text)
     try:
         moment = parsedate_to_datetime(text)

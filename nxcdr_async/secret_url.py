@@ -13,16 +13,21 @@ from aiohttp import ClientHandlerType, ClientMiddlewareType
 from attrs import define, field
 
 
-def with_secret_url(http: aiohttp.ClientSession, shown: str, secret: str) -> Sequence[ClientMiddlewareType]:
-    """Return the middlewares of a request whose address is shown in one way and written in another."""
-    # Middlewares of a request take the place of those of its session, which has no public name for them.
-    session_middlewares: Sequence[ClientMiddlewareType] = getattr(http, "_middlewares", ())
-    return (*session_middlewares, _SecretUrl(shown.encode(), secret.encode()))
+def middlewares_of(http: aiohttp.ClientSession) -> Sequence[ClientMiddlewareType]:
+    """Return the middlewares of a client session, whose place those of a request take."""
+    # There is no public name for them.
+    middlewares: Sequence[ClientMiddlewareType] = getattr(http, "_middlewares", ())
+    return middlewares
+
+
+def secret_url(shown: str, secret: str) -> Sequence[ClientMiddlewareType]:
+    """Return the middlewares of a request whose address is shown in one way and written in another; none without."""
+    return (_SecretUrl(shown.encode(), secret.encode()),) if secret else ()
 
 
 @define(frozen=True)
 class _SecretUrl:
-    """The innermost middleware: has a request written with another address than it knows."""
+    """A middleware that has a request written with another address than it knows."""
 
     shown: bytes
     secret: bytes = field(repr=False)
@@ -30,7 +35,9 @@ class _SecretUrl:
     async def __call__(self, request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
         async def send(connection: Any) -> aiohttp.ClientResponse:
             del request.send  # that of the class is there again
-            connection.protocol.transport = _Line(connection.protocol, connection.protocol.transport, self)
+            protocol = connection.protocol
+            if protocol.transport is not None:  # it is None once the connection is lost
+                protocol.transport = _Line(protocol, protocol.transport, self)
             return await request.send(connection)
 
         # The one place that knows both the request and its connection.

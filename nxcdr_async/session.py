@@ -36,6 +36,7 @@ from nxcdr_async.pages import (
     in_words,
     read_at_once,
 )
+from nxcdr_async.proxies import ProxyRules, Route
 from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
 from nxcdr_async.regions import Region, checked_gateway
 from nxcdr_async.settings import settings_from
@@ -44,6 +45,7 @@ from nxcdr_async.streams import Streams
 from nxcdr_async.telemetry import telemetry_for
 from nxcdr_async.telemetry.names import CUSTOM
 from nxcdr_async.transport import Transport
+from nxcdr_async.uncopied import Uncopied
 from nxcdr_async.windows import check_offset, window_of
 from nxcdr_async.wire import (
     CALLS,
@@ -65,6 +67,8 @@ from nxcdr_async.zones import checked_zone
 if TYPE_CHECKING:
     import aiohttp
 
+    from nxcdr_async.connection import Connection
+
 LONGEST_TIMEOUT = 86_400.0
 """Seconds; an attempt that may take longer has no timeout worth the name."""
 
@@ -78,7 +82,7 @@ ROWS_A_LIST = 60
 """Flash calls a window should hold: safely under the hundred its answer is cut off at."""
 
 
-class CdrSession:
+class CdrSession(Uncopied):
     """An open door to the gateways of one region; share one session in a whole app.
 
     >>> async def main():
@@ -101,11 +105,16 @@ class CdrSession:
         naive_zone: the zone of the local times and days of DID and flash calls, also one of pytz or dateutil.
         max_span: the widest range the gateway accepts in one question, an hour or more; None to learn it where one is
             refused.
-        http: an `aiohttp.ClientSession` of yours to send with, for a proxy or special TLS; never closed here.
+        proxy: the address of an HTTP proxy to go through, `http://user:password@host:port`; None for none. Where
+            `from_env` is used, the environment names it if nothing is given here.
+        http: an `aiohttp.ClientSession` of yours to send with, for special TLS; never closed here. It has its own
+            proxy, or none.
 
     Raises:
         ConfigurationError: an argument cannot work; the message says how to mend it.
     """
+
+    _instead = "open one in each process, such as by CdrSession.from_env(), and share it there"
 
     def __init__(
         self,
@@ -119,8 +128,11 @@ class CdrSession:
         timeout: float = 30.0,
         naive_zone: tzinfo = UTC_PLUS_8,
         max_span: timedelta | None = None,
+        proxy: str | ProxyRules | None = None,
         http: "aiohttp.ClientSession | None" = None,
     ) -> None:
+        # First of all: no variable holds the password from here on, as a traceback may show them.
+        proxy = ProxyRules.of(proxy)
         self.region = Region.named(region)
         self.naive_zone = checked_zone(naive_zone, "naive_zone")
         self.converter: Converter = make_converter(self.naive_zone)
@@ -131,17 +143,18 @@ class CdrSession:
                 f"timeout is {timeout!r}: give the seconds of one attempt, above 0 and below a day"
             )
         max_seconds = checked_span(max_span)
-        # aiohttp takes as long to import as all else together, so whoever needs no session is spared it.
-        from nxcdr_async.connection import Connection  # noqa: PLC0415
-
         _checked(credentials, Credentials | None, "credentials", "Credentials(access_key, secret)")
         _checked(flash_app, FlashApp | None, "flash_app", "FlashApp(appkey, secretkey)")
         limiter = Limiter(concurrency=concurrency, rate=rate)
-        self._connection = Connection(http=http, timeout=seconds)
+        gateways = known_gateways(self.region, None if gateway is None else checked_gateway(gateway))
+        routes = {known.url: proxy.route_to(known.url) for known in gateways.values()}
+        if http is not None and any(route.proxy for route in routes.values()):
+            raise ConfigurationError("proxy and http are both given: give the proxy to the aiohttp.ClientSession")
+        self._connection = _connection(http, seconds, routes)
         for limit in self._connection.limits:
             limiter.lower_ceiling(limit)
         self._transport = Transport(
-            gateways=known_gateways(self.region, None if gateway is None else checked_gateway(gateway)),
+            gateways=gateways,
             limiter=limiter,
             connection=self._connection,
             credentials=credentials,
@@ -155,11 +168,17 @@ class CdrSession:
         """Make a session from the environment; arguments given here win.
 
         Reads NXCDR_REGION, NXCDR_GATEWAY, NXCDR_ACCESS_KEY, NXCDR_ACCESS_SECRET, NXCDR_FLASH_APPKEY and
-        NXCDR_FLASH_SECRETKEY.
+        NXCDR_FLASH_SECRETKEY; and HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY unless `proxy` or `http` is given.
 
         Raises:
             ConfigurationError: half a key pair, or a value that cannot work.
         """
+        if "proxy" in overrides:
+            overrides["proxy"] = ProxyRules.of(overrides["proxy"])
+        elif overrides.get("http") is None:
+            from urllib.request import getproxies_environment  # noqa: PLC0415 - slow to import, as aiohttp is
+
+            overrides["proxy"] = ProxyRules(environment=getproxies_environment())
         return cls(**{**settings_from(os.environ, given=overrides), **overrides})
 
     @property
@@ -399,6 +418,10 @@ class CdrSession:
         """Return the base URL that an API is asked at."""
         return self._transport.gateways[endpoint.gateway].url
 
+    def route_to(self, endpoint: Endpoint[Any]) -> Route:
+        """Return how the gateway of an API is reached: through which proxy, and why, or why through none."""
+        return self._connection.routes[self.gateway_of(endpoint)]
+
     async def aclose(self) -> None:
         """Stop every paginator and close what this session opened. Closing twice does no harm.
 
@@ -430,6 +453,20 @@ class CdrSession:
         # A traceback that shows variables asks this of a session that could not be made, too.
         transport = getattr(self, "_transport", None)
         return f"<CdrSession {transport.gateways['region'].url if transport else 'not made'}>"
+
+
+def _connection(http: "aiohttp.ClientSession | None", timeout: float, routes: dict[str, Route]) -> "Connection":
+    # aiohttp takes as long to import as all else together, so whoever needs no session is spared it.
+    try:
+        from nxcdr_async.connection import Connection  # noqa: PLC0415
+    except OSError as error:
+        # It makes TLS ready as it is imported, and that opens the file such a variable names.
+        if "SSLKEYLOGFILE" not in os.environ:
+            raise
+        raise ConfigurationError(
+            f"SSLKEYLOGFILE names a file that cannot be written ({error.strerror}): unset it, or name another"
+        ) from None
+    return Connection(http=http, timeout=timeout, routes=routes)
 
 
 def _records(calls: list[Any]) -> list[Any]:

@@ -7,7 +7,12 @@ from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError
 
 SECRET_VARIABLES = ("NXCDR_ACCESS_SECRET", "NXCDR_FLASH_SECRETKEY", "PGPASSWORD")
-"""The variables nobody else should read."""
+"""The variables nobody else should read, but for those that may name a proxy with a password."""
+
+
+def may_hold_secret(variable: str) -> bool:
+    """Tell whether a variable is one that nobody else should read."""
+    return variable in SECRET_VARIABLES or variable.lower().endswith("_proxy")
 
 
 def settings_from(environment: Mapping[str, str], *, given: Collection[str] = ()) -> dict[str, Any]:
@@ -29,9 +34,9 @@ def settings_from(environment: Mapping[str, str], *, given: Collection[str] = ()
 
 def _found(environment: Mapping[str, str], given: Collection[str]) -> dict[str, Any]:
     found: dict[str, Any] = {
-        name: environment[variable]
+        name: _value(environment, variable)
         for name, variable in (("region", "NXCDR_REGION"), ("gateway", "NXCDR_GATEWAY"))
-        if environment.get(variable)
+        if name not in given and environment.get(variable)
     }
     if "credentials" not in given and (pair := _pair(environment, "NXCDR_ACCESS_KEY", "NXCDR_ACCESS_SECRET")):
         found["credentials"] = Credentials(*pair)
@@ -40,8 +45,18 @@ def _found(environment: Mapping[str, str], given: Collection[str]) -> dict[str, 
     return found
 
 
+def _value(environment: Mapping[str, str], variable: str) -> str:
+    value = environment.get(variable, "")
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        raise ConfigurationError(
+            f"{variable} begins and ends with a quotation mark, which belongs to the value: leave both out, as what "
+            "set it (docker --env-file, a list under environment in a compose file) does not take them away"
+        )
+    return value
+
+
 def _pair(environment: Mapping[str, str], first: str, second: str) -> tuple[str, str] | None:
-    pair = environment.get(first, ""), environment.get(second, "")
+    pair = _value(environment, first), _value(environment, second)
     if all(pair):
         return pair
     if any(pair):

@@ -2,14 +2,13 @@
 
 import math
 import random
-import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-import anyio
 from attrs import define, field
 
+from nxcdr_async import machine_clocks
 from nxcdr_async.clock import Moment, Span
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import (
@@ -36,6 +35,7 @@ from nxcdr_async.retry import (
 from nxcdr_async.stats import SessionStats
 from nxcdr_async.telemetry import SILENCE, Telemetry
 from nxcdr_async.telemetry.log import log_clock_refusal, log_reply, log_retry
+from nxcdr_async.uncopied import Uncopied
 from nxcdr_async.wire import (
     CALLS,
     Endpoint,
@@ -62,7 +62,7 @@ class _Counts:
 
 
 @define(eq=False)
-class Transport:
+class Transport(Uncopied):
     """Asks one question at a time of the gateways, as often as it takes; shared by all that a session does.
 
     Attributes:
@@ -85,8 +85,8 @@ class Transport:
     flash_app: FlashApp | None
     telemetry: Telemetry = SILENCE
     now: Callable[[], float] = field(factory=steady_clock)
-    wall: Callable[[], float] = time.time
-    sleep: Callable[[float], Awaitable[Any]] = anyio.sleep
+    wall: Callable[[], float] = machine_clocks.wall
+    sleep: Callable[[float], Awaitable[Any]] = machine_clocks.sleep
     chance: Callable[[], float] = random.random
     _budget: RetryBudget = field(factory=RetryBudget, init=False)
     _counts: _Counts = field(factory=_Counts, init=False)
@@ -97,7 +97,8 @@ class Transport:
     def redactor(self) -> Redactor:
         """What keeps the secrets out of errors."""
         access_secret = self.credentials.access_secret if self.credentials else ""
-        return Redactor((access_secret, self.flash_app.secretkey if self.flash_app else ""))
+        flash_secret = self.flash_app.secretkey if self.flash_app else ""
+        return Redactor((access_secret, flash_secret, *self.connection.secrets))
 
     @property
     def stats(self) -> SessionStats:
@@ -157,6 +158,7 @@ class Transport:
                 if fault is attempts.last_fault:  # nothing more was sent
                     raise
                 attempts.note(fault, self.now())
+                gateway.note_failure(self.now(), timeout=self.connection.timeout)
                 if isinstance(fault, ClockSkewError):
                     wait = self._plan_retry_by_clock(fault, endpoint, gateway, attempts)
                 else:
@@ -202,8 +204,8 @@ class Transport:
 
     def _is_outage(self, gateway: KnownGateway, attempts: Attempts) -> bool:
         return attempts.is_outage(
-            self.now(),
-            answered=gateway.answered,
+            gateway.failed,
+            alive=max(gateway.answered, gateway.failing_since),
             paused_until=gateway.paused_until,
             timeout=self.connection.timeout,
         )

@@ -9,6 +9,7 @@ from typing import Self
 from attrs import define
 
 from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.moments import moment_at
 from nxcdr_async.zones import is_unlocalized
 
 HOUR = 3600
@@ -122,7 +123,7 @@ def check_offset(zone: tzinfo, window: Window) -> None:
         ConfigurationError: the zone changes its offset inside the range, so an hour of local times comes twice.
     """
     moments = [*range(window.start, window.end, HALF_A_DAY), window.end]
-    offsets = {datetime.fromtimestamp(moment, UTC).astimezone(zone).utcoffset() for moment in moments}
+    offsets = {moment_at(moment).astimezone(zone).utcoffset() for moment in moments}
     if len(offsets) > 1:
         raise ConfigurationError(
             f"naive_zone {zone} changes its offset from UTC inside this range, so the vendor's local times do not say "

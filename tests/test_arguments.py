@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, strategies as st
 
 from nxcdr_async import (
     CdrSession,
@@ -23,10 +24,11 @@ from nxcdr_async import (
     backfill,
     explain_hangup,
     json_lines,
+    prune,
     sign,
     verify,
 )
-from nxcdr_async.arguments import as_number, as_text, as_whole, is_number, is_whole
+from nxcdr_async.arguments import as_number, as_text, as_whole, is_number, is_whole, plain
 from nxcdr_async.testing import Gateway
 from nxcdr_async.webhook import call_push_app
 from nxcdr_async.windows import Window, window_of
@@ -122,9 +124,9 @@ def test_all_else_is_no_text(value: object) -> None:
 
 @pytest.mark.parametrize("number", [8, *EIGHTS], ids=lambda number: type(number).__name__)
 def test_a_whole_number_of_any_class_is_a_plain_one(number: int) -> None:
-    for plain in (as_whole(number), as_number(number)):
-        assert type(plain) is int
-        assert plain == 8
+    for found in (as_whole(number), as_number(number)):
+        assert type(found) is int
+        assert found == 8
 
 
 @pytest.mark.parametrize("value", [True, np.True_, None, "8", 8.0, np.float64(8), Decimal(8), float("nan"), 1j])
@@ -165,6 +167,31 @@ async def test_text_of_any_class_goes_in_as_plain_text(text: Any, gateway: Gatew
     assert str(session) == f"<CdrSession {gateway.url}>"
     app_of_pushes = call_push_app(lambda _: asyncio.sleep(0), token=text, path="/calls")
     assert type(app_of_pushes._receiver.doorkeeper.token) is str
+
+
+SUBCLASSES: dict[type, tuple[Callable[[Any], Any], ...]] = {
+    str: (np.str_, Shouting, Stubborn, lambda text: Enum("One", {"ONE": text}, type=str).ONE),  # type: ignore[attr-defined]
+    int: (np.int64, Lying, lambda number: IntEnum("One", {"ONE": number}).ONE),  # type: ignore[attr-defined]
+    float: (np.float64, type("Number", (float,), {"__float__": lambda _: 0.0, "__eq__": lambda *_: True})),
+}
+VALUES = st.one_of(
+    st.text(st.characters(exclude_characters="\0"), min_size=1),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False),
+)
+
+
+@given(VALUES, st.integers(0, 3))
+def test_a_value_of_any_class_is_the_plain_one(value: Any, which: int) -> None:
+    classes = SUBCLASSES[type(value)]
+    made = plain(classes[which % len(classes)](value))
+    assert type(made) is type(value)
+    assert made == value
+
+
+@pytest.mark.parametrize("value", [None, True, b"x", [1], Decimal("1.50"), datetime(2026, 1, 1, tzinfo=UTC)], ids=repr)
+def test_all_else_is_as_it_is(value: object) -> None:
+    assert plain(value) is value
 
 
 class Choices(str, Enum):  # noqa: UP042 - as above
@@ -251,6 +278,7 @@ async def test_what_cannot_be_meant_is_refused(says: str, call: Callable[[], Any
         ("a store is of type bytes", {"to": b"calls.sqlite"}),
         ("a store is of type PurePosixPath", {"to": PurePosixPath("calls.sqlite")}),
         ("a store is of type NoneType", {"to": None}),
+        ("a sink of your own, of type int, lacks name, open, look", {"to": 5}),
         ("start has no time zone", {"start": pd.Timestamp("2026-01-01")}),
         ("start and end must be aware datetimes", {"start": "2026-01-01"}),
     ],
@@ -269,6 +297,21 @@ async def test_what_a_verification_cannot_mean_is_refused(
 ) -> None:
     with pytest.raises(ConfigurationError, match=f"{next(iter(options))} is"):
         await verify(open_session(), tmp_path / "calls.sqlite", **options)
+
+
+@pytest.mark.parametrize(
+    ("says", "arguments"),
+    [
+        ("before is NaT", (pd.NaT,)),
+        ("before is np.datetime64", (np.datetime64("2026-01-01"),)),
+        ("before is '2026-01-01'", ("2026-01-01",)),
+        ("sources is 5", (datetime(2026, 1, 1, tzinfo=UTC), 5)),
+        ("source is 5", (datetime(2026, 1, 1, tzinfo=UTC), [5])),
+    ],
+)
+async def test_what_cannot_be_pruned_is_refused(says: str, arguments: tuple[Any, ...], tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(says)):
+        await prune(tmp_path / "calls.sqlite", *arguments)
 
 
 class FakeDate(date):

@@ -1,12 +1,16 @@
 """Who a session talks to: the host that was named, if its certificate proves it, and nobody else."""
 
 import asyncio
+import errno
 import os
+import resource
 import ssl
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,16 @@ import trustme
 from aiohttp import web
 from attrs import define, field
 
-from nxcdr_async import CdrSession, CertificateError, Credentials, FlashApp, InvalidRequestError
+from nxcdr_async import (
+    CdrSession,
+    CertificateError,
+    Credentials,
+    FlashApp,
+    InvalidRequestError,
+    TransportError,
+)
+from nxcdr_async.connection import Connection
+from nxcdr_async.wire import Request
 
 ACCESS_SECRET, FLASH_SECRET = "access-secret-for-nobody-else", "flash-secret-for-nobody-else"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -138,6 +151,154 @@ async def test_the_sessions_own_client_trusts_whom_the_machine_trusts(
     assert program.returncode == code
     assert bool(host.seen) == (code == 0)
     assert ("certificate" in told.decode()) == (code == 1)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # as above
+async def test_certificates_that_a_variable_names_and_that_are_not_there_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    async with serving(Host(), certified(AUTHORITY)) as host, session_on(host.url) as cdr:
+        with pytest.raises(CertificateError, match=r"SSL_CERT_FILE names '.*none\.pem', which is no file"):
+            await ASKED["order"](cdr)
+
+
+def test_a_log_of_tls_keys_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    code = "from nxcdr_async import CdrSession, ConfigurationError\n"
+    code += "try: CdrSession()\nexcept ConfigurationError as refused: print(refused)"
+    variables = {**os.environ, "SSLKEYLOGFILE": str(tmp_path / "none" / "keys")}
+    told = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True)
+    assert told.stdout.startswith("SSLKEYLOGFILE names a file that cannot be written")
+
+
+@contextmanager
+def open_files_limit(most: int) -> Iterator[None]:
+    """Have this process open no more files than this; those that are open stay so."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize(("most", "connections"), [(40, 20), (1, 1)])
+def test_connections_leave_as_many_files_to_all_else(most: int, connections: int) -> None:
+    with open_files_limit(most):
+        session = CdrSession(concurrency=200)
+    assert session.stats.limit == connections
+
+
+async def test_a_connection_that_is_one_file_too_many_is_told_as_that() -> None:
+    async with serving(Host()) as host:
+        line = Connection(None, 5.0)
+        try:
+            with open_files_limit(1), pytest.raises(TransportError, match="may open no more files") as refused:
+                await line.send(host.url, Request("GET", "/", {}))
+            assert not host.seen
+            assert os.strerror(errno.EMFILE) not in str(refused.value)
+        finally:
+            await line.aclose()
+
+
+class OneReplyEach(asyncio.Protocol):
+    """Answers the first request of each connection, leaves that open as it says, and closes it when the next comes."""
+
+    def __init__(self, seen: list[bytes]) -> None:
+        self.seen = seen
+        self.is_used = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.seen.append(data)
+        if self.is_used:
+            self.transport.abort()
+            return
+        self.is_used = data.endswith(b"}")
+        if self.is_used:
+            body = b'{"code":0,"data":[]}'
+            head = b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: %d\r\n\r\n" % len(body)
+            self.transport.write(head + body)
+
+
+async def test_a_connection_that_was_closed_while_it_was_kept_costs_no_attempt() -> None:
+    seen: list[bytes] = []
+    server = await asyncio.get_running_loop().create_server(lambda: OneReplyEach(seen), "127.0.0.1", 0)
+    async with server, session_on(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as cdr:
+        for _ in range(10):
+            assert await cdr.calls_by_order("order", tenant_id=1) == []
+        assert cdr.stats.retries == 0
+        assert len(seen) > cdr.stats.requests
+
+
+class AnswersOnce(OneReplyEach):
+    """Answers the first request of each connection, and never the next; tells when that came."""
+
+    def __init__(self, seen: list[bytes], unanswered: asyncio.Event) -> None:
+        super().__init__(seen)
+        self.unanswered = unanswered
+
+    def data_received(self, data: bytes) -> None:
+        if not self.is_used:
+            return super().data_received(data)
+        self.seen.append(data)
+        return self.unanswered.set()
+
+
+async def test_what_is_on_its_way_over_a_kept_connection_is_not_sent_again_after_the_end() -> None:
+    seen: list[bytes] = []
+    unanswered = asyncio.Event()
+    server = await asyncio.get_running_loop().create_server(lambda: AnswersOnce(seen, unanswered), "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        line, request = Connection(None, 5.0), Request("POST", "/", {}, b"{}")
+        await line.send(url, request)
+        asking = asyncio.create_task(line.send(url, request))
+        await unanswered.wait()
+        await line.aclose()
+        with pytest.raises(TransportError):
+            await asking
+    assert len(seen) == 2
+
+
+class Numbered(asyncio.Protocol):
+    """Answers each request with its number."""
+
+    def __init__(self, numbers: Iterator[int], lines: list[asyncio.Transport]) -> None:
+        self.numbers, self.lines = numbers, lines
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.lines.append(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if data.endswith(b"}"):
+            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % next(self.numbers))
+
+
+@pytest.mark.parametrize("is_of_the_caller", [False, True])
+@pytest.mark.parametrize("status", ["200 OK", "408 Request Timeout", "503 Service Unavailable"])
+async def test_a_reply_that_nobody_asked_for_answers_nothing(status: str, is_of_the_caller: bool) -> None:
+    numbers, lines = count(1), list[asyncio.Transport]()
+    server = await asyncio.get_running_loop().create_server(lambda: Numbered(numbers, lines), "127.0.0.1", 0)
+    async with server, aiohttp.ClientSession() as http:
+        line, other = Connection(http if is_of_the_caller else None, 5.0), Connection(None, 5.0)
+        url, request = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", Request("POST", "/", {}, b"{}")
+        try:
+            assert (await line.send(url, request)).body == b"1"
+            lines[0].write(f"HTTP/1.1 {status}\r\nContent-Length: 1\r\n\r\n9".encode())
+            assert (await other.send(url, request)).body == b"2"  # that has arrived by then
+            if is_of_the_caller:
+                with pytest.raises(TransportError, match="it closed the connection"):
+                    await line.send(url, request)
+            assert [(await line.send(url, request)).body for _ in range(2)] == [b"3", b"4"]
+        finally:
+            await line.aclose()
+            await other.aclose()
 
 
 @pytest.mark.parametrize("asked", ASKED)

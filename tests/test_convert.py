@@ -217,7 +217,7 @@ def test_money_is_exact_for_any_decimal_text(amount: Decimal) -> None:
     in_text = call(totalCustomerPrice=str(amount)).total_customer_price
     assert str(in_text) == str(amount)
     if abs(amount) < 10**15 and "E" not in str(amount):
-        body = f'{{"callId":"a","startTime":1,"totalCustomerPrice":{amount}}}'
+        body = f'{{"callId":"a","startTime":1690442492841,"totalCustomerPrice":{amount}}}'
         row = msgspec.json.Decoder(float_hook=Decimal).decode(body)
         assert str(CONVERTER.structure(row, CallRecord).total_customer_price) == str(amount)
 
@@ -287,6 +287,41 @@ def test_every_time_of_every_record_is_in_utc() -> None:
         assert all(moment.tzinfo is UTC for moment in times)
 
 
+IN_SECONDS = datetime(2023, 7, 27, 7, 21, 32, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("told", "moment"),
+    [
+        (1_690_442_492, IN_SECONDS),
+        ("1690442492", IN_SECONDS),
+        (1_690_442_492.0, IN_SECONDS),
+        (Decimal("1690442492.841"), IN_SECONDS.replace(microsecond=841_000)),
+        (1_690_442_492_841, IN_SECONDS.replace(microsecond=841_000)),
+        (1690442492.841521, IN_SECONDS.replace(microsecond=841_521)),
+        ("1690442492.841521", IN_SECONDS.replace(microsecond=841_521)),
+        (Decimal("1690442492.8415219"), IN_SECONDS.replace(microsecond=841_521)),
+        (Decimal("1690442492841.5"), IN_SECONDS.replace(microsecond=841_500)),
+        ("1690442492841.0", IN_SECONDS.replace(microsecond=841_000)),
+        (10**8, datetime(1973, 3, 3, 9, 46, 40, tzinfo=UTC)),
+        (10**11, datetime(1973, 3, 3, 9, 46, 40, tzinfo=UTC)),
+    ],
+    ids=str,
+)
+def test_seconds_and_milliseconds_are_told_apart_by_their_size(told: Any, moment: datetime) -> None:
+    assert structured({**CALL, "startTime": told, "answerTime": told}).start_time == moment
+    assert structured({**CALL, "startTime": told, "answerTime": told}).answer_time == moment
+    assert structured({**DID, "startTime": told}, DidCallRecord).start_time == moment
+    assert structured({**FLASH, "gmtCreate": told}, FlashCallRecord).gmt_create == moment
+
+
+@pytest.mark.parametrize("told", [1, 86_400, "20260101", -1, 10**8 - 1, 7.5], ids=str)
+def test_a_number_too_small_for_a_time_is_never_taken_for_1970(told: Any) -> None:
+    for key in ("startTime", "endTime"):
+        with pytest.raises(RecordError, match="too small for a time"):
+            structured({**CALL, key: told})
+
+
 @given(
     st.datetimes(EARLIEST, LATEST, timezones=st.just(UTC)),
     st.sampled_from([UTC_PLUS_8, UTC, timezone(timedelta(hours=-3, minutes=-30))]),
@@ -301,7 +336,7 @@ def test_a_local_time_of_a_request_is_written_as_the_vendor_writes_it() -> None:
 
 
 TEXTS = st.none() | st.just("") | st.text(st.characters(exclude_categories=["Cs"]))
-EPOCHS = st.none() | st.just(0) | st.just("") | st.integers(1, 4 * 10**12) | st.integers(1, 4 * 10**12).map(str)
+EPOCHS = st.none() | st.just(0) | st.just("") | (SOME_EPOCH := st.integers(10**8, 4 * 10**12)) | SOME_EPOCH.map(str)
 LOCALS = st.none() | st.just("") | st.datetimes(EARLIEST, LATEST).map(lambda moment: moment.isoformat(" ", "seconds"))
 NUMBERS = st.none() | st.integers(-(10**12), 10**12) | st.integers(0, 9999).map(str)
 AMOUNTS = (
@@ -336,7 +371,7 @@ A_TIME = st.datetimes(EARLIEST, LATEST).map(lambda moment: moment.isoformat(" ",
 ROWS = st.one_of(
     st.tuples(
         st.just(CallRecord),
-        rows_of(CallRecord, EPOCHS, {"callId": st.text(min_size=1), "startTime": st.integers(1, 4 * 10**12)}),
+        rows_of(CallRecord, EPOCHS, {"callId": st.text(min_size=1), "startTime": SOME_EPOCH}),
     ),
     st.tuples(st.just(DidCallRecord), rows_of(DidCallRecord, LOCALS, {"startTime": A_TIME})),
     st.tuples(st.just(FlashCallRecord), rows_of(FlashCallRecord, LOCALS, {"id": st.integers(), "gmtCreate": A_TIME})),
@@ -357,10 +392,10 @@ def test_any_row_comes_back_as_the_same_record(kind_and_row: tuple[type[Any], di
 @pytest.mark.parametrize(
     ("record_class", "row", "path", "record_id", "reason"),
     [
-        (CallRecord, {"startTime": 1}, "callId", None, "is missing"),
-        (CallRecord, {"callId": None, "startTime": 1}, "callId", None, "null"),
-        (CallRecord, {"callId": "", "startTime": 1}, "callId", None, "is empty"),
-        (CallRecord, {"callId": True, "startTime": 1}, "callId", "True", "true or false"),
+        (CallRecord, {"startTime": 1690442492841}, "callId", None, "is missing"),
+        (CallRecord, {"callId": None, "startTime": 1690442492841}, "callId", None, "null"),
+        (CallRecord, {"callId": "", "startTime": 1690442492841}, "callId", None, "is empty"),
+        (CallRecord, {"callId": True, "startTime": 1690442492841}, "callId", "True", "true or false"),
         (CallRecord, {"callId": "a"}, "startTime", "a", "is missing"),
         (CallRecord, {"callId": "a", "startTime": 0}, "startTime", "a", "is 0, not a time"),
         (CallRecord, {"callId": "a", "startTime": ""}, "startTime", "a", "''"),

@@ -23,10 +23,16 @@ def test_md5_is_the_default_as_it_is_the_vendors() -> None:
     assert Credentials("AK1", SECRET).algorithm == "md5"
 
 
-@pytest.mark.parametrize("algorithm", ["MD5", "sha1", "", None])
+@pytest.mark.parametrize("algorithm", ["md 5", "sha1", "", None])
 def test_an_unknown_algorithm_is_refused(algorithm: str) -> None:
     with pytest.raises(ConfigurationError, match="use 'md5' or 'sha256'"):
         Credentials("AK1", SECRET, algorithm)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "algorithm"), [("MD5", "md5"), ("SHA256", "sha256"), ("Sha256", "sha256")])
+def test_an_algorithm_may_be_spelled_in_any_case(name: str, algorithm: str) -> None:
+    assert Credentials("AK1", SECRET, name) == Credentials("AK1", SECRET, algorithm)
+    assert Credentials("AK1", SECRET, name).algorithm == algorithm
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import gc
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -17,6 +17,7 @@ from nxcdr_async.testing import Gateway
 
 OpenSession = Callable[..., CdrSession]
 SECOND = timedelta(seconds=1)
+START = datetime(2026, 1, 1, tzinfo=UTC)
 ELSEWHERE = "another event loop"
 
 
@@ -204,3 +205,18 @@ async def test_a_session_made_at_import_serves_an_app_under_uvicorn(gateway: Gat
         assert await get("close") == "closed"
     await session.aclose()
     assert session.stats.in_flight == 0
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        CdrSession.__aenter__,
+        lambda session: session.calls_by_order("order", tenant_id=1),
+        lambda session: session.calls(START, START + SECOND).collect(),
+    ],
+    ids=["open", "look up", "read"],
+)
+def test_a_loop_that_is_not_of_asyncio_is_refused_in_words(act: Callable[[CdrSession], Any], gateway: Gateway) -> None:
+    doing = act(session_on(gateway))
+    with pytest.raises(ConfigurationError, match="no event loop of asyncio runs here"):
+        doing.send(None)  # as trio does, in which no loop of asyncio runs

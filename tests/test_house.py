@@ -18,11 +18,25 @@ PACKAGE = Path(nxcdr_async.__file__).parent
 NAME = "nxcdr_async"
 FLOORS = {
     **dict.fromkeys(
-        ["_version", "records", "errors", "regions", "hangup", "credentials", "stats", "clock", "arguments"], 0
+        [
+            "_version",
+            "records",
+            "errors",
+            "regions",
+            "hangup",
+            "credentials",
+            "stats",
+            "clock",
+            "arguments",
+            "uncopied",
+        ],
+        0,
     ),
+    "moments": 0,
     **dict.fromkeys(["signing", "redaction", "retry", "patience", "pace", "allowance", "convert", "settings"], 1),
+    **dict.fromkeys(["late_imports", "proxies"], 1),
     **dict.fromkeys(["windows", "answer_limits", "density", "plan", "zones", "legs"], 1),
-    **dict.fromkeys(["wire", "export"], 2),
+    **dict.fromkeys(["wire", "export", "pydantic"], 2),
     **dict.fromkeys(
         [
             "clock_gate",
@@ -33,11 +47,15 @@ FLOORS = {
             "lane",
             "limiter",
             "secret_url",
+            "stray_replies",
+            "exchange_faults",
+            "tunnel",
             "connection",
             "transport",
         ],
         3,
     ),
+    "machine_clocks": 3,
     "pages": 4,
     **dict.fromkeys(["streams", "session"], 5),
 }
@@ -53,6 +71,7 @@ PURE_IN_BACKFILL = {
     "ledger",
     "matching",
     "merge",
+    "push_order",
     "report",
     "sampling",
     "times",
@@ -64,6 +83,7 @@ PURE_IN_BACKFILL = {
         "folder_book",
         "folder_names",
         "folder_places",
+        "postgresql_known",
         "postgresql_rows",
         "postgresql_tables",
         "protocol",
@@ -81,7 +101,16 @@ KNOWN_TO_SINKS = {"ledger", "merge", "times"}
 """The rooms of a backfill that a sink may import besides those of sinks: none that asks or runs."""
 
 IMPURE_MODULES = {"asyncio", "anyio", "aiohttp", "socket", "time", "random", "logging", "os", "threading"}
-MAY_IMPORT_AIOHTTP = {"connection", "secret_url", "session", "testing", "webhook"}
+MAY_IMPORT_AIOHTTP = {
+    "connection",
+    "exchange_faults",
+    "secret_url",
+    "session",
+    "stray_replies",
+    "testing",
+    "tunnel",
+    "webhook",
+}
 LONGEST_ROOM = 310
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -164,6 +193,12 @@ def test_only_one_room_knows_opentelemetry_and_of_it_the_api_alone(path: Path) -
     assert known <= (api if ids(path) == str(Path("telemetry", "otel.py")) else set())
 
 
+@pytest.mark.parametrize("path", MODULES, ids=ids)
+def test_only_one_room_knows_pydantic(path: Path) -> None:
+    known = {name for name in imports_of(path) if name.split(".")[0] in {"pydantic", "pydantic_core"}}
+    assert not known or ids(path) == "pydantic.py"
+
+
 def test_the_session_knows_aiohttp_as_the_type_of_a_parameter_only() -> None:
     tree = tree_of(PACKAGE / "session.py")
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "aiohttp"]
@@ -171,7 +206,7 @@ def test_the_session_knows_aiohttp_as_the_type_of_a_parameter_only() -> None:
 
 def test_aiohttp_and_the_extras_are_not_imported_with_the_package() -> None:
     slow = "{'aiohttp', 'typer', 'rich', 'duckdb', 'pyarrow', 'psycopg', 'filelock', "
-    slow += "'opentelemetry', 'pandas', 'polars'}"
+    slow += "'opentelemetry', 'pandas', 'polars', 'pydantic', 'pydantic_core'}"
     code = f"import sys; bare = set(sys.modules); import nxcdr_async; print({slow} & (set(sys.modules) - bare))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "set()"
@@ -203,6 +238,13 @@ def test_a_pure_room_knows_no_loop_no_clock_and_no_chance(path: Path) -> None:
         node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Attribute) and node.attr in {"now", "utcnow"}
     ]
     assert not now
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if room_of(path) != "testing"], ids=ids)
+def test_how_long_something_takes_goes_by_the_clock_that_nobody_stops(path: Path) -> None:
+    asked = {node.attr for node in ast.walk(tree_of(path)) if isinstance(node, ast.Attribute)}
+    stopped_by_tests = {"monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns"}
+    assert ids(path) == "machine_clocks.py" or not asked & stopped_by_tests
 
 
 def test_the_rules_of_a_backfill_are_there() -> None:

@@ -18,6 +18,7 @@ from nxcdr_async import (
     FlashApp,
     FlashCallRecord,
     Gap,
+    LineReader,
     Paginator,
     PaginatorStats,
     PushedCalls,
@@ -25,6 +26,7 @@ from nxcdr_async import (
     SessionStats,
     VerifyReport,
     backfill,
+    closing_line,
     explain_hangup,
     json_lines,
     make_converter,
@@ -39,10 +41,11 @@ NAMES = """
     AuthenticationError BackfillProgress BackfillReport BusyError CallRecord CdrSession CertificateError ClockSkewError
     ConfigurationError Credentials
     DidCallRecord Difference Direction FlashApp FlashCallRecord Gap GatewayError Hangup HangupCategory HangupParty
-    IncompleteError InvalidRequestError MalformedReplyError NxcdrError Paginator PaginatorStats PruneReport PrunedSource
-    PushedCalls RecordError
+    IncompleteError InvalidRequestError LineReader MalformedReplyError NxcdrError Paginator PaginatorStats ProxyError
+    PruneReport PrunedSource PushedCalls RecordError
     RefusedRangeError Region SaturatedDayError SaturatedSecondError ServerError SessionStats SinkError ThrottledError
-    TimedOutError TransportError VerifiedSource VerifyReport __version__ backfill explain_hangup json_lines
+    TimedOutError TransportError VerifiedSource VerifyReport __version__ backfill closing_line explain_hangup
+    json_lines
     make_converter prune sign sync verify
 """
 BAD_ROWS = (
@@ -62,6 +65,7 @@ UTC_PLUS_8 = "timezone(timedelta(seconds=28800))"
 def signature_of(function: Any) -> str:
     """Return a signature as text without the modules of its types, the same on each Python."""
     text = re.sub(r"<(\w+\.\w+): .*?>", r"\1", str(inspect.signature(function)))
+    text = re.sub(r"<function (\w+) at \w+>", r"\1", text)
     text = re.sub(r"(?<![\w'])(?:[a-z_]\w*\.)+(?=\w)", "", text).replace("~", "")
     return re.sub(r"Optional\[(Literal\[.*?\])\]", r"\1 | None", text)
 
@@ -84,7 +88,7 @@ def test_every_public_name_is_there_and_sorted() -> None:
                 "(region: Region | str = Region.HK, credentials: Credentials | None = None, *, "
                 "flash_app: FlashApp | None = None, gateway: str | None = None, concurrency: int | None = None, "
                 f"rate: float | None = None, timeout: float = 30.0, naive_zone: tzinfo = {UTC_PLUS_8}, "
-                "max_span: timedelta | None = None, "
+                "max_span: timedelta | None = None, proxy: str | ProxyRules | None = None, "
                 "http: 'aiohttp.ClientSession | None' = None) -> None"
             ),
         ),
@@ -118,7 +122,7 @@ def test_every_public_name_is_there_and_sorted() -> None:
             ),
         ),
         (CdrSession.aclose, "(self) -> None"),
-        (Paginator.pages, "(self) -> AsyncIterator[list[RecordT]]"),
+        (Paginator.pages, "(self) -> 'PageIterator[RecordT]'"),
         (Paginator.collect, "(self) -> list[RecordT]"),
         (Paginator.to_arrow, "(self) -> 'pa.Table'"),
         (Paginator.to_pandas, "(self) -> 'pd.DataFrame'"),
@@ -134,7 +138,7 @@ def test_every_public_name_is_there_and_sorted() -> None:
                 "body: bytes | str = b'') -> str"
             ),
         ),
-        (Credentials, "(access_key: str, access_secret: str, algorithm: Literal['md5', 'sha256'] = 'md5') -> None"),
+        (Credentials, "(access_key: str, access_secret: str, algorithm: str = 'md5') -> None"),
         (FlashApp, "(appkey: str, secretkey: str) -> None"),
         (
             verify,
@@ -148,6 +152,10 @@ def test_every_public_name_is_there_and_sorted() -> None:
         ),
         (make_converter, f"(naive_zone: tzinfo = {UTC_PLUS_8}) -> Converter"),
         (json_lines, "(records: Iterable[Any]) -> bytes"),
+        (closing_line, "(records: int) -> bytes"),
+        (LineReader, "() -> None"),
+        (LineReader.read, "(self, line: bytes | str) -> dict[str, Any] | None"),
+        (LineReader.end, "(self) -> None"),
         (explain_hangup, "(code: int) -> Hangup"),
         (
             backfill,
@@ -159,7 +167,7 @@ def test_every_public_name_is_there_and_sorted() -> None:
                 "(on_call: Callable[[CallRecord], Awaitable[object]], *, token: str | None = None, "
                 "credentials: Credentials | None = None, path: str = '/', "
                 "once_within: timedelta = timedelta(seconds=600), largest_body: int = 65536, "
-                "timeout: float = 30.0, now: Callable[[], float] = <built-in function time>) -> CallPushApp"
+                "timeout: float = 30.0, now: Callable[[], float] = wall) -> CallPushApp"
             ),
         ),
         (sync, f"(session: CdrSession, source: {SOURCE}, {INTO_A_SINK}) -> BackfillReport"),
@@ -209,6 +217,7 @@ def test_a_session_offers_nothing_else() -> None:
         "flash_calls",
         "from_env",
         "gateway_of",
+        "route_to",
         "stats",
         "time_at",
     }
@@ -288,6 +297,7 @@ def test_the_error_tree_is_as_documented() -> None:
         "BusyError": "ConfigurationError",
         "TransportError": "NxcdrError",
         "CertificateError": "TransportError",
+        "ProxyError": "TransportError",
         "TimedOutError": "TransportError",
         "GatewayError": "NxcdrError",
         "AuthenticationError": "GatewayError",

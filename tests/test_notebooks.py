@@ -68,7 +68,7 @@ def environment_of(gateway: Gateway) -> dict[str, str]:
 
 @pytest.fixture
 async def notebook(gateway: Gateway) -> AsyncIterator[Notebook]:
-    client = NotebookClient(nbformat.v4.new_notebook(), timeout=60, kernel_name="python3")
+    client = NotebookClient(nbformat.v4.new_notebook(), timeout=600, kernel_name="python3")
     async with client.async_setup_kernel(env={**environment_of(gateway), "PYTHONWARNINGS": "default"}):
         running = Notebook(client)
         await running.run(PREPARED)

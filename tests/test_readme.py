@@ -58,7 +58,7 @@ def test_each_python_block_runs(number: int, tmp_path: Path) -> None:
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600,
             check=False,
         )
     assert done.returncode == 0, done.stdout + done.stderr

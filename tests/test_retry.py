@@ -15,6 +15,7 @@ from nxcdr_async import (
     InvalidRequestError,
     MalformedReplyError,
     NxcdrError,
+    ProxyError,
     RecordError,
     ServerError,
     ThrottledError,
@@ -56,6 +57,8 @@ CHANCES = st.floats(0, 1, exclude_max=True)
         ServerError("x", code=88),
         ServerError("x", code=99),
         ServerError("x", http_status=503, retry_after=5),
+        ProxyError("x", proxy="http://proxy.example"),
+        *(ProxyError("x", proxy="http://proxy.example", http_status=status) for status in (408, 429, 502, 503, 504)),
     ],
 )
 def test_what_may_pass_is_worth_another_attempt(error: NxcdrError) -> None:
@@ -66,6 +69,7 @@ def test_what_may_pass_is_worth_another_attempt(error: NxcdrError) -> None:
     "error",
     [
         CertificateError("x"),
+        *(ProxyError("x", proxy="http://proxy.example", http_status=status) for status in (400, 401, 403, 405, 407)),
         AuthenticationError("x", code=1003),
         ClockSkewError("x", code=1004),
         InvalidRequestError("x", code=41000),
@@ -145,7 +149,7 @@ def test_a_budget_never_allows_more_than_its_reserve_and_half_the_replies(events
         assert spent <= BUDGET_RESERVE + earned / 2
 
 
-@pytest.mark.parametrize(("value", "seconds"), [("0", 0), ("7", 7), (" 120 ", 120), ("9" * 400, math.inf)])
+@pytest.mark.parametrize(("value", "seconds"), [("0", 0), (" 120 ", 120), ("1.5", 1.5), ("9" * 400, math.inf)])
 def test_retry_after_is_read_in_seconds(value: str, seconds: float) -> None:
     assert read_retry_after(value, now=NOW) == seconds
 
@@ -164,7 +168,7 @@ def test_a_retry_after_date_without_a_zone_is_utc_wherever_this_machine_stands(m
     assert found == 30
 
 
-@pytest.mark.parametrize("value", [None, "", "soon", "-5", "1.5", "٣", "NaN", "inf", "Tue, 99 Foo"])
+@pytest.mark.parametrize("value", [None, "", "soon", "-5", "1.2.3", "٣", "NaN", "inf", "Tue, 99 Foo"])
 def test_an_unreadable_retry_after_says_nothing(value: str | None) -> None:
     assert read_retry_after(value, now=NOW) is None
 
@@ -185,24 +189,24 @@ def failing_since(moment: float) -> Attempts:
 
 
 def test_a_question_that_has_not_failed_yet_meets_no_outage() -> None:
-    assert not Attempts().is_outage(NOW, answered=NEVER, paused_until=NEVER, timeout=30)
+    assert not Attempts().is_outage(NOW, alive=NEVER, paused_until=NEVER, timeout=30)
 
 
 @given(st.floats(0, 1_000), st.floats(0, 1_000))
 def test_an_outage_is_a_long_time_without_any_answer(failing: float, unanswered: float) -> None:
-    is_outage = failing_since(NOW - failing).is_outage(NOW, answered=NOW - unanswered, paused_until=NEVER, timeout=30)
+    is_outage = failing_since(NOW - failing).is_outage(NOW, alive=NOW - unanswered, paused_until=NEVER, timeout=30)
     assert is_outage is (NOW - max(NOW - failing, NOW - unanswered) > LONGEST_OUTAGE)
 
 
 def test_a_pause_that_the_gateway_asked_for_is_no_outage() -> None:
     attempts = failing_since(NOW - 5 * LONGEST_OUTAGE)
-    assert not attempts.is_outage(NOW, answered=NEVER, paused_until=NOW + 60, timeout=30)
+    assert not attempts.is_outage(NOW, alive=NEVER, paused_until=NOW + 60, timeout=30)
 
 
 def test_an_outage_is_longer_than_two_long_timeouts() -> None:
     attempts = failing_since(NOW - 5 * LONGEST_OUTAGE)
-    assert not attempts.is_outage(NOW, answered=NEVER, paused_until=NEVER, timeout=3 * LONGEST_OUTAGE)
-    assert attempts.is_outage(NOW, answered=NEVER, paused_until=NEVER, timeout=2 * LONGEST_OUTAGE)
+    assert not attempts.is_outage(NOW, alive=NEVER, paused_until=NEVER, timeout=3 * LONGEST_OUTAGE)
+    assert attempts.is_outage(NOW, alive=NEVER, paused_until=NEVER, timeout=2 * LONGEST_OUTAGE)
 
 
 def test_a_question_remembers_its_first_failure_and_tells_how_often_it_was_asked() -> None:
@@ -215,8 +219,8 @@ def test_a_question_remembers_its_first_failure_and_tells_how_often_it_was_asked
 
 def test_pauses_that_are_asked_for_again_and_again_end_too() -> None:
     attempts = failing_since(NOW - LONGEST_PAUSED - 1)
-    assert attempts.is_outage(NOW, answered=NEVER, paused_until=NOW + 60, timeout=30)
-    assert not attempts.is_outage(NOW, answered=NOW - 1, paused_until=NOW + 60, timeout=30)
+    assert attempts.is_outage(NOW, alive=NEVER, paused_until=NOW + 60, timeout=30)
+    assert not attempts.is_outage(NOW, alive=NOW - 1, paused_until=NOW + 60, timeout=30)
 
 
 @pytest.mark.parametrize(

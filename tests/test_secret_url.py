@@ -231,6 +231,27 @@ async def test_a_connection_that_takes_no_bytes_at_first(gateway: Gateway) -> No
     assert gateway.secrets == {(SECRET, SECRET)}
 
 
+async def test_a_connection_that_is_lost_before_it_is_written_to(gateway: Gateway) -> None:
+    lost: list[aiohttp.connector.Connection] = []
+
+    class Losing(aiohttp.TCPConnector):
+        async def connect(self, *args: Any, **kwargs: Any) -> Any:
+            connection = await super().connect(*args, **kwargs)
+            assert connection.protocol is not None
+            assert connection.protocol.transport is not None
+            if not lost:
+                lost.append(connection)
+                connection.protocol.transport.abort()
+                await asyncio.sleep(0)  # it is told in the next turn of the loop
+                assert connection.protocol.transport is None
+            return connection
+
+    async with aiohttp.ClientSession(connector=Losing()) as http:
+        await ask(gateway.url, http)
+    assert len(lost) == 1
+    assert gateway.secrets == {(SECRET, SECRET)}
+
+
 async def test_over_tls() -> None:
     authority, context, trust = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(context)

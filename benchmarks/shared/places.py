@@ -69,7 +69,7 @@ def _csv(to: str) -> tuple[int, int]:
 
 
 def _files(to: str) -> Iterator[Path]:
-    return Path(to).glob(f"calls-*{Path(to).suffix}")
+    return Path(to).glob(f"**/calls-*{Path(to).suffix}")
 
 
 def _counted(keys: Iterable[str]) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,21 @@ class PostgresqlServer:
         self._warden.kill()
         self._warden.communicate()
         self._process = self._warden = None
+
+    def kill(self) -> None:
+        """Kill all its processes, as the system does that is out of memory."""
+        assert self._process is not None
+        with psycopg.connect(self.address()) as keeper:
+            numbers = [number for (number,) in keeper.execute("SELECT pid FROM pg_stat_activity")]
+        for number in (self._process.pid, *numbers):
+            with suppress(ProcessLookupError):  # those whose parent is gone go by themselves
+                os.kill(number, signal.SIGKILL)
+        self._process.wait(_SECONDS_TO_STOP)
+        self.stop()
+
+    def follow(self) -> None:
+        """Make it a standby from its next start on."""
+        (self._data / "standby.signal").touch()
 
     def restart(self) -> None:
         """Stop it and start it again, as an administrator does."""

@@ -7,7 +7,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -25,6 +25,7 @@ from nxcdr_async.backfill.report import (
 )
 from nxcdr_async.backfill.sinks import check_arrow, sink_for
 from nxcdr_async.errors import ConfigurationError, RecordError
+from nxcdr_async.machine_clocks import present
 from nxcdr_async.pages import OnBadRow, bad_row_taker
 from nxcdr_async.records import SourceName
 from nxcdr_async.session import CdrSession
@@ -233,14 +234,17 @@ async def prune(
 
 
 def _checked_before(before: datetime) -> int:
-    if not isinstance(before, datetime) or before.utcoffset() is None:
+    # What pandas has for a time that is missing is a datetime that does not equal itself.
+    if not isinstance(before, datetime) or before != before or before.utcoffset() is None:  # noqa: PLR0124
         raise ConfigurationError(f"before is {before!r}: give an aware datetime, such as datetime(…, tzinfo=UTC)")
-    if before > datetime.now(UTC):
+    if before > present():
         raise ConfigurationError(f"before is {before.isoformat()}, which has yet to come: no row since then would stay")
     return math.floor(before.timestamp())
 
 
 def _checked_sources(sources: Iterable[SourceName]) -> tuple[SourceName, ...]:
+    if not isinstance(sources, Iterable):
+        raise ConfigurationError(f"sources is {sources!r}: give some of 'calls', 'did' and 'flash', or None for all")
     named = [sources] if isinstance(sources, str) else list(sources)
     if not named:
         raise ConfigurationError("sources is empty: give some of 'calls', 'did' and 'flash', or None for all")

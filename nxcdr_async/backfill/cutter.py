@@ -1,7 +1,7 @@
 """Cutting what a paginator hands out into windows to be stored. Pure."""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,6 +9,7 @@ from attrs import define, field
 
 from nxcdr_async.backfill.ledger import Reading
 from nxcdr_async.export.tables import Table
+from nxcdr_async.moments import moment_at
 from nxcdr_async.windows import Window
 
 
@@ -80,7 +81,7 @@ class Cutter:
         window, rows = Window(self._start, edge), pa.concat_tables([self.table.empty(), *self._held])
         kept = rows.slice(rows.num_rows)
         if edge < self.reading.window.end:
-            is_before = pc.less(rows[self.table.time], pa.scalar(datetime.fromtimestamp(edge, UTC)))
+            is_before = pc.less(rows[self.table.time], pa.scalar(moment_at(edge)))
             rows, kept = rows.filter(is_before), rows.filter(pc.invert(is_before))
         self._held, self._count, self._start = [kept], kept.num_rows, edge
         return Cut(window, rows.combine_chunks())

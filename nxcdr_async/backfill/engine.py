@@ -1,6 +1,5 @@
 """A run: reads parts of a range, cuts them into windows and has these stored while it reads on."""
 
-import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -20,6 +19,7 @@ from nxcdr_async.clock import Span
 from nxcdr_async.errors import NxcdrError
 from nxcdr_async.export.columns import RECORDS_AT_ONCE, BadRowTaker, rows_of
 from nxcdr_async.export.tables import Table
+from nxcdr_async.machine_clocks import steady
 from nxcdr_async.session import CdrSession
 from nxcdr_async.windows import HOUR
 from nxcdr_async.wire import Endpoint
@@ -47,7 +47,7 @@ class Clocks:
 
 def clocks_of(session: CdrSession, endpoint: Endpoint[Any]) -> Clocks:
     """Return the clocks by which a session reads an API."""
-    return Clocks(time.monotonic, partial(session.time_at, endpoint))
+    return Clocks(steady, partial(session.time_at, endpoint))
 
 
 class Taker(Protocol):

@@ -1,7 +1,7 @@
 """The sources a backfill reads: how a part of each is asked for, and where its windows may end."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any, Protocol
 
 from attrs import define, field
@@ -13,6 +13,7 @@ from nxcdr_async.errors import (
     SaturatedDayError,
     SaturatedSecondError,
 )
+from nxcdr_async.moments import moment_at
 from nxcdr_async.pages import Paginator
 from nxcdr_async.records import SourceName
 from nxcdr_async.session import CdrSession
@@ -195,7 +196,7 @@ class DidFeed:
         return self.session.did_calls(*days, on_saturated_day=take_saturated_day, **mishaps.options)
 
     def _day(self, moment: int) -> date:
-        return datetime.fromtimestamp(moment, self.session.naive_zone).date()
+        return moment_at(moment).astimezone(self.session.naive_zone).date()
 
     def _midnight(self, day: date) -> int:
         return int(datetime.combine(day, time(), self.session.naive_zone).timestamp())
@@ -216,4 +217,4 @@ def _seconds(start: date, end: date) -> Window:
 
 
 def _moments(window: Window) -> tuple[datetime, datetime]:
-    return datetime.fromtimestamp(window.start, UTC), datetime.fromtimestamp(window.end, UTC)
+    return moment_at(window.start), moment_at(window.end)

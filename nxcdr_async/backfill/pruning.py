@@ -7,9 +7,9 @@ from nxcdr_async.backfill.report import PrunedSource, PruneReport
 from nxcdr_async.backfill.runs import holding
 from nxcdr_async.backfill.sinks.protocol import PruneSink, Sink
 from nxcdr_async.backfill.threads import in_thread
-from nxcdr_async.backfill.times import moment_of
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.export.tables import TABLES
+from nxcdr_async.moments import moment_at
 from nxcdr_async.records import SourceName
 
 
@@ -31,7 +31,7 @@ async def prune_sink(sink: Sink, before: int, sources: Sequence[SourceName], *, 
             PrunedSource(source, await in_thread(partial(sink.prune, TABLES[source], before, is_trial=is_trial)))
             for source in held
         ]
-    return PruneReport(sink.name, moment_of(before), tuple(pruned), dry_run=is_trial)
+    return PruneReport(sink.name, moment_at(before), tuple(pruned), dry_run=is_trial)
 
 
 def _held(sink: Sink, sources: Sequence[SourceName]) -> list[SourceName]:

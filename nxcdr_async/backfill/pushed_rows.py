@@ -8,9 +8,10 @@ import pyarrow.compute as pc
 from attrs import define
 
 from nxcdr_async.backfill.feeds import FEEDS
-from nxcdr_async.backfill.ledger import Ledger
+from nxcdr_async.backfill.ledger import CLOCK_TOLERANCE, Ledger
 from nxcdr_async.backfill.matching import match
 from nxcdr_async.backfill.merge import complete, merge
+from nxcdr_async.backfill.push_order import END, contradicting, late
 from nxcdr_async.backfill.runs import origin_of
 from nxcdr_async.backfill.sinks.protocol import Origin, PushSink, Sink
 from nxcdr_async.backfill.store import Allowed, Store
@@ -20,7 +21,7 @@ from nxcdr_async.export.columns import rows_of
 from nxcdr_async.export.tables import CALLS
 from nxcdr_async.records import CallRecord
 from nxcdr_async.session import CdrSession
-from nxcdr_async.telemetry.log import log_pushes_left
+from nxcdr_async.telemetry.log import log_late_pushes, log_pushes_left
 from nxcdr_async.windows import EVER, Window
 
 
@@ -90,30 +91,37 @@ class PushedRows:
 
 
 def _merged(ledger: Ledger, stored: pa.Table, rows: pa.Table) -> pa.Table:
-    """Put pushed rows over what is stored; where the gateway was asked, what it told stays, and they only add to it.
+    """Put pushed rows over what is stored; where the gateway told, that stays, and they only add to it.
 
     A push may be sent again late, or at another time of its call than the gateway tells, and nothing corrects a row
     whose window is sealed. So one that is none of the rows that the gateway told of its call id is left to the sync.
+    One that comes after a newer push of its call only adds to that, too.
     """
-    told = stored.filter(_were_read(ledger, stored))[CALLS.key].combine_chunks()
+    told = stored.filter(_were_told(ledger, stored))[CALLS.key].combine_chunks()
     is_told = pc.is_in(rows[CALLS.key], value_set=told)
     known = match(CALLS, stored, rows.filter(is_told))
     if known.new.num_rows:
         log_pushes_left(known.new.num_rows)
     others = rows.filter(pc.invert(is_told))
-    was_read = _were_read(ledger, others)
+    behind = late(CALLS, match(CALLS, stored, others))
+    if contradictions := contradicting(CALLS, behind):
+        log_late_pushes(contradictions)
+    is_late = pc.is_in(others[CALLS.key], value_set=behind.known[CALLS.key].combine_chunks())
     return pa.concat_tables(
         [
-            complete(CALLS, stored, pa.concat_tables([known.known, others.filter(was_read)])).rows,
-            merge(CALLS, stored, others.filter(pc.invert(was_read))).rows,
+            complete(CALLS, stored, pa.concat_tables([known.known, others.filter(is_late)])).rows,
+            merge(CALLS, stored, others.filter(pc.invert(is_late))).rows,
         ]
     )
 
 
-def _were_read(ledger: Ledger, rows: pa.Table) -> pa.Array:
-    """Tell of each row whether the gateway was asked for its time."""
-    return pa.array([_was_read(ledger, second) for second in seconds_of(rows, CALLS.time)], pa.bool_())
+def _were_told(ledger: Ledger, stored: pa.Table) -> pa.Array:
+    """Tell of each stored row whether the gateway may have told it, rather than a push alone."""
+    times = zip(seconds_of(stored, CALLS.time), seconds_of(stored, END), strict=True)
+    return pa.array([_was_told(ledger, start, end) for start, end in times], pa.bool_())
 
 
-def _was_read(ledger: Ledger, second: int | None) -> bool:
-    return second is not None and bool(ledger.within(Window(second, second + 1)))
+def _was_told(ledger: Ledger, start: int | None, end: int | None) -> bool:
+    """A gateway tells a call once it has ended: one that ended after its time was read is known by a push alone."""
+    entries = [] if start is None else ledger.within(Window(start, start + 1))
+    return any(entry.is_doubtful or end is None or end <= entry.read_at + CLOCK_TOLERANCE for entry in entries)

@@ -7,7 +7,6 @@
 
 import math
 import threading
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -22,8 +21,10 @@ from nxcdr_async.arguments import as_number
 from nxcdr_async.backfill.sinks import check_arrow, check_file, sink_for
 from nxcdr_async.backfill.threads import in_thread
 from nxcdr_async.errors import BusyError, ConfigurationError, RecordError
+from nxcdr_async.machine_clocks import sleep, steady
 from nxcdr_async.records import CallRecord
 from nxcdr_async.session import CdrSession
+from nxcdr_async.uncopied import Uncopied
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,16 +81,20 @@ class _Line:
     turn: anyio.Lock = field(factory=anyio.Lock)
 
 
-class PushedCalls:
+class PushedCalls(Uncopied):
     """Stores calls that the vendor pushes in the table of calls that `backfill` and `sync` fill.
 
     A push adds the call, or what it knows more of it, and nothing to the ledger: what is complete, which windows are
     read again and what is verified stay as they are. The next sync that reads the time of the call puts what the
-    gateway tells over what was pushed, and only a value that it does not tell stays. Where the gateway was asked
-    already, it is the other way round: what is stored stays, and a push only fills in what is missing. Calls of one id
-    are the same if they start less than a second apart. One that is none of those the gateway told of its id, such as a
-    leg that it has yet to tell, is left to the sync, and a line of the log says so. No push takes a call away again,
-    and no sync one that it does not replace; `verify` counts one as extra that the gateway does not tell.
+    gateway tells over what was pushed, and only a value that it does not tell stays. What the gateway told already
+    stays, and a push only fills in what is missing there; a call that ended after its time was read is none of these.
+
+    Of several pushes of a call, each is put over those before, and no known value is replaced by null. One that tells
+    less than is stored, or no end of a call that ended, is an older one that came late: it only fills in, and a line of
+    the log says so if it tells other values. Calls of one id are the same if they start less than a second apart. One
+    that is none of those the gateway told of its id, such as a leg that it has yet to tell, is left to the sync, and a
+    line of the log says so. No push takes a call away again, and no sync one that it does not replace; `verify` counts
+    one as extra that the gateway does not tell.
 
     The sink is held for each batch of calls only, so runs, and other processes that receive pushes, take turns with it.
     A run holds it as long as it takes. In a DuckDB file, which has no index, a call is looked for among those within an
@@ -106,6 +111,8 @@ class PushedCalls:
     Raises:
         ConfigurationError: an argument cannot work, or the session has no keys for calls.
     """
+
+    _instead = "make one in each process, for a session of that"
 
     def __init__(
         self,
@@ -138,7 +145,7 @@ class PushedCalls:
         """
         if not isinstance(call, CallRecord):
             raise ConfigurationError(f"only a CallRecord can be stored, not {type(call).__name__}")
-        push = _Push(call, time.monotonic() + self._patience)
+        push = _Push(call, steady() + self._patience)
         line = self._line_here()
         line.pushes.append(push)
         try:
@@ -159,11 +166,11 @@ class PushedCalls:
         busy = await in_thread(partial(self._put, batch))
         if busy is None:
             return
-        now = time.monotonic()
+        now = steady()
         for push in batch:
             if not push.is_done and push.until <= now:
                 push.end(busy)
-        await anyio.sleep(SECONDS_BETWEEN_TRIES)
+        await sleep(SECONDS_BETWEEN_TRIES)
 
     def _put(self, batch: list[_Push]) -> Exception | None:
         # A sink does one thing at a time, and other event loops have threads of their own.

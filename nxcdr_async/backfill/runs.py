@@ -3,7 +3,7 @@
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import partial
 
 import anyio
@@ -18,11 +18,13 @@ from nxcdr_async.backfill.report import BackfillReport, Gap, GapKind
 from nxcdr_async.backfill.sinks.protocol import Origin, Sink
 from nxcdr_async.backfill.store import Allowed, Store
 from nxcdr_async.backfill.threads import in_thread
-from nxcdr_async.backfill.times import moment_if_any, moment_of
+from nxcdr_async.backfill.times import moment_if_any
 from nxcdr_async.clock import Span
 from nxcdr_async.errors import ConfigurationError, InvalidRequestError
 from nxcdr_async.export.columns import BadRowTaker
 from nxcdr_async.export.tables import TABLES
+from nxcdr_async.machine_clocks import present
+from nxcdr_async.moments import moment_at
 from nxcdr_async.records import SourceName
 from nxcdr_async.session import CdrSession
 from nxcdr_async.stats import SessionStats
@@ -70,7 +72,7 @@ class Job:
     _started: datetime = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._started = datetime.now(UTC)
+        self._started = present()
         self._stats_before = self.session.stats
         self.clocks = clocks_of(self.session, self.feed.endpoint)
 
@@ -87,7 +89,7 @@ class Job:
         async with self._holding() as pulse:
             now = await self._now()
             if asked.start >= now.most:
-                raise ConfigurationError(f"the range begins at {moment_of(asked.start)}, which has yet to come")
+                raise ConfigurationError(f"the range begins at {moment_at(asked.start)}, which has yet to come")
             whole = Window(asked.start, min(asked.end, self.feed.ceiling(int(now.most))))
             ledger = self.store.ledger
             ledger.doubt(int(now.least))
@@ -196,8 +198,8 @@ class Job:
         return BackfillReport(
             source=self.store.table.source,
             sink=self.sink.name,
-            start=moment_of(whole.start),
-            end=moment_of(whole.end),
+            start=moment_at(whole.start),
+            end=moment_at(whole.end),
             rows_new=taken.new,
             rows_changed=taken.changed,
             rows_unchanged=taken.unchanged,
@@ -212,7 +214,7 @@ class Job:
             complete_until=moment_if_any(pulse.complete_until),
             seconds=pulse.seconds,
             started=self._started,
-            finished=datetime.now(UTC),
+            finished=present(),
             clock_source=after.clock_source,
             windows_lost=len(self.store.lost),
             pruned_before=moment_if_any(pruned_before if (pruned_before or 0) > whole.start else None),
@@ -277,9 +279,9 @@ def gaps_of(feed: Feed, entry: Entry, whole: Window) -> list[Gap]:
         full = unit_at(feed, second)
         if full.shared_with(whole):
             kind: GapKind = "saturated second" if full.seconds == 1 else "saturated day"
-            gaps.append(Gap(kind, moment_of(full.start), moment_of(full.end), None))
+            gaps.append(Gap(kind, moment_at(full.start), moment_at(full.end), None))
     refused = [part for each in entry.refused if (part := each.shared_with(whole))]
-    gaps += [Gap("refused range", moment_of(part.start), moment_of(part.end), None) for part in refused]
+    gaps += [Gap("refused range", moment_at(part.start), moment_at(part.end), None) for part in refused]
     if entry.bad_rows:
-        gaps.append(Gap("bad rows", moment_of(entry.window.start), moment_of(entry.window.end), entry.bad_rows))
+        gaps.append(Gap("bad rows", moment_at(entry.window.start), moment_at(entry.window.end), entry.bad_rows))
     return gaps

@@ -1,26 +1,22 @@
 """Epoch seconds, the times people read, and those of rows. Pure."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from nxcdr_async.export.tables import Table
+from nxcdr_async.moments import moment_at
 from nxcdr_async.windows import Window
 
 MICROSECONDS = 1_000_000
 """In a second."""
 
 
-def moment_of(seconds: int) -> datetime:
-    """Return epoch seconds as a time in UTC."""
-    return datetime.fromtimestamp(seconds, UTC)
-
-
 def moment_if_any(seconds: int | None) -> datetime | None:
     """Return epoch seconds as a time in UTC, and None as None."""
-    return None if seconds is None else moment_of(seconds)
+    return None if seconds is None else moment_at(seconds)
 
 
 def inside(table: Table, rows: pa.Table, window: Window) -> pa.ChunkedArray:

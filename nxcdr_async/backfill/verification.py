@@ -1,8 +1,6 @@
 """A verification: reads sealed windows again, compares them with the sink, and mends it if that is wanted."""
 
-import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import partial
 from random import Random, randrange
 
@@ -23,6 +21,7 @@ from nxcdr_async.backfill.times import moment_if_any, outside, seconds_of
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.export.columns import rows_of
 from nxcdr_async.export.tables import TABLES, Table
+from nxcdr_async.machine_clocks import present, steady
 from nxcdr_async.records import SourceName
 from nxcdr_async.session import CdrSession
 from nxcdr_async.windows import HOUR, Window
@@ -61,7 +60,7 @@ class Verification:
 
     async def of(self, sources: Sequence[SourceName]) -> VerifyReport:
         """Verify those of the sources that the sink holds."""
-        started, began, asked = datetime.now(UTC), time.monotonic(), self.session.stats.requests
+        started, began, asked = present(), steady(), self.session.stats.requests
         async with holding(self.sink):
             jobs = await self._held(sources)
             held = [_SourceVerification(job, self._chance(job), self.sample, self.mends) for job in jobs]
@@ -78,9 +77,9 @@ class Verification:
             sources=tuple(verified),
             seed=self._chosen_seed,
             requests=self.session.stats.requests - asked,
-            seconds=time.monotonic() - began,
+            seconds=steady() - began,
             started=started,
-            finished=datetime.now(UTC),
+            finished=present(),
         )
 
     async def _held(self, sources: Sequence[SourceName]) -> list[Job]:

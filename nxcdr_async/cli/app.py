@@ -9,6 +9,7 @@ from nxcdr_async.cli.commands.backfill import backfill, sync
 from nxcdr_async.cli.commands.demo import demo
 from nxcdr_async.cli.commands.doctor import doctor
 from nxcdr_async.cli.commands.emulator import emulator
+from nxcdr_async.cli.commands.help_texts import HELP
 from nxcdr_async.cli.commands.plan import plan
 from nxcdr_async.cli.commands.prune import prune
 from nxcdr_async.cli.commands.reading import calls, did, flash, order
@@ -31,23 +32,15 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's way to call i
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=HELP["nxcdr"])
 def nxcdr(
     *,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Call detail records of the NXLink / NXCloud call center, read concurrently and proven complete.
-
-    No account yet? Try: nxcdr demo
-
-    With one, set NXCDR_ACCESS_KEY and NXCDR_ACCESS_SECRET (NXCDR_REGION if it is not hk), then: nxcdr doctor
-
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished with known gaps, 75 the store is
-    in use by another run (try again later).
-    """
+    """Call detail records of the NXLink / NXCloud call center, read concurrently and proven complete."""
 
 
 for command in (demo, calls, did, flash, order, plan, backfill, sync, verify, prune, doctor, emulator):
-    app.command()(guarded(command))
+    app.command(help=HELP[command.__name__])(guarded(command))

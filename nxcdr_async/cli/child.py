@@ -13,7 +13,8 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from nxcdr_async.cli.guard import CommandError
-from nxcdr_async.settings import SECRET_VARIABLES
+from nxcdr_async.machine_clocks import fail_after, move_on_after
+from nxcdr_async.settings import may_hold_secret
 
 SECONDS_TO_START = 30.0
 SECONDS_TO_END = 5.0
@@ -53,14 +54,14 @@ async def emulator_process(options: Sequence[str]) -> AsyncIterator[Announcement
 
 def _environment() -> dict[str, str]:
     """Return ours without the secrets of the user, which an emulator has no use for."""
-    return {name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES}
+    return {name: value for name, value in os.environ.items() if not may_hold_secret(name)}
 
 
 async def _announced(process: Process) -> Announcement:
     if process.stdout is None:
         raise CommandError("the emulator has no stdout")
     try:
-        with anyio.fail_after(SECONDS_TO_START):
+        with fail_after(SECONDS_TO_START):
             line = await BufferedByteReceiveStream(process.stdout).receive_until(b"\n", _LONGEST_LINE)
         return msgspec.json.decode(line, type=Announcement)
     except (anyio.EndOfStream, anyio.IncompleteRead, anyio.DelimiterNotFound, msgspec.MsgspecError):
@@ -72,7 +73,7 @@ async def _announced(process: Process) -> Announcement:
 async def _end(process: Process) -> None:
     if process.returncode is None:
         process.terminate()
-        with anyio.move_on_after(SECONDS_TO_END):
+        with move_on_after(SECONDS_TO_END):
             await process.wait()
     if process.returncode is None:
         process.kill()

@@ -1,6 +1,5 @@
 """The demo: an emulator, a backfill of its calls into a DuckDB file, and a summary of it."""
 
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from nxcdr_async.cli.output import say
 from nxcdr_async.cli.progress import Progress, bar_or_lines
 from nxcdr_async.cli.summary import Run, show_summary
 from nxcdr_async.credentials import Credentials
+from nxcdr_async.machine_clocks import steady
 from nxcdr_async.session import CdrSession
 
 _LATENCY = ("0.02", "0.06")
@@ -56,13 +56,13 @@ async def _fill(history: History, target: Path) -> Run:
     say(f"starting an emulator of the vendor's gateway with {history.calls:,} calls of {history.days} days ...")
     with written_aside(target) as part:
         async with emulator_process(history.options) as announced:
-            began = time.monotonic()
+            began = steady()
             credentials = Credentials(announced.access_key, announced.access_secret)
             async with CdrSession(gateway=announced.gateway, credentials=credentials) as session:
                 await _copy(session, announced, part)
                 stats = session.stats
         await anyio.to_thread.run_sync(mark, part, history.calls, history.days, history.seed)
-    return Run(target, announced.calls, stats, time.monotonic() - began)
+    return Run(target, announced.calls, stats, steady() - began)
 
 
 async def _copy(session: CdrSession, announced: Announcement, part: Path) -> None:

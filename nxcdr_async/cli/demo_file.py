@@ -9,10 +9,14 @@ from tempfile import mkdtemp
 
 import duckdb
 
+from nxcdr_async.backfill.sinks.duckdb_file import log_of
+from nxcdr_async.backfill.sinks.files import RANDOM_CHARACTERS, check_name, name_beside
 from nxcdr_async.errors import ConfigurationError
 
 MARKER = "demo"
 """The table by which a file is known to come from the demo."""
+
+_ASIDE = ".part"
 
 
 def free_target(path: Path) -> Path:
@@ -23,6 +27,8 @@ def free_target(path: Path) -> Path:
     """
     if not path.parent.is_dir():
         raise ConfigurationError(f"there is no folder {path.parent}: make it first, or give another file with --to")
+    if path.name:  # "." has none
+        check_name(path, log_of(path).suffix)
     if path.is_dir():
         raise ConfigurationError(f"{path} is a folder: give a file with --to")
     if not os.access(path.parent, os.W_OK):
@@ -50,12 +56,13 @@ def written_aside(target: Path) -> Iterator[Path]:
     If the block ends in an error, nothing is left behind and what stood there stays.
     """
     # Nobody else can look into such a folder, nor put a link where files are made.
-    folder = Path(mkdtemp(".part", f".{target.name}.", target.parent))
+    prefix = name_beside(target.name, ".", random=RANDOM_CHARACTERS + len(_ASIDE))
+    folder = Path(mkdtemp(_ASIDE, prefix, target.parent))
     try:
         part = folder / target.name
         yield part
         # What an interrupted program may have left beside the old file must not be replayed into the new one.
-        target.with_name(f"{target.name}.wal").unlink(missing_ok=True)
+        log_of(target).unlink(missing_ok=True)
         part.replace(target)
     finally:
         rmtree(folder, ignore_errors=True)

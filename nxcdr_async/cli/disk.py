@@ -1,7 +1,9 @@
 """How much disk a store takes, and how much there is."""
 
 import shutil
-from pathlib import Path
+
+from nxcdr_async.backfill.sinks import path_of
+from nxcdr_async.backfill.sinks.files import as_path
 
 PART_OF_JSON_LINES = {".duckdb": 0.25, ".sqlite": 0.55, ".parquet": 0.1, ".jsonl": 1.0, ".csv": 0.45}
 """Bytes a store takes for each byte of the same records as JSON lines.
@@ -14,10 +16,11 @@ CSV takes 0.41, 0.50 and 0.49, JSON lines 0.93, 1.07 and 1.02. What a PostgreSQL
 
 def part_of_json_lines(to: str) -> float | None:
     """Return the part of JSON lines that a sink takes; None for a server, which has its own disk."""
-    return PART_OF_JSON_LINES.get(Path(to).suffix)
+    place = path_of(to)
+    return None if place is None else PART_OF_JSON_LINES.get(place.suffix)
 
 
 def free_bytes(to: str) -> int:
     """Return how much room is left where a file or folder is to be."""
-    place = Path(to).resolve()
+    place = as_path(to).resolve()
     return shutil.disk_usage(next(path for path in (place, *place.parents) if path.exists())).free

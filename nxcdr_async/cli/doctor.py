@@ -6,7 +6,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import Enum
 from urllib.parse import SplitResult, urlsplit
 
@@ -20,10 +20,14 @@ from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.options import CommonOptions
 from nxcdr_async.cli.output import can_show, shown
 from nxcdr_async.clock import CORRECT_ABOVE
+from nxcdr_async.connection import Connection
 from nxcdr_async.errors import ConfigurationError, NxcdrError, SaturatedSecondError
+from nxcdr_async.machine_clocks import fail_after, present
+from nxcdr_async.proxies import Proxy, Route
 from nxcdr_async.regions import checked_gateway
 from nxcdr_async.session import CdrSession
 from nxcdr_async.stats import SessionStats
+from nxcdr_async.wire import CALLS, FLASH, Request
 
 SECONDS_TO_CONNECT = 10.0
 ASKED_FOR = timedelta(minutes=1)
@@ -81,32 +85,66 @@ async def _examine(options: CommonOptions) -> list[Finding]:
     async with session:
         own = options.gateway or os.environ.get("NXCDR_GATEWAY")
         gateway = checked_gateway(own or session.region.gateway)
+        route = session.route_to(CALLS)
         findings = [
-            Finding("gateway", State.GOOD, f"{gateway} ({'given' if own else f'region {session.region.name}'})")
+            Finding("gateway", State.GOOD, f"{gateway} ({'given' if own else f'region {session.region.name}'})"),
+            _proxy("proxy", route),
         ]
-        findings += await _line(urlsplit(gateway))
+        if session.route_to(FLASH) != route:
+            findings.append(_proxy(f"proxy to {urlsplit(session.gateway_of(FLASH)).hostname}", session.route_to(FLASH)))
+        if route.proxy is None:
+            findings += await _line(urlsplit(gateway))
+        else:
+            findings += await _line_through(route.proxy, route, gateway)
         if findings[-1].state is State.GOOD:
             findings += await _signed(session)
             findings += await _flash(session)
         return findings
 
 
+def _proxy(check: str, route: Route) -> Finding:
+    if route.proxy is None:
+        return Finding(check, State.LEFT_OUT, f"none: {route.reason}")
+    user = ", with a user" if route.proxy.authorization else ""
+    return Finding(check, State.GOOD, f"{route.proxy.url}{user}, {route.reason}")
+
+
 async def _line(gateway: SplitResult) -> list[Finding]:
     """Check name, connection and certificate."""
     host, port = gateway.hostname or "", gateway.port or (443 if gateway.scheme == "https" else 80)
+    name = await _name(host, port, "Is the gateway written right? Is this machine online?")
+    if name.state is State.BAD:
+        return [name]
+    return [name, await _connection(host, port, is_encrypted=gateway.scheme == "https")]
+
+
+async def _line_through(proxy: Proxy, route: Route, gateway: str) -> list[Finding]:
+    """Check the name of a proxy, which alone looks up that of the gateway, and whether it lets the gateway answer."""
+    name = await _name(*proxy.address, f"Is the proxy written right in {proxy.named_by}? Is this machine online?")
+    if name.state is State.BAD:
+        return [name]
+    connection = Connection(http=None, timeout=SECONDS_TO_CONNECT, routes={gateway: route})
+    try:
+        reply = await connection.send(gateway, Request("GET", "/", {}))
+    except NxcdrError as error:
+        return [name, Finding("connection", State.BAD, str(error))]
+    finally:
+        await connection.aclose()
+    return [name, Finding("connection", State.GOOD, f"through the proxy, it answers (HTTP {reply.status})")]
+
+
+async def _name(host: str, port: int, advice: str) -> Finding:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        advice = "Is the gateway written right? Is this machine online?"
-        return [Finding("name", State.BAD, f"{host} is not known ({error.strerror})", advice)]
+        return Finding("name", State.BAD, f"{host} is not known ({error.strerror})", advice)
     addresses = sorted({str(address[0]) for *_, address in found})
-    name = Finding("name", State.GOOD, f"{host} is {', '.join(addresses)}")
-    return [name, await _connection(host, port, is_encrypted=gateway.scheme == "https")]
+    return Finding("name", State.GOOD, f"{host} is {', '.join(addresses)}")
 
 
 async def _connection(host: str, port: int, *, is_encrypted: bool) -> Finding:
     try:
-        with anyio.fail_after(SECONDS_TO_CONNECT):
+        with fail_after(SECONDS_TO_CONNECT):
             _, writer = await asyncio.open_connection(host, port, ssl=is_encrypted or None)
     except ssl.SSLError as error:
         why = getattr(error, "verify_message", "") or error.reason
@@ -126,7 +164,7 @@ async def _signed(session: CdrSession) -> list[Finding]:
         advice = "Set NXCDR_ACCESS_KEY and NXCDR_ACCESS_SECRET, from the vendor's console."
         return [Finding("credentials", State.BAD, "not set", advice)]
     credentials = Finding("credentials", State.GOOD, "set in the environment")
-    now = datetime.now(UTC)
+    now = present()
     request = await _asked(
         "signed request", lambda: session.calls(now - ASKED_FOR, now, on_bad_row="skip").collect(), "calls"
     )
@@ -153,7 +191,7 @@ async def _flash(session: CdrSession) -> list[Finding]:
     if not os.environ.get("NXCDR_FLASH_APPKEY"):
         told = "not set; only nxcdr flash needs NXCDR_FLASH_APPKEY and NXCDR_FLASH_SECRETKEY"
         return [Finding("flash app", State.LEFT_OUT, told)]
-    now = datetime.now(UTC)
+    now = present()
     return [await _asked("flash app", lambda: session.flash_calls(now - ASKED_FOR, now).collect(), "flash calls")]
 
 

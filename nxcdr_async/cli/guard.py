@@ -16,8 +16,12 @@ from nxcdr_async.cli.lines import ReaderGoneError, flush_stdout
 from nxcdr_async.cli.output import say, say_error, say_in_passing, shown
 from nxcdr_async.cli.streams import point_to_nowhere
 from nxcdr_async.errors import BusyError, ConfigurationError, NxcdrError, SaturatedDayError, SaturatedSecondError
+from nxcdr_async.proxies import ProxyRules
 from nxcdr_async.redaction import Redactor
 from nxcdr_async.settings import SECRET_VARIABLES
+
+_NO_MORE_THREADS = "can't start new thread"
+"""What Python says of it, in an error of no kind of its own."""
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO}
 
@@ -55,10 +59,7 @@ def guarded(command: Callable[Parameters, ExitCode]) -> Callable[Parameters, Non
         except Exception as error:  # noqa: BLE001 - the user gets a line, and the rest when asked for
             if _log_level() == logging.DEBUG:
                 _tell_where(error)
-            say(
-                f"error: an unexpected {type(error).__name__}: please report it, with what NXCDR_LOG=debug says "
-                "(look it over for private data first)"
-            )
+            say(f"error: {_told(error)}")
             code = ExitCode.FAILED
         raise SystemExit(code)
 
@@ -74,11 +75,28 @@ def exit_code(error: NxcdrError) -> ExitCode:
     return ExitCode.KNOWN_GAPS if isinstance(error, SaturatedDayError | SaturatedSecondError) else ExitCode.FAILED
 
 
+def _stop(_number: int, _frame: object) -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def _told(error: Exception) -> str:
+    """Say what ended a command: a want of the machine in its words, a fault of ours without, as they may be private."""
+    if isinstance(error, OSError | MemoryError | ImportError) or str(error) == _NO_MORE_THREADS:
+        reason = _redactor().text(str(error)) or "no memory is left"
+        return f"the system refuses: {reason} (NXCDR_LOG=debug tells where)"
+    return (
+        f"an unexpected {type(error).__name__}: please report it, with what NXCDR_LOG=debug says (look it over for "
+        "private data first)"
+    )
+
+
 def _prepare() -> None:
-    # What `kill` sends ends a command as Ctrl-C does: with everything closed and cleaned up. A shell starts what it
-    # puts in the background with SIGINT ignored, and then neither would.
+    # What `kill` sends, and a terminal that goes, end a command as Ctrl-C does: with everything closed and cleaned up.
+    # A shell starts what it puts in the background with SIGINT ignored, and then neither would.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda _number, _frame: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _stop)
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        signal.signal(signal.SIGHUP, _stop)
     level = _log_level()
     if level is not None:
         handler = logging.StreamHandler(sys.stderr)
@@ -90,9 +108,15 @@ def _prepare() -> None:
 
 def _tell_where(error: Exception) -> None:
     """Show a traceback: without variables, and without the secrets of the environment, whoever wrote its messages."""
-    redactor = Redactor(tuple(os.environ.get(variable, "") for variable in SECRET_VARIABLES))
-    for line in redactor.text("".join(format_exception(error))).splitlines():
+    for line in _redactor().text("".join(format_exception(error))).splitlines():
         say(line)
+
+
+def _redactor() -> Redactor:
+    from urllib.request import getproxies_environment  # noqa: PLC0415 - slow to import, and seldom needed
+
+    of_proxies = ProxyRules(environment=getproxies_environment()).secrets
+    return Redactor((*(os.environ.get(variable, "") for variable in SECRET_VARIABLES), *of_proxies))
 
 
 def _log_level() -> int | None:

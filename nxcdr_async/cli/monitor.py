@@ -1,6 +1,5 @@
 """What a backfill is at, as its display tells it. Also while no news comes, which then is told too."""
 
-import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TypeVar
@@ -11,6 +10,7 @@ from attrs import define, field
 from nxcdr_async.backfill import BackfillProgress
 from nxcdr_async.cli.output import duration
 from nxcdr_async.cli.progress import ProgressDisplay, bar_or_lines
+from nxcdr_async.machine_clocks import sleep, steady
 from nxcdr_async.stats import SessionStats
 
 ResultT = TypeVar("ResultT")
@@ -91,19 +91,19 @@ class Monitor:
     stats: Callable[[], SessionStats]
     on_news: Callable[[BackfillProgress], None]
     latest: BackfillProgress | None = field(default=None, init=False)
-    _told: float = field(factory=time.monotonic, init=False)
+    _told: float = field(factory=steady, init=False)
 
     def take(self, progress: BackfillProgress) -> None:
         """Take news."""
         self.on_news(progress)
         self.latest = progress
-        self._told = time.monotonic()
+        self._told = steady()
 
     async def show(self, display: ProgressDisplay) -> None:
         """Show what is known, until cancelled."""
         while True:
-            display.show(BackfillNews(self.latest, self.stats(), time.monotonic() - self._told))
-            await anyio.sleep(SECONDS_BETWEEN_LOOKS)
+            display.show(BackfillNews(self.latest, self.stats(), steady() - self._told))
+            await sleep(SECONDS_BETWEEN_LOOKS)
 
 
 async def watched(monitor: Monitor, work: Callable[[], Awaitable[ResultT]]) -> ResultT:

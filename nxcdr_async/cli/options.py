@@ -157,15 +157,28 @@ def parse_moment(option: str, text: str, zone: str) -> datetime:
     """Read a time, in a zone if it has no offset of its own.
 
     Raises:
-        ConfigurationError: it is not ISO 8601, or there is no such zone.
+        ConfigurationError: it is not ISO 8601, there is no such zone, or no such time in it, or two.
     """
     try:
         moment = datetime.fromisoformat(text)
-        return moment if moment.tzinfo else moment.replace(tzinfo=parse_zone(zone))
     except ValueError:
         raise ConfigurationError(
             f"{option} {text!r} is no time: write it in ISO 8601, as 2026-01-31 or 2026-01-31T08:30:00+08:00"
         ) from None
+    return moment if moment.tzinfo else _moment_in(option, text, moment.replace(tzinfo=parse_zone(zone)), zone)
+
+
+def _moment_in(option: str, text: str, moment: datetime, zone: str) -> datetime:
+    """Return a local time, unless the clocks of its zone are set in that hour, so that it says no or two moments."""
+    other = moment.replace(fold=1)
+    if moment.utcoffset() == other.utcoffset():
+        return moment
+    # The moments, as those of one zone are compared by what its clocks show.
+    how_often = "comes twice" if moment.astimezone(UTC) < other.astimezone(UTC) else "never comes"
+    raise ConfigurationError(
+        f"{option} {text!r} {how_often} in {zone}, as its clocks are set then: write the offset too, as in "
+        f"{moment.isoformat()} or {other.isoformat()}"
+    )
 
 
 def parse_range(source: Source, start: str, end: str, zone: str) -> tuple[date, date]:

@@ -1,10 +1,9 @@
 """How much a reading will be: a few samples, and what they come to over the whole range."""
 
 import math
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from statistics import fmean
 from typing import Any
@@ -24,6 +23,8 @@ from nxcdr_async.cli.output import duration, megabytes, say
 from nxcdr_async.convert import UTC_PLUS_8, structure_row
 from nxcdr_async.errors import GatewayError, RecordError
 from nxcdr_async.export.lines import json_lines
+from nxcdr_async.machine_clocks import steady
+from nxcdr_async.moments import moment_at
 from nxcdr_async.records import SourceName
 from nxcdr_async.session import CdrSession
 from nxcdr_async.windows import HOUR, OVERLAP, Window, window_of
@@ -168,7 +169,7 @@ def estimate_did(arguments: dict[str, Any], first_day: date, last_day: date) -> 
     """Estimate `nxcdr did` from the totals of a few days."""
     first, last = checked_days(first_day, last_day)
     taken = anyio.run(_sample_days, arguments, first, last)
-    refused = 0 if taken.since is None else (datetime.fromtimestamp(taken.since, UTC_PLUS_8).date() - first).days
+    refused = 0 if taken.since is None else (moment_at(taken.since).astimezone(UTC_PLUS_8).date() - first).days
     days = (last - first).days + 1 - refused
     rows = fmean(sample.rows for sample in taken.samples) * days
     requests = fmean(max(1, math.ceil(sample.rows / DID.page_size)) for sample in taken.samples) * days
@@ -259,10 +260,10 @@ async def _sample_window(
     parameters: Callable[[Window], Mapping[str, Any]],
 ) -> Sample:
     while True:
-        began = time.monotonic()
+        began = steady()
         page = await session.ask_page(endpoint, parameters(window))
         if len(page.rows) < endpoint.page_size or window.seconds == 1:
-            took = time.monotonic() - began
+            took = steady() - began
             return Sample(window.start, len(page.rows), window.seconds, took, _row_bytes(session, endpoint, page))
         window = Window(window.start, window.start + math.ceil(window.seconds / _NARROWER))
 
@@ -276,9 +277,9 @@ async def _sample_days(arguments: dict[str, Any], first: date, last: date) -> Sa
 
 
 async def _sample_day(session: CdrSession, day: date) -> Sample:
-    began = time.monotonic()
+    began = steady()
     page = await session.ask_page(DID, DidQuery().page(day, number=1, size=ROWS_OF_A_DAY_SAMPLE))
-    took = time.monotonic() - began
+    took = steady() - began
     rows = len(page.rows) if page.total_rows is None else page.total_rows
     midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC_PLUS_8).timestamp())
     return Sample(midnight, rows, 1, took, _row_bytes(session, DID, page))
@@ -329,7 +330,7 @@ def _estimate(
         at_once=at_once,
         windows=max(1, math.ceil(rows / ROWS_A_WINDOW), math.ceil(seconds / SECONDS_A_WINDOW)),
         disk_bytes=round(rows * fmean(sizes)) if sizes else 0,
-        refused_until=None if taken.since is None else datetime.fromtimestamp(taken.since, UTC).isoformat(),
+        refused_until=None if taken.since is None else moment_at(taken.since).isoformat(),
     )
 
 

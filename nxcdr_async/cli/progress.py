@@ -1,14 +1,14 @@
 """How far a long work is: a bar on a terminal, now and then a line elsewhere, or nothing."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from contextlib import contextmanager, suppress
+from typing import IO, TYPE_CHECKING, Any, Protocol, TextIO, cast
 
 from attrs import define, field
 
 from nxcdr_async.cli.output import duration, say
+from nxcdr_async.machine_clocks import steady
 from nxcdr_async.stats import SessionStats
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class ProgressTracker:
     stats: Callable[[], SessionStats]
     total: int | None = None
     _done: int = field(default=0, init=False)
-    _began: float = field(factory=time.monotonic, init=False)
+    _began: float = field(factory=steady, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.advance(0)
@@ -100,7 +100,7 @@ class ProgressTracker:
         """Count more records; `share` is how much of the work is done, where the total does not tell it."""
         self._done += records
         reached = self._done / self.total if share is None and self.total else share or 0.0
-        seconds = time.monotonic() - self._began
+        seconds = steady() - self._began
         self.display.show(Progress(self._done, min(1.0, max(0.0, reached)), seconds, self.stats(), self.total))
 
 
@@ -133,10 +133,10 @@ class _Lines:
     _next: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._next = time.monotonic() + self.seconds
+        self._next = steady() + self.seconds
 
     def show(self, news: News) -> None:
-        now = time.monotonic()
+        now = steady()
         if now >= self._next:
             self._next = now + self.seconds
             say(", ".join([f"{news.count} {self.unit}", *news.details]))
@@ -152,13 +152,33 @@ def _bar(unit: str) -> Iterator[ProgressDisplay]:
     from rich.console import Console  # noqa: PLC0415 - rich takes a while, and is of no use without a terminal
     from rich.live import Live  # noqa: PLC0415 - likewise
 
-    with Live(console=Console(stderr=True), transient=True, refresh_per_second=8) as live:
+    console = Console(file=cast(IO[str], _InPassing(sys.stderr)))
+    with Live(console=console, transient=True, refresh_per_second=8) as live:
 
         class Bar:
             def show(self, news: News) -> None:
                 live.update(_drawn(news, unit))
 
         yield Bar()
+
+
+@define
+class _InPassing:
+    """A stream that is written to if it can be: work goes on after its terminal has gone."""
+
+    stream: TextIO
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self.stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 def _drawn(news: News, unit: str) -> "RenderableType":

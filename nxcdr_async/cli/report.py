@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from tempfile import mkstemp
 from typing import Any, Literal
@@ -13,10 +13,13 @@ import msgspec
 from attrs import asdict, define, field
 
 from nxcdr_async.backfill import BackfillProgress, BackfillReport, Gap
+from nxcdr_async.backfill.sinks import path_of
+from nxcdr_async.backfill.sinks.files import RANDOM_CHARACTERS, as_path, name_beside
 from nxcdr_async.cli.lines import ReaderGoneError, escaped, write_at_once
 from nxcdr_async.cli.output import duration, say
 from nxcdr_async.cli.streams import point_to_nowhere
 from nxcdr_async.errors import BusyError, ConfigurationError, NxcdrError, SinkError
+from nxcdr_async.machine_clocks import present
 from nxcdr_async.records import SourceName
 
 STDOUT = "-"
@@ -54,16 +57,17 @@ class ReportPlace:
         """
         if given == STDOUT:
             return cls(None)
-        path, sink = Path(given).resolve(), Path(to).resolve()
-        if path == sink or sink in path.parents:
+        path, sink = as_path(given).resolve(), path_of(to)
+        if sink is not None and (path == sink.resolve() or sink.resolve() in path.parents):
             raise ConfigurationError(f"--report {given} lies where the rows go: give it another place")
-        if not path.parent.is_dir():
-            raise ConfigurationError(f"there is no folder {path.parent}: make it first, or give another --report")
-        if path.exists() and not path.is_file():
-            raise ConfigurationError(f"--report {given} is no file: give a file, or - for stdout")
         place = cls(path)
-        with place._telling(), _written_aside(path, b""):
-            return place
+        with place._telling():
+            if not path.parent.is_dir():
+                raise ConfigurationError(f"there is no folder {path.parent}: make it first, or give another --report")
+            if path.exists() and not path.is_file():
+                raise ConfigurationError(f"--report {given} is no file: give a file, or - for stdout")
+            with _written_aside(path, b""):
+                return place
 
     @property
     def is_taken(self) -> bool:
@@ -114,7 +118,7 @@ class RunReport:
 
     place: ReportPlace | None
     source: SourceName | None
-    started: datetime = field(factory=lambda: datetime.now(UTC))
+    started: datetime = field(factory=present)
     _latest: dict[SourceName, BackfillProgress] = field(factory=dict, init=False)
 
     @classmethod
@@ -168,7 +172,7 @@ class RunReport:
             "source": self.source,
             **self._figures(),
             "started": self.started,
-            "finished": datetime.now(UTC),
+            "finished": present(),
         }
 
     def _figures(self) -> dict[str, Any]:
@@ -257,7 +261,7 @@ def _print(report: bytes) -> None:
 @contextmanager
 def _written_aside(path: Path, content: bytes) -> Iterator[Path]:
     """Write a file beside another, readable to its owner only, to be put in its place; it is gone afterwards."""
-    descriptor, aside = mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, aside = mkstemp(dir=path.parent, prefix=name_beside(path.name, ".", random=RANDOM_CHARACTERS))
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

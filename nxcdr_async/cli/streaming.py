@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import date, datetime, time
-from time import monotonic
 from typing import Any
 
 import anyio
@@ -15,6 +14,7 @@ from nxcdr_async.cli.progress import ProgressTracker, bar_or_nothing
 from nxcdr_async.convert import UTC_PLUS_8
 from nxcdr_async.errors import NxcdrError, RecordError
 from nxcdr_async.export.lines import json_lines
+from nxcdr_async.machine_clocks import steady
 from nxcdr_async.pages import Paginator
 from nxcdr_async.session import CdrSession
 
@@ -105,7 +105,7 @@ def write_order(arguments: dict[str, Any], order_id: str, tenant_id: int, bad_ro
 async def _write(
     arguments: dict[str, Any], read: Callable[[CdrSession], Paginator[Any]], span: Span, bad_rows: BadRows
 ) -> ExitCode:
-    began = monotonic()
+    began = steady()
     async with CdrSession.from_env(**arguments) as session, read(session) as paginator:
         with bar_or_nothing("records") as display:
             tracker = ProgressTracker(display, lambda: session.stats)
@@ -117,7 +117,7 @@ async def _write(
                 if error.complete_until is not None and error.complete_until > span.start:
                     error.add_note(f"what was written is complete before {error.complete_until.isoformat()}")
                 raise
-        took = duration(monotonic() - began)
+        took = duration(steady() - began)
         say(f"done: {paginator.stats.records:,} records, {session.stats.requests:,} requests, {took}")
     return bad_rows.conclude()
 

@@ -1,7 +1,6 @@
 """Records to the rows of a table, for stores and data frames. Pure."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
@@ -10,6 +9,7 @@ import pyarrow as pa
 
 from nxcdr_async.errors import RecordError
 from nxcdr_async.export.tables import EXTRA, Table
+from nxcdr_async.moments import TrueTypes
 from nxcdr_async.records import Direction, read_column, read_whole, unread_row, vendor_key
 
 BadRowTaker = Callable[[RecordError], object]
@@ -23,7 +23,7 @@ It takes no longer than in another thread, which would hold Python's lock as lon
 
 _NOT_STORABLE = (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError, msgspec.MsgspecError)
 _MILLISECONDS = pa.timestamp("ms", tz="UTC")
-_TIMES = (datetime, datetime | None)
+_TIMES = (TrueTypes.DATETIME, TrueTypes.DATETIME | None)
 _DIRECTIONS = (Direction, Direction | None)
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 

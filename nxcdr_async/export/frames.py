@@ -6,12 +6,13 @@ when it starts.
 
 from collections.abc import Callable
 from datetime import datetime
-from importlib import import_module
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import define, field
 
 from nxcdr_async.errors import ConfigurationError, RecordError
+from nxcdr_async.late_imports import import_arrow, import_late
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]  # it ships no types; a user may have pandas-stubs
@@ -29,7 +30,7 @@ class Filling(Generic[FrameT]):
 
     Attributes:
         record_class: of which they are.
-        part_of: turns rows into a part of the whole.
+        part_of: turns rows, of narrow money, into a part of the whole.
         joined: makes the whole of its parts, of which there is one at least, without touching each value.
     """
 
@@ -67,24 +68,28 @@ class Filling(Generic[FrameT]):
 
     def _make_part(self, on_bad_row: "BadRowTaker | None") -> None:
         from nxcdr_async.export.columns import rows_of  # noqa: PLC0415 - imports pyarrow
+        from nxcdr_async.export.money import narrowed  # noqa: PLC0415 - as above
         from nxcdr_async.export.tables import table_for  # noqa: PLC0415 - as above
 
         taken, self._records = self._records, []
         try:
-            self._parts.append(self.part_of(rows_of(table_for(self.record_class), taken, on_bad_row)))
+            rows = rows_of(table_for(self.record_class), taken, on_bad_row)
         except RecordError as bad:
             bad.complete_until = self._complete_until
             raise
+        self._parts.append(self.part_of(narrowed(rows)))
 
 
 def arrow_table(record_class: type[Any]) -> "Filling[pa.Table]":
-    """Return what becomes a `pyarrow.Table`: the columns and types of a backfill's tables.
+    """Return what becomes a `pyarrow.Table`: the columns and types of a backfill's tables, money narrower.
 
     Raises:
         ConfigurationError: pyarrow is missing.
     """
-    pyarrow = _needed("pyarrow", by="to_arrow")
-    return Filling(record_class, _as_it_is, pyarrow.concat_tables)
+    _needed("pyarrow", by="to_arrow")
+    from nxcdr_async.export.money import joined  # noqa: PLC0415 - imports pyarrow
+
+    return Filling(record_class, _as_it_is, joined)
 
 
 def pandas_frame(record_class: type[Any]) -> "Filling[pd.DataFrame]":
@@ -98,11 +103,12 @@ def pandas_frame(record_class: type[Any]) -> "Filling[pd.DataFrame]":
         ConfigurationError: pyarrow or pandas is missing.
     """
     pyarrow, pandas = (_needed(package, by="to_pandas") for package in ("pyarrow", "pandas"))
+    from nxcdr_async.export.money import joined  # noqa: PLC0415 - imports pyarrow
 
     def kind_of(kind: "pa.DataType") -> Any:
         return None if pyarrow.types.is_timestamp(kind) else pandas.ArrowDtype(kind)
 
-    return Filling(record_class, _as_it_is, lambda parts: pyarrow.concat_tables(parts).to_pandas(types_mapper=kind_of))
+    return Filling(record_class, _as_it_is, lambda parts: joined(parts).to_pandas(types_mapper=kind_of))
 
 
 def polars_frame(record_class: type[Any]) -> "Filling[pl.DataFrame]":
@@ -112,7 +118,8 @@ def polars_frame(record_class: type[Any]) -> "Filling[pl.DataFrame]":
         ConfigurationError: pyarrow or polars is missing.
     """
     _, polars = (_needed(package, by="to_polars") for package in ("pyarrow", "polars"))
-    return Filling(record_class, polars.from_arrow, polars.concat)
+    # Relaxed: where a column of one part is wide, it is so in all of them.
+    return Filling(record_class, polars.from_arrow, partial(polars.concat, how="vertical_relaxed"))
 
 
 def _as_it_is(rows: "pa.Table") -> "pa.Table":
@@ -121,7 +128,7 @@ def _as_it_is(rows: "pa.Table") -> "pa.Table":
 
 def _needed(package: str, *, by: str) -> Any:
     try:
-        return import_module(package)
+        return import_arrow() if package == "pyarrow" else import_late(package)
     except ImportError as missing:
         raise ConfigurationError(
             f"{by} needs the package {package}, which cannot be imported ({missing}): pip install {package}"

@@ -1,6 +1,6 @@
 """Records as JSON lines; what is derived from the vendor's raw numbers stands beside them. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import groupby, islice
@@ -12,13 +12,23 @@ from attrs import fields
 
 from nxcdr_async.convert import read_all
 from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.hangup import HangupParty
+from nxcdr_async.moments import EPOCH, TrueTypes
 from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode_lines
 RECORDS_AT_ONCE = 1_000
 """Records that are rows at the same time: enough to make them by columns, and no matter to the memory."""
 
-_AS_THEY_ARE = {str, int, bool, datetime, type(None)}
+DERIVED: Mapping[type[Any], Mapping[str, Any]] = {
+    CallRecord: {"queue_wait": float | None, "hangup_party": HangupParty, "hangup_meaning": str | None}
+}
+"""What stands in a line beside the attributes of a record, and of which type it is there."""
+
+_LINE_ENDS = [(end.encode(), f"\\u{ord(end):04x}".encode()) for end in "\x85\u2028\u2029"]
+"""Line ends of Unicode, which JSON may hold as they are, and what it may hold instead."""
+
+_AS_THEY_ARE = {str, int, bool, TrueTypes.DATETIME, type(None)}
 
 
 def json_lines(records: Iterable[Any]) -> bytes:
@@ -34,7 +44,21 @@ def json_lines(records: Iterable[Any]) -> bytes:
     ...         async for page in calls.pages():
     ...             yield json_lines(page)
     """
-    return _encode(row for part in _parts(records) for row in _rows(part))
+    lines = _encode(row for part in _parts(records) for row in _rows(part))
+    # Whoever reads lines of text, and not of bytes, would cut a record in two there.
+    for end, escaped in _LINE_ENDS:
+        lines = lines.replace(end, escaped)
+    return lines
+
+
+def row_of(record: Any) -> dict[str, Any]:
+    """Return the object that a record is in JSON lines, its times not yet written.
+
+    Raises:
+        ConfigurationError: it is no record.
+    """
+    (row,) = _rows([record])
+    return row
 
 
 def _parts(records: Iterable[Any]) -> Iterator[list[Any]]:
@@ -67,6 +91,9 @@ def _plain(value: Any) -> Any:
         return value.name.lower()
     if isinstance(value, timedelta):
         return value.total_seconds()
+    if isinstance(value, datetime):
+        # Of a class of its own, such as that of pandas: JSON knows the standard library's alone.
+        return EPOCH + (value - EPOCH)
     return f"{value:f}" if isinstance(value, Decimal) else value
 
 

@@ -1,12 +1,12 @@
 """Records as tables: a column for each value of a record, under its name. Pure."""
 
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, get_args
 
 import pyarrow as pa
 from attrs import define, fields
 
+from nxcdr_async.moments import TrueTypes
 from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord, SourceName
 
 MONEY = (38, 18)
@@ -20,7 +20,7 @@ _ARROW_TYPES: dict[Any, pa.DataType] = {
     Direction: pa.string(),
     int: pa.int64(),
     bool: pa.bool_(),
-    datetime: pa.timestamp("us", tz="UTC"),
+    TrueTypes.DATETIME: pa.timestamp("us", tz="UTC"),
     Decimal: pa.decimal128(*MONEY),
     dict: pa.string(),
 }

@@ -3,7 +3,6 @@
 import math
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Self
 
 import anyio
@@ -11,6 +10,7 @@ from attrs import define, field
 
 from nxcdr_async.answer_limits import NARROWEST, AnswerLimits
 from nxcdr_async.errors import GatewayError, RefusedRangeError
+from nxcdr_async.moments import moment_at
 from nxcdr_async.pages.source import Outcome, Reading, ReadResult, Source, Split, Step
 from nxcdr_async.plan import WindowPlan
 from nxcdr_async.stats import PaginatorStats
@@ -269,7 +269,7 @@ class BoundedReading:
 
 
 def _refused_range(refused: Window, whole: Window, refusal: GatewayError | None) -> RefusedRangeError:
-    start, end = (datetime.fromtimestamp(moment, UTC) for moment in (refused.start, refused.end))
+    start, end = (moment_at(moment) for moment in (refused.start, refused.end))
     way_out = "nothing of this range is told any more"
     if refused.end < whole.end:
         way_out = f"ask from {end.isoformat()} on, or take what is refused with on_refused_range"

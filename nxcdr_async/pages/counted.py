@@ -9,6 +9,7 @@ import anyio
 from attrs import define, field
 
 from nxcdr_async.errors import IncompleteError, SaturatedDayError
+from nxcdr_async.moments import moment_at
 from nxcdr_async.pages.bounded import Questions
 from nxcdr_async.pages.source import (
     MOST_PAGES,
@@ -94,7 +95,7 @@ class CountedPages:
 
     def day_at(self, moment: int) -> date:
         """Return the day that holds a moment (epoch seconds)."""
-        return datetime.fromtimestamp(moment, self.zone).date()
+        return moment_at(moment).astimezone(self.zone).date()
 
     def open(self, window: Window) -> OneStep:
         """Begin to read a day."""

@@ -4,7 +4,7 @@ import asyncio
 import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from datetime import UTC, datetime
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -12,8 +12,11 @@ import anyio
 
 from nxcdr_async.errors import ConfigurationError, NxcdrError, RecordError
 from nxcdr_async.export.frames import Filling, arrow_table, pandas_frame, polars_frame
+from nxcdr_async.machine_clocks import running_loop
+from nxcdr_async.moments import moment_at
 from nxcdr_async.pages.pump import Pump
 from nxcdr_async.stats import PaginatorStats
+from nxcdr_async.uncopied import Uncopied
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]  # it ships no types; a user may have pandas-stubs
@@ -51,7 +54,7 @@ async def wait_for_end(futures: Collection["asyncio.Future[Any]"]) -> None:
         raise cancelled
 
 
-class Paginator(Generic[RecordT]):
+class Paginator(Uncopied, Generic[RecordT]):
     """The records of a range: sorted by start time and id, each once, read concurrently while you iterate.
 
     Nothing is asked before the first record is wanted, and it can be read once. It is left cleanly by `async with`:
@@ -66,6 +69,8 @@ class Paginator(Generic[RecordT]):
 
     An error is raised after the records before it, with `complete_until` telling up to where they are complete.
     """
+
+    _instead = "ask the session for a new one; records can be copied and pickled"
 
     def __init__(
         self,
@@ -100,12 +105,15 @@ class Paginator(Generic[RecordT]):
         It lags behind the last record, and becomes the end of the range only when the paginator ends.
         """
         reached = self._complete_until_before if self._batch else self._complete_until_after
-        return None if reached is None else datetime.fromtimestamp(reached, UTC)
+        return None if reached is None else moment_at(reached)
 
-    def pages(self) -> AsyncIterator[list[RecordT]]:
-        """Return an async iterator over lists of records, as they come: never empty, of no fixed length."""
+    def pages(self) -> "PageIterator[RecordT]":
+        """Return an async iterator over lists of records, as they come: never empty, of no fixed length.
+
+        Its `aclose` is that of the paginator, so `async with contextlib.aclosing(paginator.pages())` leaves it cleanly.
+        """
         self._check_not_ended()
-        return _Pages(self._rest_of_page)
+        return PageIterator(self._rest_of_page, self.aclose)
 
     async def collect(self) -> list[RecordT]:
         """Read everything that is left into one list. Use it for ranges that fit into memory."""
@@ -119,9 +127,11 @@ class Paginator(Generic[RecordT]):
         """Read everything that is left into a `pyarrow.Table`; needs pyarrow (the extra `files`).
 
         It has a column for each attribute of a record, as the stores of a backfill have: times in UTC to the
-        microsecond, money as decimal128, directions as names, `extra` as JSON text, null without keys. A range without
-        records gives a table without rows. Records are let go as soon as they are rows, so memory holds the table only,
-        and it comes in chunks of a thousand rows or so; `combine_chunks()` makes them one.
+        microsecond, directions as names, `extra` as JSON text, null without keys. Money is `decimal128(18, 8)`, which
+        leaves Arrow room to add and multiply; a column with an amount of more digits than that is `decimal128(38, 18)`:
+        nothing is ever rounded. A range without records gives a table without rows. Records are let go as soon as they
+        are rows, so memory holds the table only, and it comes in chunks of a thousand rows or so; `combine_chunks()`
+        makes them one.
 
         Raises:
             ConfigurationError: a package is missing; nothing was asked.
@@ -147,7 +157,7 @@ class Paginator(Generic[RecordT]):
     async def to_polars(self) -> "pl.DataFrame":
         """Read everything that is left into a `polars.DataFrame`; needs polars and pyarrow.
 
-        The columns are those of `to_arrow`: `Datetime("us", "UTC")`, `Decimal(38, 18)`, `Int64`, `Boolean`, `String`.
+        The columns are those of `to_arrow`: `Datetime("us", "UTC")`, `Decimal(18, 8)`, `Int64`, `Boolean`, `String`.
         It comes in chunks; `rechunk()` makes them one. The errors are those of `to_arrow`.
         """
         return await self._fill(polars_frame(self._record_class))
@@ -263,7 +273,7 @@ class Paginator(Generic[RecordT]):
         if self._task is None:
             # The one unstructured task of the package. The pump knows nothing of the paginator, so that a paginator
             # nobody holds any more is dropped at once, and its task with it.
-            self._task = asyncio.create_task(self._pump.run(), name="nxcdr_async paginator")
+            self._task = running_loop().create_task(self._pump.run(), name="nxcdr_async paginator")
             # Even a task that is cancelled before its first step ends the wait for its batches.
             mailbox = self._pump.mailbox
             self._task.add_done_callback(lambda _: mailbox.end())
@@ -285,14 +295,16 @@ def _visible(error: Exception) -> Exception:
     return RuntimeError("a callback raised StopAsyncIteration")
 
 
-class _Pages(Generic[RecordT]):
-    """An async iterator over lists of records."""
+class PageIterator(Uncopied, AsyncIterator[list[RecordT]]):
+    """An async iterator over lists of records, with the `aclose` of its paginator."""
 
-    def __init__(self, take: Callable[[], Awaitable[list[RecordT]]]) -> None:
+    def __init__(self, take: Callable[[], Awaitable[list[RecordT]]], close: Callable[[], Awaitable[None]]) -> None:
         self._take = take
-
-    def __aiter__(self) -> Self:
-        return self
+        self._close = close
 
     async def __anext__(self) -> list[RecordT]:
         return await self._take()
+
+    async def aclose(self) -> None:
+        """Stop the paginator, and wait until no request is under way. Closing twice does no harm."""
+        await self._close()

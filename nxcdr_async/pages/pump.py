@@ -6,7 +6,6 @@ It runs inside one task, and all concurrency is inside it. Whatever fails in it 
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 import anyio
@@ -14,9 +13,11 @@ from anyio.abc import TaskGroup
 from attrs import define, field
 
 from nxcdr_async.errors import NxcdrError, TransportError
+from nxcdr_async.moments import moment_at
 from nxcdr_async.pages.sequencer import Sequencer
 from nxcdr_async.pages.source import Outcome, Reading, ReadResult, Source, Split, Step
 from nxcdr_async.stats import PaginatorStats
+from nxcdr_async.uncopied import Uncopied
 from nxcdr_async.windows import Window
 from nxcdr_async.wire import Dated
 
@@ -109,7 +110,7 @@ class _Errand:
 
 
 @define(eq=False)
-class Pump(Generic[RecordT]):
+class Pump(Uncopied, Generic[RecordT]):
     """Reads a source into a mailbox.
 
     Attributes:
@@ -184,7 +185,7 @@ class Pump(Generic[RecordT]):
             self.read_until = window.end
             return ready, None
         if isinstance(result.error, NxcdrError):
-            result.error.complete_until = datetime.fromtimestamp(window.start, UTC)
+            result.error.complete_until = moment_at(window.start)
         return ready + self.sequencer.flush(), result.error
 
     def _start_steps(self, workers: TaskGroup) -> None:

@@ -1,11 +1,11 @@
 """Reading one second that an answer cannot show whole, by bounds that leave its neighbours out."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 
 from attrs import define, field
 
 from nxcdr_async.errors import SaturatedSecondError
+from nxcdr_async.moments import moment_at
 from nxcdr_async.wire import Dated
 
 AskBetween = Callable[[tuple[int, int]], Awaitable[tuple[list[Dated], bool]]]
@@ -81,7 +81,7 @@ def without(records: list[Dated], others: list[Dated]) -> list[Dated]:
 
 def saturated(second: int, rows: int, noun: str) -> SaturatedSecondError:
     """Return the error of a second that holds more calls than a gateway shows."""
-    moment = datetime.fromtimestamp(second, UTC)
+    moment = moment_at(second)
     return SaturatedSecondError(
         f"the second {moment.isoformat()} holds {rows} {noun} or more, as many as the gateway shows of one question: "
         "ask the vendor for the rest of that second, and read on from the next one",

@@ -10,7 +10,7 @@ ExtraAdder, finds them. A record has those of them that are known:
 | `http_status` | the status of the gateway's HTTP reply, or of ours to a call push |
 | `duration_seconds` | how long the exchange took |
 | `wait_seconds` | how long it will be until the next attempt |
-| `skew_seconds` | by how much the gateway's clock is believed to be ahead of ours |
+| `skew_seconds` | by how much the gateway's clock, or that of whoever pushes calls, is believed to be ahead of ours |
 | `clock_source` | what tells that: "date", "timestamps" or "machine", as in `SessionStats.clock_source` |
 | `error_type` | the class of the error, such as "nxcdr_async.errors.ThrottledError" |
 | `code` | the vendor's result code |
@@ -25,7 +25,10 @@ ExtraAdder, finds them. A record has those of them that are known:
 | warning | from now on a gateway's `Date` is missing or another clock's: endpoint, clock_source, skew_seconds |
 | info | a gateway's `Date` is believed again: endpoint, clock_source, skew_seconds |
 | warning | a call push was refused: http_status |
+| warning | a call push was broken off by its sender, before its body was whole |
+| warning | this machine's clock is off by signed pushes, once an hour at most: skew_seconds |
 | info | pushed calls are none of those that the gateway told of their call ids, and are left to the next sync |
+| info | pushed calls tell less than earlier pushes of them, and other values, which are left to the next sync |
 | error | the callback that gets pushed calls failed, with the traceback, or took too long: http_status |
 | warning | a store does not tell any more where its rows come from, nor what was pruned |
 | warning | windows of a store lack rows that were stored there: windows_lost |
@@ -131,6 +134,26 @@ def log_windows_lost(source: str, sink: str, windows: int) -> None:
 def log_pushes_left(calls: int) -> None:
     """Log that calls were pushed that are none of those told of their ids, and so not stored."""
     _log.info("%d pushed calls are none that the gateway told of their call ids: they are left to the next sync", calls)
+
+
+def log_late_pushes(calls: int) -> None:
+    """Log that pushes came after fuller ones of their calls, and that what they contradict was left."""
+    _log.info(
+        "%d pushed calls came late, as they tell less than is stored, and other values, left to the next sync",
+        calls,
+    )
+
+
+def log_receiver_clock(skew: float) -> None:
+    """Log that signed pushes are refused, one after the other, as their clock is another than ours."""
+    _log.warning(
+        "signed call pushes are refused one after the other, as the clock that they were signed by is %.0f seconds %s "
+        "this machine's: have this machine's clock set by NTP (timedatectl, chronyc tracking, w32tm); if it is right, "
+        "the sender's is wrong",
+        abs(skew),
+        "ahead of" if skew > 0 else "behind",
+        extra={"skew_seconds": skew},
+    )
 
 
 def log_broken_telemetry(error: Exception) -> None:

@@ -37,6 +37,7 @@ from opentelemetry.trace import (
 
 from nxcdr_async._version import __version__
 from nxcdr_async.errors import GatewayError, NxcdrError
+from nxcdr_async.machine_clocks import steady
 from nxcdr_async.retry import asks_for_less
 from nxcdr_async.telemetry import names
 from nxcdr_async.telemetry.log import log_failed_telemetry, type_name
@@ -270,13 +271,13 @@ class _Attempt:
             method = self.endpoint.method
             self._span = self.telemetry.tracer.start_span(method, kind=SpanKind.CLIENT, attributes=self.sent)
         self._token = contexts.attach(contexts.set_value(_OTHERS_ARE_SILENT, True, set_span_in_context(self._span)))  # noqa: FBT003 - the value of a key
-        self._began = time.perf_counter()
+        self._began = steady()
         return self
 
     def replied(self, status: int) -> None:
         """Take in that the reply is there."""
         # What is done with it from now on is no part of the exchange.
-        self._seconds, self._ended = time.perf_counter() - self._began, time.time_ns()
+        self._seconds, self._ended = steady() - self._began, time.time_ns()
         self._outcome = {names.STATUS: status}
 
     def answered(self, rows: int) -> None:
@@ -304,7 +305,7 @@ class _Attempt:
         instruments.requests.add(1, attributes)
         if isinstance(error, NxcdrError) and asks_for_less(error):
             instruments.throttled.add(1, attributes)
-        seconds = time.perf_counter() - self._began if self._seconds is None else self._seconds
+        seconds = steady() - self._began if self._seconds is None else self._seconds
         instruments.duration.record(seconds, {**attributes, names.METHOD: self.endpoint.method})
 
 

@@ -1,9 +1,10 @@
 """Which part of an API's records a page is of."""
 
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import lru_cache
 from typing import TypeAlias
 
+from nxcdr_async.moments import moment_at
 from nxcdr_async.windows import Window
 
 Part: TypeAlias = Window | date | str
@@ -13,5 +14,5 @@ Part: TypeAlias = Window | date | str
 @lru_cache(maxsize=64)  # a window has many pages
 def edges_of(window: Window) -> tuple[str, str]:
     """Return the start and the end of a window as ISO 8601, in UTC."""
-    start, end = (datetime.fromtimestamp(edge, UTC).isoformat() for edge in (window.start, window.end))
+    start, end = (moment_at(edge).isoformat() for edge in (window.start, window.end))
     return start, end

@@ -1,12 +1,14 @@
 """The emulator's own clock, which a test can move."""
 
-import time
 from datetime import UTC, datetime
 from email.utils import formatdate
+from math import isfinite
 from threading import Lock
 
 from attrs import define, field
 
+from nxcdr_async.arguments import as_number
+from nxcdr_async.machine_clocks import wall
 from nxcdr_async.testing.switches import Switches
 
 
@@ -19,16 +21,23 @@ class EmulatorClock:
 
     def now(self) -> float:
         """Return the emulator's time in epoch seconds."""
-        return time.time() + self.offset
+        return wall() + self.offset
 
     def now_ms(self) -> int:
         """Return the emulator's time in epoch milliseconds."""
         return int(self.now() * 1000)
 
     def move(self, seconds: float) -> None:
-        """Set the clock forward, or back with a negative number, by so many seconds."""
+        """Set the clock forward, or back with a negative number, by so many seconds.
+
+        Raises:
+            ValueError: they are no number.
+        """
+        number = as_number(seconds)
+        if number is None or not isfinite(number):
+            raise ValueError(f"seconds is {seconds!r}: give a number of seconds, such as -90.0")
         with self._lock:
-            self.offset += seconds
+            self.offset += number
 
     def move_to(self, moment: datetime) -> None:
         """Set the clock to an aware datetime; it goes on running from there.
@@ -38,7 +47,7 @@ class EmulatorClock:
         """
         if moment.tzinfo is None:
             raise ValueError("a time without a zone means nothing here: use an aware datetime")
-        self.offset = moment.astimezone(UTC).timestamp() - time.time()
+        self.offset = moment.astimezone(UTC).timestamp() - wall()
 
     def reset(self) -> None:
         """Go back to the real time."""

@@ -5,12 +5,21 @@ from contextlib import contextmanager
 from email.utils import formatdate
 from random import Random
 from threading import Lock
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from attrs import define, evolve, field, setters, validators
 
+from nxcdr_async.arguments import is_whole
 from nxcdr_async.testing.replies import EmulatedReply, RefusedError, Style, refusal, web_page
 from nxcdr_async.testing.switches import FAULT_KINDS, EndpointName, FaultKind, Switches
+
+if TYPE_CHECKING:
+    from attrs import Attribute
+
+
+def _check_times(_fault: object, attribute: "Attribute[Any]", times: object) -> None:
+    if times is not None and not (is_whole(times) and times >= 1):
+        raise ValueError(f"{attribute.name} is {times!r}: give a whole number, at least 1")
 
 
 @define(eq=False)
@@ -26,11 +35,11 @@ class ScriptedFault:
 
     kind: FaultKind = field(validator=validators.in_(FAULT_KINDS))
     times: int | None = field(
-        validator=validators.optional([validators.instance_of(int), validators.ge(1)]),
+        validator=_check_times,
         on_setattr=setters.NO_OP,  # it counts down to zero
     )
     endpoint: EndpointName | None = field(validator=validators.optional(validators.in_(get_args(EndpointName))))
-    page: int | None
+    page: int | None = field(validator=_check_times)
 
     def concerns(self, endpoint: str, parameters: dict[str, Any]) -> bool:
         """Return whether a request is one this fault waits for."""

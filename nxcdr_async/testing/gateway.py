@@ -12,8 +12,10 @@ from typing import Any, Self
 import anyio
 from aiohttp import web
 
+from nxcdr_async.arguments import as_whole, plain
 from nxcdr_async.credentials import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.machine_clocks import move_on_after, new_steady_loop
 from nxcdr_async.testing.clock import EmulatorClock
 from nxcdr_async.testing.faults import FaultPlan, ScriptedFault
 from nxcdr_async.testing.history import FIRST_DAY, CallHistory
@@ -23,14 +25,16 @@ from nxcdr_async.testing.security import RequestVerifier
 from nxcdr_async.testing.server import GatewayServer
 from nxcdr_async.testing.switches import EndpointName, FaultKind, Switches
 from nxcdr_async.testing.timeline import RowId
-from nxcdr_async.testing.times import moment_at
+from nxcdr_async.testing.times import moment_at_ms
+from nxcdr_async.uncopied import Uncopied
 
 _TENANT_ID = 144
 _SECONDS_TO_END = 10.0
+_LAST_PORT = 65_535
 _TURNS_TO_ARRIVE = 5
 
 
-class Gateway:
+class Gateway(Uncopied):
     """An emulator of the vendor's gateway: every API of the vendor, signed and paged like the real ones.
 
     As a context manager it serves from a thread with an event loop of its own, so it works beside any test style:
@@ -66,6 +70,8 @@ class Gateway:
         history: what it knows.
     """
 
+    _instead = "start one in each process"
+
     def __init__(
         self,
         calls: int = 1_000,
@@ -99,9 +105,9 @@ class Gateway:
             flash_calls=flash_calls,
             legs=lambda: self._switches.legs,
         )
-        self._seed = seed
-        self._faults = FaultPlan(self.switches, seed)
-        self._host, self._port = host, port
+        self._seed = self.history.seed
+        self._faults = FaultPlan(self.switches, self._seed)
+        self._host, self._port = host, _checked_port(port)
         self._bound_port: int | None = None
         self._thread: Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -128,13 +134,13 @@ class Gateway:
     def first_call(self) -> datetime:
         """When the first call of the seeded history starts, in UTC; the start of its first day when it is empty."""
         arrivals = self.history.call_timeline.arrivals
-        return moment_at(arrivals.start_ms(0) if arrivals.total else arrivals.first_ms)
+        return moment_at_ms(arrivals.start_ms(0) if arrivals.total else arrivals.first_ms)
 
     @property
     def last_call(self) -> datetime:
         """When the last call of the seeded history starts, in UTC; the end of its last day when it is empty."""
         arrivals = self.history.call_timeline.arrivals
-        return moment_at(arrivals.start_ms(arrivals.total - 1) if arrivals.total else arrivals.end_ms)
+        return moment_at_ms(arrivals.start_ms(arrivals.total - 1) if arrivals.total else arrivals.end_ms)
 
     @property
     def added_ids(self) -> list[RowId]:
@@ -183,7 +189,7 @@ class Gateway:
         Raises:
             ValueError: a kind or an endpoint nobody knows, or fewer than one time.
         """
-        self._faults.script(ScriptedFault(kind, times, endpoint, page))
+        self._faults.script(ScriptedFault(kind, plain(times), endpoint, plain(page)))
 
     def failing(
         self, kind: FaultKind, *, endpoint: EndpointName | None = None, page: int | None = None
@@ -192,7 +198,7 @@ class Gateway:
 
         Args and errors are those of `fail_next`; faults that were planned before come first.
         """
-        return self._faults.under_way(ScriptedFault(kind, None, endpoint, page))
+        return self._faults.under_way(ScriptedFault(kind, None, endpoint, plain(page)))
 
     def push_of(
         self,
@@ -296,7 +302,7 @@ class Gateway:
             finally:
                 self._bound_port = None
                 server.close()
-                with anyio.move_on_after(_SECONDS_TO_END, shield=True):
+                with anyio.CancelScope(shield=True), move_on_after(_SECONDS_TO_END):
                     await _stop_accepting(listener)
                     await runner.cleanup()
 
@@ -331,7 +337,8 @@ class Gateway:
 
     def _run(self, started: Event) -> None:
         try:
-            asyncio.run(self._serve_until_stopped(started))
+            with asyncio.Runner(loop_factory=new_steady_loop) as runner:
+                runner.run(self._serve_until_stopped(started))
         except BaseException as failure:  # noqa: BLE001, ASYNC103 - raised in the thread that waits in start() or stop()
             self._failure = failure
         finally:
@@ -351,6 +358,13 @@ class Gateway:
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _checked_port(port: object) -> int:
+    whole = as_whole(port)
+    if whole is None or not 0 <= whole <= _LAST_PORT:
+        raise ValueError(f"port is {port!r}: give a whole number up to {_LAST_PORT}, 0 for a free one")
+    return whole
 
 
 async def _stop_accepting(listener: socket.socket) -> None:

@@ -5,7 +5,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import count
 from typing import Any
 
-from nxcdr_async.arguments import is_whole
+import msgspec
+
+from nxcdr_async.arguments import as_whole, plain
 from nxcdr_async.convert import UTC_PLUS_8
 from nxcdr_async.testing.arrivals import Arrivals
 from nxcdr_async.testing.call_rows import CallRows, Row
@@ -51,17 +53,15 @@ class CallHistory:
         flash_calls: int | None = None,
         legs: Callable[[], int] = lambda: 1,
     ) -> None:
-        _check_number("calls", calls, 0)
-        _check_number("days", days, 1)
-        for name, number, least in (
-            ("agents", agents, 1),
-            ("did_calls", did_calls, 0),
-            ("flash_calls", flash_calls, 0),
-        ):
-            if number is not None:
-                _check_number(name, number, least)
+        calls, days = _number("calls", calls, 0), _number("days", days, 1)
+        agents = None if agents is None else _number("agents", agents, 1)
+        did_calls = None if did_calls is None else _number("did_calls", did_calls, 0)
+        flash_calls = None if flash_calls is None else _number("flash_calls", flash_calls, 0)
+        first_day = _day(first_day)
         self.first_day = first_day
         self.days = days
+        self.seed = seed = _number("seed", seed)
+        """What tells it apart, as a plain number."""
         busy = calls // days // _CALLS_PER_AGENT_A_DAY
         agents = agents or min(_MOST_AGENTS, max(_FEWEST_AGENTS, busy))
         first_ms = epoch_ms(datetime.combine(first_day, time(), UTC))
@@ -146,7 +146,7 @@ class CallHistory:
             the call's `callId`.
 
         Raises:
-            ValueError: a naive datetime, or a key in the spelling of our records (`start_time`).
+            ValueError: a naive datetime, what JSON cannot tell, or a key in the spelling of our records (`start_time`).
         """
         vendor_fields = _written(vendor_fields, _CALL_KEYS, epoch_ms)
         number = next(self._numbers)
@@ -170,7 +170,7 @@ class CallHistory:
         Raises:
             ValueError: as for `add_call`, or a `callId`, which is one call's only.
         """
-        _check_number("number", number, 0)
+        number = _number("number", number, 0)
         if "callId" in vendor_fields:
             raise ValueError("callId is the id of one call: add that one with add_call()")
         fields = {"startTime": self._noon_ms()} | _written(vendor_fields, _CALL_KEYS, epoch_ms)
@@ -292,9 +292,17 @@ _DID_KEYS = {*_DID_MODEL, "id", "startTime", "endTime"}
 _FLASH_KEYS = {*_FLASH_MODEL, "id", "gmtCreate"}
 
 
-def _check_number(name: str, number: object, least: int) -> None:
-    if not is_whole(number) or number < least:
-        raise ValueError(f"{name} is {number!r}: give a whole number, at least {least}")
+def _number(name: str, number: object, least: int | None = None) -> int:
+    whole = as_whole(number)
+    if whole is None or (least is not None and whole < least):
+        raise ValueError(f"{name} is {number!r}: give a whole number{'' if least is None else f', at least {least}'}")
+    return whole
+
+
+def _day(day: object) -> date:
+    if not isinstance(day, date) or day != day:  # noqa: PLR0124 - so is what pandas has for a time that is missing
+        raise ValueError(f"first_day is {day!r}: give a day, such as datetime.date(2026, 1, 31)")
+    return date(day.year, day.month, day.day)
 
 
 def _written(fields: Mapping[str, Any], known: set[str], write: Callable[[datetime], int | str]) -> Row:
@@ -304,7 +312,15 @@ def _written(fields: Mapping[str, Any], known: set[str], write: Callable[[dateti
         vendors = head + "".join(word.capitalize() for word in tail)
         if vendors in known:
             raise ValueError(f"{name} is no key of the vendor's: write it {vendors}")
-    return {name: write(value) if isinstance(value, datetime) else value for name, value in fields.items()}
+    written = {name: write(value) if isinstance(value, datetime) else plain(value) for name, value in fields.items()}
+    for name, value in written.items():
+        try:
+            msgspec.json.encode(value)
+        except (TypeError, ValueError) as fault:
+            raise ValueError(
+                f"{name} is {fields[name]!r}: give what JSON can tell, or an aware datetime ({fault})"
+            ) from None
+    return written
 
 
 def _local_text_of(moment: datetime) -> str:

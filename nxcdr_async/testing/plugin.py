@@ -44,7 +44,8 @@ def nxcdr_environment(nxcdr_gateway: "Gateway", monkeypatch: pytest.MonkeyPatch)
     """Lead `CdrSession.from_env()` to the emulator of `nxcdr_gateway` for the time of a test, and give the variables.
 
     All variables NXCDR_… that the machine has of its own are hidden meanwhile, so that no test asks a real gateway with
-    real keys. An app has to open its session when it starts, not when it is imported.
+    real keys, and no proxy of the machine's own is asked for the emulator. An app has to open its session when it
+    starts, not when it is imported.
     """
     variables = nxcdr_gateway.environment()
     # Its own patch: a test that undoes its patches does not lose these.
@@ -53,6 +54,9 @@ def nxcdr_environment(nxcdr_gateway: "Gateway", monkeypatch: pytest.MonkeyPatch)
             patch.delenv(name)
         for name, value in variables.items():
             patch.setenv(name, value)
+        # A proxy of the machine's own is none of the test's.
+        without = [os.environ.get("no_proxy", os.environ.get("NO_PROXY", "")), "127.0.0.1"]
+        patch.setenv("no_proxy", ",".join(filter(None, without)))
         yield variables
         # What a test has set of them over these goes first: undone later, it would leave these behind for good.
         monkeypatch.undo()

@@ -5,16 +5,17 @@ The vendor POSTs one JSON object for each finished call, with many keys missing.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from attrs import define, evolve, field
 from yarl import URL
 
+from nxcdr_async.arguments import as_number, as_text, plain
 from nxcdr_async.connection import Connection
 from nxcdr_async.credentials import Credentials
 from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.machine_clocks import wall
 from nxcdr_async.signing import sign
 from nxcdr_async.testing.replies import encode
 from nxcdr_async.wire import Request
@@ -64,10 +65,11 @@ class PushReply:
 
 
 def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    for name, value in headers.items():
-        if not isinstance(value, str) or not value.isprintable():
+    checked = {name: as_text(value) for name, value in headers.items()}
+    for name, value in checked.items():
+        if value is None or not value.isprintable():
             raise ConfigurationError(f"the header {name} of a push is no text that a header can carry")
-    return dict(headers)
+    return {name: value for name, value in checked.items() if value is not None}
 
 
 @define(frozen=True)
@@ -105,7 +107,7 @@ class Push:
         return cls({"Content-Type": "application/json", "token": token}, _body_of(row))
 
     @classmethod
-    def signed(cls, row: Mapping[str, Any], credentials: Credentials, *, now: Callable[[], float] = time.time) -> Self:
+    def signed(cls, row: Mapping[str, Any], credentials: Credentials, *, now: Callable[[], float] = wall) -> Self:
         """Make a push that is signed over its body. Two of one row in one millisecond are the same push.
 
         Args:
@@ -146,7 +148,10 @@ class Push:
             ConfigurationError: the URL is none.
         """
         origin, path = _parted(url)
-        connection = Connection(http=None, timeout=timeout)
+        seconds = as_number(timeout)
+        if seconds is None or not seconds > 0:
+            raise ConfigurationError(f"timeout is {timeout!r}: give seconds, more than 0")
+        connection = Connection(http=None, timeout=seconds)
         try:
             reply = await connection.send(origin, Request("POST", path, self.headers, self.body))
         finally:
@@ -172,7 +177,7 @@ async def send_push(
     *,
     token: str | None = None,
     credentials: Credentials | None = None,
-    now: Callable[[], float] = time.time,
+    now: Callable[[], float] = wall,
 ) -> PushReply:
     """Push one call to a receiver.
 
@@ -200,7 +205,7 @@ def _body_of(row: Mapping[str, Any]) -> bytes:
             f"a push tells of one call: give a mapping of the vendor's keys, not {type(row).__name__}"
         )
     try:
-        return encode(row)
+        return encode({key: plain(value) for key, value in row.items()})
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"the row cannot be written as JSON: {error}") from None
 
@@ -208,7 +213,7 @@ def _body_of(row: Mapping[str, Any]) -> bytes:
 def _parted(url: str) -> tuple[str, str]:
     """Return the origin and the rest of a receiver's address."""
     try:
-        address = URL(url)
+        address = URL(as_text(url) or url)
         is_address = address.scheme in {"http", "https"} and bool(address.host) and address.port is not None
     except (ValueError, TypeError):
         address, is_address = URL(), False

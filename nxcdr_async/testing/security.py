@@ -46,7 +46,7 @@ class RequestVerifier:
         signed = SignedHeaders.found_by(headers.get)
         fault = signed.fault(Signing(biz_type, action), self._pairs, now_ms=now_ms)
         if fault is not None:
-            raise RefusedError(fault)
+            raise RefusedError(fault.code)
         pair = self._pairs[signed.access_key]
         if headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
             raise RefusedError(1003)

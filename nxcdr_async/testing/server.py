@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 from attrs import define
 
+from nxcdr_async.machine_clocks import sleep, steady
 from nxcdr_async.testing.clock import DateHeader, EmulatorClock
 from nxcdr_async.testing.faults import FaultPlan, refused_by, spoiled
 from nxcdr_async.testing.history import CallHistory
@@ -21,6 +22,7 @@ from nxcdr_async.testing.replies import EmulatedReply, RefusedError, Style, answ
 from nxcdr_async.testing.security import RequestVerifier
 from nxcdr_async.testing.spoiling import in_charset, with_row_faults
 from nxcdr_async.testing.switches import EndpointName, FaultKind, Switches
+from nxcdr_async.uncopied import Uncopied
 from nxcdr_async.wire import read_ts
 
 _BREAKS_OFF = {"reset", "cut-chunked"}
@@ -60,7 +62,7 @@ ROUTES = (
 """The vendor's APIs; the regional gateways and the older one share the paths."""
 
 
-class GatewayServer:
+class GatewayServer(Uncopied):
     """Answers the requests of one emulator. Everything here runs on the emulator's own event loop."""
 
     def __init__(
@@ -167,7 +169,7 @@ class GatewayServer:
         limit = self._switches.max_per_second
         if limit is None:
             return False
-        now = asyncio.get_running_loop().time()
+        now = steady()
         # A limit below one a second is one request in as many seconds as it takes.
         span, allowed = (1.0, int(limit)) if limit >= 1 else (1 / limit, 1)
         while self._latest and self._latest[0] <= now - span:
@@ -209,7 +211,7 @@ class GatewayServer:
     async def _take_time(self) -> None:
         latency = self._chance.uniform(*self._switches.latency)
         if latency > 0:
-            await asyncio.sleep(latency)
+            await sleep(latency)
 
     async def _hang(self, request: web.Request) -> web.StreamResponse:
         await self._closing.wait()

@@ -113,6 +113,11 @@ def _check_span(_switches: object, attribute: "Attribute[Any]", seconds: object)
         raise ValueError(f"{attribute.name} is {seconds!r}: give seconds, more than 0, or None")
 
 
+def _check_legs(_switches: object, attribute: "Attribute[Any]", legs: object) -> None:
+    if not (is_whole(legs) and legs >= 1):
+        raise ValueError(f"{attribute.name} is {legs!r}: give a whole number, at least 1")
+
+
 @define
 class Switches:
     """How the emulator behaves where the vendor's documents are silent, and how badly. Read anew for each request.
@@ -214,7 +219,7 @@ class Switches:
     retention_code: int | None = field(default=41000, validator=_check_code, on_setattr=_checked)
     redirect_to: str | None = None
     extra_keys: dict[str, Any] = field(factory=dict)
-    legs: int = field(default=1, validator=[validators.instance_of(int), validators.ge(1)], on_setattr=_checked)
+    legs: int = field(default=1, validator=_check_legs, on_setattr=_checked)
 
     def capped(self, size: int) -> int:
         """Return how many rows an answer holds of which so many were asked for."""

@@ -1,12 +1,12 @@
 """The vendor's two ways to write a time: epoch milliseconds, and local text without a zone (UTC+8, whole seconds)."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from nxcdr_async.convert import UTC_PLUS_8
+from nxcdr_async.moments import EPOCH
 
 HALF_DAY_MS = 12 * 3_600_000
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -18,17 +18,17 @@ def epoch_ms(moment: datetime) -> int:
     """
     if moment.tzinfo is None:
         raise ValueError("a time without a zone means nothing here: use an aware datetime")
-    return (moment - _EPOCH) // _MILLISECOND
+    return (moment - EPOCH) // _MILLISECOND
 
 
-def moment_at(moment_ms: int) -> datetime:
+def moment_at_ms(moment_ms: int) -> datetime:
     """Return epoch milliseconds as a datetime in UTC."""
-    return _EPOCH + moment_ms * _MILLISECOND
+    return EPOCH + moment_ms * _MILLISECOND
 
 
 def local_text(moment_ms: int) -> str:
     """Return epoch milliseconds as local text, cut to the second."""
-    return datetime.fromtimestamp(moment_ms // 1000, UTC_PLUS_8).isoformat(" ")[:19]
+    return moment_at_ms(moment_ms).astimezone(UTC_PLUS_8).isoformat(" ")[:19]
 
 
 def local_ms(text: str) -> int:

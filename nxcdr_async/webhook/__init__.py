@@ -15,13 +15,13 @@ Whether the vendor sends a push again that failed is not documented, so a push i
 and then is the truth.
 """
 
-import time
 from collections.abc import Callable
 from datetime import timedelta
 
 from nxcdr_async.arguments import as_number, as_text, as_whole
 from nxcdr_async.credentials import Credentials
 from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.machine_clocks import wall
 from nxcdr_async.webhook.app import CallPushApp
 from nxcdr_async.webhook.checks import Doorkeeper
 from nxcdr_async.webhook.memory import PushMemory
@@ -30,7 +30,7 @@ from nxcdr_async.webhook.receiver import OnCall, Receiver
 __all__ = ["CallPushApp", "call_push_app"]
 
 ONCE_WITHIN = timedelta(minutes=10)
-"""How long after a call was taken other pushes of it are no news."""
+"""How long after a push was taken another one that tells the same, or less, is no news."""
 
 LARGEST_BODY = 65_536
 """Bytes; a published push has some 500."""
@@ -45,18 +45,24 @@ def call_push_app(
     once_within: timedelta = ONCE_WITHIN,
     largest_body: int = LARGEST_BODY,
     timeout: float = 30.0,
-    now: Callable[[], float] = time.time,
+    now: Callable[[], float] = wall,
 ) -> CallPushApp:
     """Return an app that receives the vendor's call pushes, and hands each call to a callback.
 
     A push is answered with 200 only after the callback has finished. If that fails or takes too long, the answer is
     500, so that the vendor can send the push again, and the log has the traceback. What is not the vendor's (401), too
-    large (413), too slow (408) or no call (400, 422) never reaches the callback; the log says so, without secrets.
+    large (413), too slow (408), cut short or no call (400, 422) never reaches the callback; the log says so, without
+    secrets.
 
     Give a token, credentials, or both: then a push with the header `sign` is judged by its signature alone, any other
     by its token. A signature has to be over the exact body and not older or newer than 60 seconds; the header
-    `algorithm` says whether it is MD5 (as without it) or SHA-256. The same signed push once more is answered with 200
-    and goes no further.
+    `algorithm` says whether it is MD5 (as without it) or SHA-256. Upper and lower case make no difference to either.
+    The same signed push once more is answered with 200 and goes no further. Where one after the other is too old or too
+    new by about as much, the log says once an hour by how much this machine's clock, or the sender's, is off.
+
+    A push that tells more of its call than those before, or something else, goes to the callback as they did: the
+    callback may get a call several times, each time with all that the push tells. One that comes again, or late with no
+    more than a part of what another told, tells nothing new.
 
     Args:
         on_call: gets each call, as an aware record; pushes lack many fields, which are None then.
@@ -64,8 +70,10 @@ def call_push_app(
         credentials: the key pair that signs, if signed pushes were chosen there.
         path: where pushes are taken, below the prefix that the app is mounted on; all else is 404. A slash at the end
             does not count.
-        once_within: how long after the callback took a call other pushes of it are answered with 200 and go no further;
-            `timedelta(0)` lets all through. While the callback has a call, other pushes of it wait for its outcome.
+        once_within: how long after the callback took a push others that tell the same of its call, or but a part of it,
+            are answered with 200 and go no further; `timedelta(0)` lets all through. While the callback has a call,
+            other pushes of it wait for its outcome. Up to 100,000 calls are remembered, 100 pushes of each, and
+            3,000,000 of their values.
         largest_body: bytes of a push.
         timeout: seconds for the body to come, and again for the callback.
         now: epoch seconds, to judge timestamps by; for tests.

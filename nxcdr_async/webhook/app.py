@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from nxcdr_async.uncopied import Uncopied
 from nxcdr_async.webhook.asgi import Receive, Scope, Send, serve
 from nxcdr_async.webhook.receiver import Receiver
 
@@ -12,11 +13,13 @@ if TYPE_CHECKING:
 
 
 @define(eq=False, frozen=True)
-class CallPushApp:
+class CallPushApp(Uncopied):
     """Receives the vendor's call pushes: an ASGI 3 application, and a handler for aiohttp.web. Made by `call_push_app`.
 
     It holds nothing that has to be opened or closed, and may serve several event loops one after another.
     """
+
+    _instead = "make one in each process, by call_push_app()"
 
     _receiver: Receiver = field(repr=False)
 

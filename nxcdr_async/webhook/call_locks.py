@@ -7,6 +7,8 @@ import anyio
 from anyio.lowlevel import RunVar
 from attrs import define, field
 
+from nxcdr_async.machine_clocks import fail_after
+
 
 @define(eq=False)
 class _CallLock:
@@ -38,7 +40,7 @@ class CallLocks:
         this = locks.setdefault(call_id, _CallLock())
         this.wanted_by += 1
         try:
-            with anyio.fail_after(patience):
+            with fail_after(patience):
                 await this.lock.acquire()
             try:
                 yield

@@ -8,17 +8,11 @@ from attrs import define, field
 from nxcdr_async.credentials import Credentials
 from nxcdr_async.webhook.answers import PushRefusedError, unauthorized
 from nxcdr_async.webhook.head import Head, Headers
-from nxcdr_async.wire import ALLOWED_SKEW_MS, CALL_PUSH, SIGNED_HEADERS, SignedHeaders
+from nxcdr_async.wire import CALL_PUSH, SIGNED_HEADERS, HeaderFault, SignedHeaders
 
 _JSON = re.compile(r"application/json|[^/\s]+/[^/\s]+\+json")
-_FAULTS = {
-    1001: "a signed push needs the headers accessKey, ts, bizType, action and sign",
-    1002: f"bizType has to be {CALL_PUSH.biz_type}, action {CALL_PUSH.action}, ts a number of milliseconds, "
-    "algorithm md5 or sha256",
-    1004: f"ts is more than {ALLOWED_SKEW_MS // 1000} seconds from the time here",
-    1005: "accessKey is not the one that is expected here",
-}
-"""What is told of the vendor's codes."""
+_SIGNATURE_DIGITS = {"md5": 32, "sha256": 64}
+_HEXADECIMAL = re.compile(r"[0-9a-f]+")
 
 
 def check_shape(head: Head, *, path: str, largest_body: int) -> None:
@@ -35,8 +29,7 @@ def check_shape(head: Head, *, path: str, largest_body: int) -> None:
         raise PushRefusedError(415, "the body has to come as it is, without a content-encoding")
     if not all(_is_json(value.decode("latin-1")) for value in head.headers.all("content-type")):
         raise PushRefusedError(415, "the content-type has to be application/json")
-    for value in head.headers.all("content-length"):
-        check_size(_length(value), largest_body)
+    check_size(length_in(head.headers) or 0, largest_body)
 
 
 def check_size(size: int, largest: int) -> None:
@@ -47,6 +40,25 @@ def check_size(size: int, largest: int) -> None:
     """
     if size > largest:
         raise PushRefusedError(413, f"the body is larger than {largest} bytes")
+
+
+def length_in(headers: Headers) -> int | None:
+    """Return how many bytes the headers say that the body has; None if they do not, or it comes in chunks."""
+    told = [] if headers.all("transfer-encoding") else headers.all("content-length")
+    return max(map(_length, told), default=None)
+
+
+def check_whole(body: bytes, told: int | None) -> None:
+    """Check that all of a body came that was told, and that there is one.
+
+    Raises:
+        PushRefusedError: it was cut short on its way, or is empty.
+    """
+    if told is not None and len(body) < told:
+        reason = f"the body is shorter than its Content-Length: of {told} bytes {len(body)} came"
+        raise PushRefusedError(400, reason)
+    if not body:
+        raise PushRefusedError(400, "the body is empty: a push is a call as JSON")
 
 
 @define(frozen=True)
@@ -71,7 +83,7 @@ class Doorkeeper:
         """
         if self.credentials is not None and (self.token is None or headers.all("sign")):
             return _signed_headers(headers, self.credentials, now_ms)
-        self._check_token(headers.all("token"))
+        self._check_token(headers)
         return None
 
     def check_signature(self, signed: SignedHeaders, body: bytes) -> None:
@@ -81,25 +93,59 @@ class Doorkeeper:
             PushRefusedError: it is wrong.
         """
         if self.credentials is None or not signed.is_signed_by(self.credentials, body):
-            raise unauthorized("sign is not the signature of this body with the access secret that is known here")
+            raise unauthorized(_fault_of_signature(signed))
 
-    def _check_token(self, told: list[bytes]) -> None:
-        if len(told) != 1:
-            also = "" if self.credentials is None else ", and no header sign either"
-            raise unauthorized("token came more than once" if told else f"there is no header token{also}")
+    def check_time(self, signed: SignedHeaders, *, now_ms: int) -> None:
+        """Check the timestamp of headers whose signature is right.
+
+        Raises:
+            PushRefusedError: it is too far from the time here.
+        """
+        fault = None if self.credentials is None else _fault_of(signed, self.credentials, now_ms)
+        if fault is not None:
+            raise unauthorized(fault.reason)
+
+    def _check_token(self, headers: Headers) -> None:
+        told = headers.all("token")
+        if not told:
+            raise unauthorized(f"there is no header token{self._instead(headers)}")
+        if len(told) > 1:
+            raise unauthorized("token came more than once")
         if not compare_digest(told[0], (self.token or "").encode()):
-            raise unauthorized("token is wrong")
+            raise unauthorized("token is wrong" if told[0].strip() else "token is empty")
+
+    def _instead(self, headers: Headers) -> str:
+        """Say what a push has, or lacks, besides a token."""
+        if self.credentials is not None:
+            return ", and no header sign either"
+        return ", but a signature, which no credentials are known for here" if headers.all("sign") else ""
 
 
 def _signed_headers(headers: Headers, credentials: Credentials, now_ms: int) -> SignedHeaders:
     for name in SIGNED_HEADERS:
         if len(headers.all(name)) > 1:
             raise unauthorized(f"{name} came more than once")
-    signed = SignedHeaders.found_by(headers.text)
-    fault = signed.fault(CALL_PUSH, {credentials.access_key}, now_ms=now_ms)
-    if fault is not None:
-        raise unauthorized(_FAULTS[fault])
+    signed = SignedHeaders.found_by(headers.text).in_lower_case()
+    fault = _fault_of(signed, credentials, now_ms)
+    # Whether clocks differ is only known of what shows to be the vendor's.
+    if fault is not None and not fault.is_of_clocks:
+        instead = "" if signed.signature or not headers.all("token") else "; its token is not asked for here"
+        raise unauthorized(f"{fault.reason}{instead}")
     return signed
+
+
+def _fault_of(signed: SignedHeaders, credentials: Credentials, now_ms: int) -> HeaderFault | None:
+    return signed.fault(CALL_PUSH, {credentials.access_key}, now_ms=now_ms)
+
+
+def _fault_of_signature(signed: SignedHeaders) -> str:
+    digits = _SIGNATURE_DIGITS[signed.algorithm]
+    if not _HEXADECIMAL.fullmatch(signed.signature):
+        return "sign is no signature: it has to be hexadecimal digits"
+    if len(signed.signature) != digits:
+        told = f"sign has {len(signed.signature)} digits, and one by {signed.algorithm} has {digits}"
+        return f"{told}: the header algorithm has to name what it was made by, and means md5 if it is not there"
+    return "sign is not the signature of this body with the access secret that is known here"
 
 
 def _is_json(content_type: str) -> bool:

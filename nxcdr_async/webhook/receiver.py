@@ -5,19 +5,23 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 
-import anyio
 from attrs import define, field
 from cattrs import Converter
 
 from nxcdr_async.convert import UnreadableRow, make_converter, structure_row
 from nxcdr_async.errors import RecordError
+from nxcdr_async.machine_clocks import is_cancelled, move_on_after
 from nxcdr_async.records import CallRecord
+from nxcdr_async.telemetry.log import log_receiver_clock
+from nxcdr_async.uncopied import Uncopied
 from nxcdr_async.webhook.answers import KNOWN, TAKEN, Answer, PushRefusedError
 from nxcdr_async.webhook.call_locks import CallLocks
-from nxcdr_async.webhook.checks import Doorkeeper, check_shape, check_size
+from nxcdr_async.webhook.checks import Doorkeeper, check_shape, check_size, check_whole, length_in
+from nxcdr_async.webhook.clock_watch import ClockWatch
 from nxcdr_async.webhook.head import Head
 from nxcdr_async.webhook.memory import PushMemory
-from nxcdr_async.wire import SignedHeaders, in_utf8, read_row
+from nxcdr_async.webhook.told import told_by
+from nxcdr_async.wire import ALLOWED_SKEW_MS, SignedHeaders, in_utf8, read_row
 
 OnCall = Callable[[CallRecord], Awaitable[object]]
 """What users do with a call."""
@@ -36,7 +40,7 @@ class ClientGoneError(Exception):
 
 
 @define(eq=False)
-class Receiver:
+class Receiver(Uncopied):
     """Takes pushes, and hands each call to the user.
 
     Attributes:
@@ -58,6 +62,7 @@ class Receiver:
     now: Callable[[], float]
     _converter: Converter = field(factory=make_converter, init=False, repr=False)
     _locks: CallLocks = field(factory=CallLocks, init=False, repr=False)
+    _clock_watch: ClockWatch = field(factory=ClockWatch, init=False, repr=False)
 
     async def answer(self, head: Head, next_chunk: NextChunk) -> Answer:
         """Return the answer to one push, after all that is to be done about it is done.
@@ -70,27 +75,48 @@ class Receiver:
         except PushRefusedError as refused:
             answer = refused.answer
         if answer.status < 500:  # noqa: PLR2004 - what is our own fault was logged where it happened
-            # Nothing that came with the request is in these words, so that nobody can write into the log.
+            # No text that came with the request is in these words, so that nobody can write into the log.
             what = (answer.status, answer.said["error"])
             _log.warning("a call push was refused with %d: %s", *what, extra={"http_status": answer.status})
         return answer
 
     async def _take(self, head: Head, next_chunk: NextChunk) -> Answer:
         check_shape(head, path=self.path, largest_body=self.largest_body)
-        signed = self.doorkeeper.admit(head.headers, now_ms=int(self.now() * 1000))
-        body = await self._body(next_chunk)
+        now_ms = int(self.now() * 1000)
+        signed = self.doorkeeper.admit(head.headers, now_ms=now_ms)
+        told_length = length_in(head.headers)
+        body = await self._body(next_chunk, told_length)
+        check_whole(body, told_length)
         if signed is not None:
             self.doorkeeper.check_signature(signed, body)
-        return await self._hand_over(self._call_in(body, head.headers.text("content-type")), signed)
+            self._watch_clocks(signed, now_ms)
+            self.doorkeeper.check_time(signed, now_ms=now_ms)
+        call = self._call_in(body, head.headers.text("content-type"))
+        return await self._hand_over(call, _told_by(call), signed)
 
-    async def _body(self, next_chunk: NextChunk) -> bytes:
+    async def _body(self, next_chunk: NextChunk, told_length: int | None) -> bytes:
         body = bytearray()
-        with anyio.move_on_after(self.timeout):
-            while (chunk := await next_chunk()) is not None:
-                check_size(len(body) + len(chunk), self.largest_body)
-                body += chunk
-            return bytes(body)
-        raise PushRefusedError(408, f"the body did not come within {self.timeout:g} seconds", is_cut=True)
+        try:
+            with move_on_after(self.timeout) as limit:
+                while (chunk := await next_chunk()) is not None:
+                    check_size(len(body) + len(chunk), self.largest_body)
+                    body += chunk
+        except ClientGoneError:
+            _log.warning("a call push was broken off by its sender: %s of its body came", _part(body, told_length))
+            raise
+        if limit.cancelled_caught:
+            reason = f"the body did not come within {self.timeout:g} seconds: {_part(body, told_length)} came"
+            raise PushRefusedError(408, reason, is_cut=True)
+        return bytes(body)
+
+    def _watch_clocks(self, signed: SignedHeaders, now_ms: int) -> None:
+        ahead_ms = signed.ahead_ms(now_ms)
+        if abs(ahead_ms) <= ALLOWED_SKEW_MS:
+            self._clock_watch.agreed()
+            return
+        skew = self._clock_watch.refused(signed.ts, ahead_ms, now=now_ms / 1000)
+        if skew is not None:
+            log_receiver_clock(skew)
 
     def _call_in(self, body: bytes, content_type: str | None) -> CallRecord:
         row = read_row(in_utf8(body, content_type))
@@ -101,24 +127,24 @@ class Receiver:
         except RecordError as bad:
             raise PushRefusedError(422, _no_call(bad.path), path=bad.path, detail=str(bad)) from None
 
-    async def _hand_over(self, call: CallRecord, signed: SignedHeaders | None) -> Answer:
+    async def _hand_over(self, call: CallRecord, told: frozenset[bytes], signed: SignedHeaders | None) -> Answer:
         try:
             async with self._locks.held(call.call_id, patience=TIMEOUTS_TO_WAIT * self.timeout):
-                if self.memory.knows(call.call_id, signed, now=self.now()):
+                if self.memory.knows(call.call_id, told, signed, now=self.now()):
                     return KNOWN
                 await self._call_back(call)
-                self.memory.take(call.call_id, signed, now=self.now())
+                self.memory.take(call.call_id, told, signed, now=self.now())
                 return TAKEN
         except TimeoutError:
             _log.warning("a call push waited too long for another one of its call", extra={"http_status": 503})
             raise PushRefusedError(503, "another push of this call is still worked on: send it again later") from None
 
     async def _call_back(self, call: CallRecord) -> None:
-        with anyio.move_on_after(self.timeout) as limit:
+        with move_on_after(self.timeout) as limit:
             try:
                 await self._awaitable_of(call)
             except (Exception, asyncio.CancelledError) as failure:  # noqa: ASYNC103 - it may be of the user's own
-                if isinstance(failure, asyncio.CancelledError) and _is_cancelled_now():
+                if isinstance(failure, asyncio.CancelledError) and is_cancelled():
                     raise
                 _log.exception("on_call failed with a pushed call", extra={"http_status": 500})
                 failed = PushRefusedError(500, "the call could not be handled: send it again later")
@@ -136,10 +162,16 @@ class Receiver:
         return doing
 
 
-def _is_cancelled_now() -> bool:
-    """Tell whether whoever works on the push is cancelled, and not something that on_call waited for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+def _told_by(call: CallRecord) -> frozenset[bytes]:
+    try:
+        return told_by(call)
+    except RecursionError:
+        # What can just be read may be too deep to be written.
+        raise PushRefusedError(400, "the body is nested too deeply") from None
+
+
+def _part(body: bytearray, told_length: int | None) -> str:
+    return f"{len(body)} bytes" if told_length is None else f"{len(body)} of {told_length} bytes"
 
 
 def _no_call(path: str) -> str:

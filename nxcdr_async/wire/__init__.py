@@ -24,7 +24,7 @@ from nxcdr_async.wire.replies import (
 )
 from nxcdr_async.wire.requests import Request, flash_request, signed_request
 from nxcdr_async.wire.rows import TypedRows
-from nxcdr_async.wire.verification import ALLOWED_SKEW_MS, SIGNED_HEADERS, SignedHeaders, read_ts
+from nxcdr_async.wire.verification import ALLOWED_SKEW_MS, SIGNED_HEADERS, HeaderFault, SignedHeaders, read_ts
 
 __all__ = [
     "ALLOWED_SKEW_MS",
@@ -43,6 +43,7 @@ __all__ = [
     "Endpoint",
     "FilterCheck",
     "GatewayKind",
+    "HeaderFault",
     "Page",
     "ReadTyped",
     "Reply",

@@ -4,19 +4,19 @@ Adding an API is one `Endpoint` here, and one method of the session that names i
 """
 
 from collections.abc import Callable, Hashable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, TypeVar
 
 from attrs import define, evolve
 
 from nxcdr_async.convert import UnreadableRow
+from nxcdr_async.moments import EPOCH
 from nxcdr_async.records import CallRecord, DidCallRecord, FlashCallRecord
 from nxcdr_async.wire.codes import CODES, FLASH_CODES, CodeMeaning
 from nxcdr_async.wire.replies import DatedRecord, text_of
 
 RecordT = TypeVar("RecordT")
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -85,7 +85,7 @@ class Endpoint(Generic[RecordT]):
 
 
 def _milliseconds(moment: datetime) -> float:
-    return (moment - _EPOCH) / _MILLISECOND
+    return (moment - EPOCH) / _MILLISECOND
 
 
 def _end_ms(call: Any) -> float | None:

@@ -1,7 +1,7 @@
 """What can be asked for: filters in the user's terms to parameters in the vendor's. Pure."""
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from typing import Any
 
 from attrs import define
@@ -9,6 +9,7 @@ from attrs import define
 from nxcdr_async.arguments import as_text, as_whole
 from nxcdr_async.convert import to_local
 from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.moments import moment_at
 from nxcdr_async.records import Direction
 from nxcdr_async.windows import Window
 from nxcdr_async.wire.filters import Filter, answered_filter, direction_filter, id_filter, text_filter
@@ -114,7 +115,7 @@ def order_filters(order_id: str) -> tuple[Filter, ...]:
 
 def flash_parameters(start: int, end: int, zone: tzinfo) -> Mapping[str, str]:
     """Return the parameters of the flash-call list for what lies between two seconds (epoch), in the vendor's zone."""
-    return {name: to_local(datetime.fromtimestamp(at, UTC), zone) for name, at in (("start", start), ("end", end))}
+    return {name: to_local(moment_at(at), zone) for name, at in (("start", start), ("end", end))}
 
 
 def checked_days(first_day: date, last_day: date | None) -> tuple[date, date]:

@@ -9,23 +9,29 @@ from attrs import define, evolve, field
 
 from nxcdr_async.convert import are_sensible
 from nxcdr_async.errors import (
-    AuthenticationError,
     GatewayError,
-    InvalidRequestError,
     MalformedReplyError,
     NxcdrError,
-    ServerError,
-    ThrottledError,
 )
 from nxcdr_async.redaction import Redactor
-from nxcdr_async.retry import read_retry_after
+from nxcdr_async.retry import LONGEST_RETRY_AFTER, read_retry_after
 from nxcdr_async.wire.charset import in_utf8
-from nxcdr_async.wire.codes import SLOWER, CodeMeaning
+from nxcdr_async.wire.codes import CodeMeaning
 from nxcdr_async.wire.json_rows import is_cut_off, split_body
 from nxcdr_async.wire.json_text import UNDECODABLE, decode_body, fault_in, read_row
+from nxcdr_async.wire.statuses import has_no_body, is_partial, is_success, name_of, status_meaning
 
 MOST_ROWS = 10**12
 """A count above this is no count."""
+
+_UNPACKED = {"", "identity", "gzip", "deflate"}
+"""What is told of bodies that came as they are, or were unpacked on the line; what else it is, is left packed."""
+
+_PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+"""How gzip and zstd begin, and no text does."""
+
+_LONGEST_CODING = 40
+"""Characters of it that a message shows."""
 
 REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-correlation-id", "x-trace-id", "x-amzn-trace-id", "cf-ray")
 """Where servers and proxies tell the id of a request, where the body does not."""
@@ -149,10 +155,16 @@ def _page_in(
     now: float,
     redactor: Redactor,
 ) -> Page:
+    if is_partial(reply.status):
+        raise MalformedReplyError(
+            f"the reply is only a part of an answer (HTTP {reply.status}), which nobody asked for: does a cache or a "
+            "proxy stand in front of the gateway?",
+            is_whole=True,
+        )
     if envelope is None:
         raise _without_envelope(reply, now)
     code = read_code(envelope)
-    if reply.status >= 300 or code:  # noqa: PLR2004 - HTTP's first status that is no success
+    if not is_success(reply.status) or code:
         raise _refusal(reply, envelope, code, codes, now=now, redactor=redactor)
     if code is None:
         raise MalformedReplyError("the reply has no result code; is this address a gateway of the vendor?")
@@ -231,10 +243,26 @@ def _count(holder: Mapping[str, Any], key: str) -> int | None:
 
 
 def _without_envelope(reply: Reply, now: float) -> NxcdrError:
-    if reply.status >= 300:  # noqa: PLR2004 - HTTP's first status that is no success
-        return _by_status(reply, "there is no readable answer", {"http_status": reply.status}, now)
+    if not is_success(reply.status):
+        name = name_of(reply.status)
+        told = f"there is no readable answer{f', but {name}' if name else ''}"
+        return _by_status(reply, told, {"http_status": reply.status}, now)
+    return _unreadable(reply)
+
+
+def _unreadable(reply: Reply) -> MalformedReplyError:
+    """Return the error of a success whose body cannot be read."""
     if not reply.body.strip():
+        if has_no_body(reply.status):
+            return MalformedReplyError(f"the reply is empty, as its status says (HTTP {reply.status})", is_whole=True)
         return MalformedReplyError("the reply is empty")
+    coding = reply.headers.get("content-encoding", "").strip().lower()
+    if reply.body.startswith(_PACKED) or coding not in _UNPACKED:
+        return MalformedReplyError(
+            "the reply is packed in a way that was not asked for: something in front of the gateway packs it "
+            f"{f'as {coding[:_LONGEST_CODING]!r}' if coding else 'and does not say so'}",
+            is_whole=True,
+        )
     if reply.body.lstrip()[:1] == b"<":
         return MalformedReplyError(
             "the reply is a web page, not JSON: a proxy, a maintenance page, or an address that is no gateway",
@@ -261,28 +289,19 @@ def _refusal(
     message = redactor.line(told) if isinstance(told, str) and told else "the gateway refused without a reason"
     facts: dict[str, Any] = {"code": code, "http_status": reply.status}
     known = codes.get(code or 0)
-    if not code or reply.status == 429 or (known is None and reply.status >= 300):  # noqa: PLR2004 - statuses of HTTP
+    if not code or reply.status == 429 or (known is None and not is_success(reply.status)):  # noqa: PLR2004 - HTTP
         return _by_status(reply, message, facts, now)
-    kind, hint = known or (GatewayError, "a code nobody has documented")
-    return kind(message, retry_after=_retry_after(reply, now), hint=hint, **facts)
+    meaning = known or (GatewayError, "a code nobody has documented")
+    return _made(message, meaning, facts, reply, now=now)
 
 
 def _by_status(reply: Reply, message: str, facts: dict[str, Any], now: float) -> GatewayError:
-    kind, hint = _status_meaning(reply.status)
-    return kind(message, retry_after=_retry_after(reply, now), hint=hint, **facts)
+    return _made(message, status_meaning(reply.status), facts, reply, now=now)
 
 
-def _status_meaning(status: int) -> CodeMeaning:
-    if status == 429:  # noqa: PLR2004 - HTTP: too many requests
-        return ThrottledError, SLOWER
-    if status in {401, 403}:
-        return AuthenticationError, "something in front of the gateway refuses you"
-    if status < 400:  # noqa: PLR2004 - HTTP's redirects
-        return InvalidRequestError, "a redirect is never followed: give the final address as gateway"
-    if status < 500 or status == 501:  # noqa: PLR2004 - HTTP's own faults begin at 500; 501 says "not such a request"
-        return InvalidRequestError, "is this the base URL of a gateway of the vendor?"
-    return ServerError, "it may pass: try again later"
-
-
-def _retry_after(reply: Reply, now: float) -> float | None:
-    return read_retry_after(reply.headers.get("retry-after"), now=now)
+def _made(message: str, meaning: CodeMeaning, facts: dict[str, Any], reply: Reply, *, now: float) -> GatewayError:
+    kind, hint = meaning
+    pause = read_retry_after(reply.headers.get("retry-after"), now=now)
+    if pause is not None and pause > LONGEST_RETRY_AFTER:
+        hint = f"{hint}; it asks for a pause of {pause:,.15g} s, which is longer than a session waits"
+    return kind(message, retry_after=pause, hint=hint, **facts)

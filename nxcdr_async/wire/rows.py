@@ -6,9 +6,9 @@ for the converter to judge. So a page may hold both.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from decimal import Decimal
 from functools import cache, cached_property
+from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
@@ -17,7 +17,8 @@ from attrs import NOTHING, define
 from cattrs import Converter
 from msgspec import UNSET, Meta
 
-from nxcdr_async.convert import SCALARS, are_sensible, has_only_own_hooks, structure_row, unread_column
+from nxcdr_async.convert import EARLIEST_MS, SCALARS, are_sensible, has_only_own_hooks, structure_row, unread_column
+from nxcdr_async.moments import TrueTypes
 from nxcdr_async.records import CallRecord, Direction, set_values, unread_records, vendor_fields
 from nxcdr_async.redaction import NO_SECRETS, Redactor
 from nxcdr_async.wire.endpoints import Endpoint
@@ -39,6 +40,9 @@ RECORDS_TO_JUDGE_BY = 100
 _LATEST = 253_402_300_799_999
 """Epoch milliseconds: the last of the year 9999, which is as far as a datetime goes."""
 
+_NO_TIMES = {None, 0, "", "0"}
+"""What a typed row has in place of a time that never came."""
+
 _WIRE_TYPES: dict[Any, Any] = {
     str: Annotated[str, Meta(min_length=1)],
     str | None: str | int | None,
@@ -46,8 +50,8 @@ _WIRE_TYPES: dict[Any, Any] = {
     bool | None: bool | None | Literal[""],
     Direction | None: int | None | Literal[""],
     Decimal | None: Decimal | None,
-    datetime: Annotated[int, Meta(ge=1, le=_LATEST)],
-    datetime | None: Annotated[int, Meta(ge=0, le=_LATEST)] | None | Literal["", "0"],
+    TrueTypes.DATETIME: Annotated[int, Meta(ge=EARLIEST_MS, le=_LATEST)],
+    TrueTypes.DATETIME | None: Annotated[int, Meta(ge=0, le=_LATEST)] | None | Literal["", "0"],
 }
 """What the value of an attribute may be in a typed row, chosen so that the converter's hook cannot refuse it."""
 
@@ -101,6 +105,9 @@ class TypedRows(Generic[RecordT]):
         self._kinds = {self._record_class, *SCALARS, *(attribute.type for attribute in self._attributes.values())}
         money = [key for key, attribute in self._attributes.items() if attribute.type == Decimal | None]
         self._amounts = [attrgetter(key) for key in money]
+        self._times = attrgetter(
+            *(key for key, kind in self._attributes.items() if kind.type == TrueTypes.DATETIME | None)
+        )
         (self._rows_key,) = endpoint.rows_at
         self._names = {endpoint.id_key: "identity", endpoint.start_key: "start_ms"}
         self._unknown: dict[str, str] = {}
@@ -195,7 +202,10 @@ class TypedRows(Generic[RecordT]):
         return row if self._is_sensible([row]) else read_row(bytes(raw))
 
     def _is_sensible(self, rows: list[Any]) -> bool:
-        """Tell whether all amounts are numbers the converter takes; all else was checked as it was decoded."""
+        """Tell whether all amounts and times are numbers as they should be; all else was checked as it was decoded."""
+        times = set(chain.from_iterable(map(self._times, rows))) - _NO_TIMES
+        if min(times, default=EARLIEST_MS) < EARLIEST_MS:
+            return False
         return are_sensible([amount for get in self._amounts for amount in map(get, rows) if amount is not None])
 
     def _learn(self, row: Any) -> bool:

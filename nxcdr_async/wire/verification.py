@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Container
 from hmac import compare_digest
-from typing import Literal
+from typing import Self
 
 from attrs import define, evolve, field
 
-from nxcdr_async.credentials import Credentials
+from nxcdr_async.convert import EARLIEST_MS
+from nxcdr_async.credentials import ALGORITHMS, Credentials
 from nxcdr_async.signing import sign
 from nxcdr_async.wire.endpoints import Signing
 
@@ -16,7 +17,6 @@ ALLOWED_SKEW_MS = 60_000
 SIGNED_HEADERS = ("accessKey", "ts", "bizType", "action", "sign", "algorithm")
 """The names of the headers; `algorithm` may be left out."""
 
-_ALGORITHMS: dict[str, Literal["md5", "sha256"]] = {"md5": "md5", "sha256": "sha256"}
 _MOST_DIGITS = 20
 """Of a `ts`; those of this epoch have 13, and Python reads no number that is endless."""
 
@@ -24,6 +24,21 @@ _MOST_DIGITS = 20
 def read_ts(text: str) -> int | None:
     """Return the epoch milliseconds of a header `ts`, None for what is no such number."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None
+
+
+@define(frozen=True)
+class HeaderFault:
+    """What is wrong with signed headers.
+
+    Attributes:
+        code: the vendor's.
+        reason: in words, which hold nothing that came but by how much a time is off.
+        is_of_clocks: whether it is but the time, as whoever sent it has another one.
+    """
+
+    code: int
+    reason: str
+    is_of_clocks: bool = False
 
 
 @define(frozen=True)
@@ -54,24 +69,51 @@ class SignedHeaders:
             "md5" if algorithm is None else algorithm,
         )
 
-    def fault(self, signing: Signing, keys: Container[str], *, now_ms: int) -> int | None:
-        """Return the vendor's code of what is wrong with the headers, None if nothing is. The signature is not checked.
+    def in_lower_case(self) -> Self:
+        """Return them with a signature and an algorithm that are the same in whatever case they came."""
+        return evolve(self, signature=self.signature.lower(), algorithm=self.algorithm.lower())
+
+    def fault(self, signing: Signing, keys: Container[str], *, now_ms: int) -> HeaderFault | None:
+        """Return what is wrong with the headers, in the vendor's order; None if nothing is, but for the signature.
 
         Args:
             signing: the business the request has to be for.
             keys: the access keys that are known.
             now_ms: the clock of whoever receives it, epoch milliseconds.
         """
-        if not all((self.access_key, self.ts, self.biz_type, self.action, self.signature)):
-            return 1001
-        if Signing(self.biz_type, self.action) != signing or self.algorithm not in _ALGORITHMS:
-            return 1002
-        ts = read_ts(self.ts)
-        if ts is None:
-            return 1002
+        told = (self.access_key, self.ts, self.biz_type, self.action, self.signature)
+        missing = [name for name, value in zip(SIGNED_HEADERS, told, strict=False) if not value]
+        if missing:
+            return HeaderFault(1001, f"a signed request needs more headers: there is no {', no '.join(missing)}")
+        wrong = self._wrong_value(signing)
+        if wrong is not None:
+            return HeaderFault(1002, wrong)
         if self.access_key not in keys:
-            return 1005
-        return 1004 if abs(now_ms - ts) > ALLOWED_SKEW_MS else None
+            return HeaderFault(1005, "accessKey is not the one that is expected here")
+        return self._fault_of_time(now_ms)
+
+    def ahead_ms(self, now_ms: int) -> int:
+        """Return by how many milliseconds the timestamp is ahead of a clock; only for headers without another fault."""
+        return int(self.ts) - now_ms
+
+    def _wrong_value(self, signing: Signing) -> str | None:
+        if self.biz_type != signing.biz_type:
+            return f"bizType has to be {signing.biz_type}"
+        if self.action != signing.action:
+            return f"action has to be {signing.action}"
+        if self.algorithm not in ALGORITHMS:
+            return "algorithm has to be md5 or sha256"
+        return "ts has to be a number of epoch milliseconds" if read_ts(self.ts) is None else None
+
+    def _fault_of_time(self, now_ms: int) -> HeaderFault | None:
+        ahead_ms = self.ahead_ms(now_ms)
+        if abs(ahead_ms) <= ALLOWED_SKEW_MS:
+            return None
+        if int(self.ts) < EARLIEST_MS:
+            return HeaderFault(1004, "ts has to be in epoch milliseconds, and is as small a number as if in seconds")
+        where = "ahead of" if ahead_ms > 0 else "behind"
+        told = f"ts is {abs(ahead_ms) / 1000:.0f} seconds {where} the time here: {ALLOWED_SKEW_MS // 1000} are allowed"
+        return HeaderFault(1004, told, is_of_clocks=True)
 
     def is_signed_by(self, credentials: Credentials, body: bytes) -> bool:
         """Tell whether the signature is that of these headers and this body; only for headers without a fault.
@@ -80,7 +122,7 @@ class SignedHeaders:
             credentials: whose secret has to have signed. The algorithm is the one that the headers name.
             body: the exact bytes that came.
         """
-        pair = evolve(credentials, algorithm=_ALGORITHMS[self.algorithm])
+        pair = evolve(credentials, algorithm=self.algorithm)
         expected = sign(pair, action=self.action, biz_type=self.biz_type, ts=self.ts, body=body)
         # Escapes, as a server may read a header as anything; nothing escaped is a signature.
         return compare_digest(expected.encode(), self.signature.encode(errors="backslashreplace"))

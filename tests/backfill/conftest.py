@@ -4,9 +4,23 @@ from pathlib import Path
 
 import pytest
 from all_sinks import Places
-from postgresql_fixtures import fresh_postgresql, postgresql, postgresql_database
+from postgresql_fixtures import (
+    fresh_postgresql,
+    own_postgresql,
+    postgresql,
+    postgresql_database,
+    postgresql_loader,
+    postgresql_standby,
+)
 
-__all__ = ["fresh_postgresql", "postgresql", "postgresql_database"]
+__all__ = [
+    "fresh_postgresql",
+    "own_postgresql",
+    "postgresql",
+    "postgresql_database",
+    "postgresql_loader",
+    "postgresql_standby",
+]
 
 
 @pytest.fixture

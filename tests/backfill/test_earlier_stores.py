@@ -52,7 +52,7 @@ async def test_it_is_verified_without_a_change(filling: Filling) -> None:
 async def test_from_then_on_losses_are_found(filling: Filling) -> None:
     await filling.sync()
     if filling.to.suffix == ".jsonl":
-        (file,) = filling.to.glob("calls-*")
+        (file,) = filling.to.glob("**/calls-*")
         file.unlink()
         lost = 20
     else:

@@ -6,7 +6,7 @@ from attrs import define, field
 from nxcdr_async.backfill.pulse import SECONDS_BETWEEN, Pulse
 from nxcdr_async.backfill.report import BackfillProgress
 from nxcdr_async.backfill.store import Taken
-from nxcdr_async.backfill.times import moment_of
+from nxcdr_async.moments import moment_at
 from nxcdr_async.stats import SessionStats
 from nxcdr_async.windows import Window
 
@@ -71,8 +71,8 @@ def test_windows_and_rows_are_added_up(watch: Watch) -> None:
     progress = watch.told[-1]
     assert watch.pulse.taken == Taken(11, 22, 33)
     assert (progress.windows, progress.rows, progress.share) == (2, 66, 0.4)
-    assert progress.reached == moment_of(BEGIN + 300)
-    assert progress.complete_until == moment_of(BEGIN + 5)
+    assert progress.reached == moment_at(BEGIN + 300)
+    assert progress.complete_until == moment_at(BEGIN + 5)
 
 
 def test_the_time_left_is_by_the_share_of_the_range_that_is_stored(watch: Watch) -> None:
@@ -98,7 +98,7 @@ def test_the_first_news_tells_up_to_where_the_sink_was_complete_before(watch: Wa
     watch.pulse.seconds_of_range, watch.pulse.complete_until = None, BEGIN
     watch.pulse.tell()
     (first,) = watch.told
-    assert (first.share, first.windows, first.reached, first.complete_until) == (0, 0, None, moment_of(BEGIN))
+    assert (first.share, first.windows, first.reached, first.complete_until) == (0, 0, None, moment_at(BEGIN))
 
 
 def test_there_is_news_of_each_window(watch: Watch) -> None:

@@ -124,10 +124,61 @@ async def test_a_call_that_is_pushed_again_is_stored_once_with_all_that_was_told
 
 async def test_pushes_of_one_call_at_once_all_add_to_it(to: str, session: CdrSession) -> None:
     pushed = PushedCalls(session, to)
-    told = [{"caller": "1"}, {"callee": "2"}, {"order_id": "3"}, {"caller": "4"}]
+    told = [{"caller": "1"}, {"callee": "2"}, {"order_id": "3"}, {"caller": "4", "callee": "2", "order_id": "3"}]
     await asyncio.gather(*(pushed.store(call("a", **values)) for values in told))
     (stored,) = stored_calls("sqlite", to).values()
     assert (stored["caller"], stored["callee"], stored["order_id"]) == ("4", "2", "3")
+
+
+@to_every_store
+async def test_a_fuller_push_and_then_a_changed_one_are_put_over_what_is_stored(
+    kind: str, places: Places, session: CdrSession
+) -> None:
+    to = places.fresh(kind)
+    pushed = PushedCalls(session, to)
+    await pushed.store(call("a", caller="1", total_customer_price=Decimal("0.1")))
+    await pushed.store(call("a", caller="1", total_customer_price=Decimal("0.2"), end_time=at(2), answered=True))
+    await pushed.store(call("a", caller="5", total_customer_price=Decimal("0.2"), end_time=at(1, 23), answered=True))
+    (stored,) = stored_calls(kind, to).values()
+    told = (stored["caller"], stored["total_customer_price"], stored["end_time"], stored["answered"])
+    assert told == ("5", Decimal("0.2"), at(1, 23), True)
+
+
+@to_every_store
+@pytest.mark.parametrize(
+    "older",
+    [
+        {"caller": "1", "callee": "3", "call_status": "ringing"},
+        {"caller": "1", "callee": "3", "call_status": "ringing", "mos": Decimal(3)},
+        {"caller": "1", "callee": "2"},
+    ],
+    ids=["poorer", "no end", "a part"],
+)
+async def test_an_older_push_that_comes_late_only_fills_in(
+    kind: str, older: dict[str, Any], places: Places, session: CdrSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "nxcdr_async")
+    to = places.fresh(kind)
+    newer = {"caller": "1", "callee": "2", "call_status": "ended", "end_time": at(1, 1), "order_id": "4"}
+    pushed = PushedCalls(session, to)
+    await pushed.store(call("a", **newer))
+    await pushed.store(call("a", **older))
+    (stored,) = stored_calls(kind, to).values()
+    known = {name: value for name, value in stored.items() if value is not None}
+    assert known == {"call_id": "a", "start_time": at(1), **older, **newer}
+    assert ("1 pushed calls came late" in caplog.text) == (older["callee"] == "3")
+
+
+async def test_a_fuller_push_of_a_call_that_ended_after_its_time_was_read_is_put_over_the_first(
+    gateway: Gateway, session: CdrSession, to: str
+) -> None:
+    gateway.clock.move_to(at(1, 12))
+    await backfill(session, "calls", at(1), at(1, 12), to)
+    pushed, begun = PushedCalls(session, to), 12 * 3600 - 600
+    await pushed.store(call("under way", begun, end_time=at(1, 13), call_status="ended"))
+    await pushed.store(call("under way", begun, end_time=at(1, 13), call_status="billed", order_id="4"))
+    stored = stored_calls("sqlite", to)["under way"]
+    assert (stored["call_status"], stored["order_id"]) == ("billed", "4")
 
 
 @to_every_store

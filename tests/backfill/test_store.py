@@ -19,10 +19,10 @@ from nxcdr_async.backfill.cutter import Cut
 from nxcdr_async.backfill.ledger import Entry, LedgerChange
 from nxcdr_async.backfill.sinks.protocol import Origin, Sink, UnfitError
 from nxcdr_async.backfill.store import Allowed, Finding, Store, Taken
-from nxcdr_async.backfill.times import moment_of
 from nxcdr_async.errors import SinkError
 from nxcdr_async.export.columns import rows_of
 from nxcdr_async.export.tables import CALLS, DID_CALLS, Table
+from nxcdr_async.moments import moment_at
 from nxcdr_async.windows import Window
 
 BEGIN = 1_767_225_600
@@ -46,7 +46,7 @@ def store_in(sink: Sink, table: Table = CALLS, origin: Origin = ORIGIN, *, new_k
 
 
 def call(number: int, **more: Any) -> CallRecord:
-    at: datetime = moment_of(BEGIN + number)
+    at: datetime = moment_at(BEGIN + number)
     return CallRecord(call_id=f"{number}", start_time=at, **more)
 
 
@@ -198,7 +198,7 @@ def test_a_row_that_cannot_be_held_ends_it_after_those_before_it(sink: Sink) -> 
 
 
 def leg(number: int, caller: str | None = None) -> CallRecord:
-    return CallRecord(call_id="1", start_time=moment_of(BEGIN + number), caller=caller)
+    return CallRecord(call_id="1", start_time=moment_at(BEGIN + number), caller=caller)
 
 
 def stored_legs(sink: Sink) -> list[tuple[int, str | None]]:

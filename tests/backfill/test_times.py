@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, strategies as st
 from table_rows import table_of
 
-from nxcdr_async.backfill.times import inside, moment_if_any, moment_of, seconds_of
+from nxcdr_async.backfill.times import inside, moment_if_any, seconds_of
 from nxcdr_async.export.tables import CALLS, DID_CALLS
+from nxcdr_async.moments import moment_at
 from nxcdr_async.windows import Window
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -13,8 +14,8 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 @given(st.integers(0, 253_370_764_800))
 def test_seconds_come_back_from_their_moment(seconds: int) -> None:
-    assert moment_of(seconds).timestamp() == seconds
-    assert moment_if_any(seconds) == moment_of(seconds)
+    assert moment_at(seconds).timestamp() == seconds
+    assert moment_if_any(seconds) == moment_at(seconds)
 
 
 def test_there_is_no_moment_of_no_seconds() -> None:

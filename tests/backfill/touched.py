@@ -45,7 +45,7 @@ def tables(kind: str, to: str) -> set[str]:
 
 def files(to: str) -> list[Path]:
     """Return the files with rows of a folder, in order of time."""
-    return sorted(path for path in Path(to).iterdir() if path.name.startswith("calls-"))
+    return sorted(Path(to).glob("**/calls-*"))
 
 
 def ledger_lines(to: str) -> list[dict[str, Any]]:

@@ -44,11 +44,16 @@ class Ended:
 
 @define
 class Nxcdr:
-    """Runs `nxcdr` and checks what holds for every run: no traceback, and no secret in any output."""
+    """Runs `nxcdr` and checks what holds for every run: no traceback, and no secret in any output.
+
+    Attributes:
+        flags: of the interpreter.
+    """
 
     folder: Path
     secrets: list[str]
     variables: dict[str, str] = field(factory=dict)
+    flags: tuple[str, ...] = ()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -57,7 +62,7 @@ class Nxcdr:
         return {**inherited, "PYTHONPATH": path, **self.variables}
 
     def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "nxcdr_async", *words]
+        return [sys.executable, *self.flags, "-m", "nxcdr_async", *words]
 
     def __call__(self, *words: str, **variables: str) -> Ended:
         done = subprocess.run(
@@ -66,7 +71,7 @@ class Nxcdr:
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=60,
+            timeout=600,
             check=False,
         )
         ended = Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
@@ -77,19 +82,22 @@ class Nxcdr:
     def each(self, runs: list[tuple[str, ...]]) -> list[Ended]:
         """Run several commands in one process, to save its start; for those that end before anything is sent."""
         done = subprocess.run(
-            [sys.executable, "-c", _EACH, msgspec.json.encode(runs).decode()],
+            [sys.executable, *self.flags, "-c", _EACH, msgspec.json.encode(runs).decode()],
             env=self.environment,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=60,
+            timeout=600,
             check=True,
         )
         return msgspec.json.decode(done.stdout, type=list[Ended])
 
     def without(self, *names: str) -> "Nxcdr":
         kept = {name: value for name, value in self.variables.items() if name not in names}
-        return Nxcdr(self.folder, self.secrets, kept)
+        return Nxcdr(self.folder, self.secrets, kept, self.flags)
+
+    def under(self, *flags: str) -> "Nxcdr":
+        return Nxcdr(self.folder, self.secrets, self.variables, flags)
 
 
 @pytest.fixture(scope="session")

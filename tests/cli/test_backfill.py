@@ -174,8 +174,17 @@ def test_a_run_that_is_killed_goes_on_with_the_same_command(nxcdr: Any, large: G
     assert sorted(stored(path)) == sorted(large.call_ids())
 
 
+@pytest.fixture
+def heard_hangup() -> Iterator[None]:
+    """Have child processes hear SIGHUP, also where the tests themselves run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @on_posix
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("heard_hangup")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_stopped_says_how_to_go_on(nxcdr: Any, large: Gateway, number: signal.Signals) -> None:
     with started(nxcdr, large, "--report", "r.json") as process:
         until_windows_are_stored(nxcdr.folder / "c.sqlite", large)
@@ -314,6 +323,32 @@ def test_a_read_only_folder_is_told(nxcdr: Any, tmp_path: Path, words: tuple[str
     assert ended.returncode == 1
     assert re.match(rb"error: cannot write .*closed/[cr]\.\w+: Permission denied\n", ended.stderr), ended.stderr
     assert not list(closed.iterdir())
+
+
+_WITH_FEW_FILES = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@on_posix
+@pytest.mark.parametrize("place", ["c.sqlite", "c.duckdb", "c.parquet"])
+def test_connections_take_no_file_from_a_store(nxcdr: Any, large: Gateway, place: str) -> None:
+    large.switches.latency = (0.2, 0.2)  # so that as many are under way as there may be
+    command = nxcdr.command("backfill", "calls", *DAYS, "--to", place, "--concurrency", "64")
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", _WITH_FEW_FILES, *command],
+            env={**nxcdr.environment, "NXCDR_GATEWAY": large.url, "NXCDR_LOG": "info"},
+            cwd=nxcdr.folder,
+            capture_output=True,
+            check=False,
+        )
+    finally:
+        large.switches.latency = (0.0, 0.0)
+    assert ended.returncode == 0, ended.stderr
+    assert b"failed, next in" not in ended.stderr
 
 
 def test_a_report_that_nobody_reads_hides_no_error(nxcdr: Any) -> None:

@@ -13,7 +13,7 @@ def test_all_is_well(nxcdr: Any) -> None:
     ended = nxcdr("doctor")
     assert ended.code == 0
     checks = ("gateway", "name", "connection", "credentials", "signed request", "clock", "flash app")
-    assert _marks(ended.out) == dict.fromkeys(checks, "✓")
+    assert _marks(ended.out) == {**dict.fromkeys(checks, "✓"), "proxy": "·"}
 
 
 def test_it_reads_in_ascii(nxcdr: Any) -> None:
@@ -46,10 +46,10 @@ def test_missing_credentials_are_found(nxcdr: Any) -> None:
 def test_a_host_nobody_knows_and_a_port_nobody_serves(nxcdr: Any) -> None:
     unknown = nxcdr("doctor", "--gateway", "https://gateway.invalid")
     assert unknown.code == 1
-    assert _marks(unknown.out) == {"gateway": "✓", "name": "✗"}
+    assert _marks(unknown.out) == {"gateway": "✓", "proxy": "·", "name": "✗"}
     closed = nxcdr("doctor", "--gateway", "http://127.0.0.1:9")
     assert closed.code == 1
-    assert _marks(closed.out) == {"gateway": "✓", "name": "✓", "connection": "✗"}
+    assert _marks(closed.out) == {"gateway": "✓", "proxy": "·", "name": "✓", "connection": "✗"}
 
 
 def test_a_clock_that_is_off_is_told(nxcdr: Any, gateway: Gateway) -> None:

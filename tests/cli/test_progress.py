@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from attrs import evolve
 
@@ -74,7 +75,7 @@ def test_without_a_terminal_there_is_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moments = iter([0.0, 1.0, 4.9, 5.0, 6.0, 9.9, 10.1])
-    monkeypatch.setattr(room.time, "monotonic", lambda: next(moments))
+    monkeypatch.setattr(room, "steady", lambda: next(moments))
     with bar_or_lines("windows", 5.0) as display:
         for _ in range(6):
             display.show(BackfillNews(PROGRESS, STATS, silent=0.0))
@@ -112,6 +113,26 @@ def test_on_a_terminal_a_backfill_shows_how_far_it_is(nxcdr: Any) -> None:
     assert "complete until 2026-01-0" in plain
     assert plain.rstrip().splitlines()[-1].startswith("time ")
     assert "12,000 new, 0 changed, 0 unchanged" in plain
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+def test_a_terminal_that_goes_ends_no_work(nxcdr: Any) -> None:
+    pty = pytest.importorskip("pty")
+    terminal, end = pty.openpty()
+    words = ("backfill", "calls", "--start", "2026-01-01", "--end", "2026-01-03", "--to", "c.sqlite", "--report", "r")
+    with subprocess.Popen(
+        nxcdr.command(*words),
+        env={**nxcdr.environment, "TERM": "xterm-256color"},
+        cwd=nxcdr.folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=end,
+    ) as process:
+        os.close(end)
+        os.read(terminal, 1)  # its display has begun
+        os.close(terminal)
+        assert process.wait(60) == 0
+    assert msgspec.json.decode((nxcdr.folder / "r").read_bytes())["outcome"] == "done"
 
 
 def _all_of(terminal: int) -> str:

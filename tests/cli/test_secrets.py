@@ -19,6 +19,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks for process
 
 DAY = ("--start", "2026-01-01", "--end", "2026-01-02")
 TYPED = "a-secret-typed-by-hand"
+OF_A_PROXY = "pa5sw0rd-of-a-proxy"
 NASTY = "\x1b[2J\x1b]0;title\x07\x9b31m\x7f\u202e[red][link=https://evil.example]\r\n"
 
 
@@ -92,7 +93,10 @@ def test_plain_http_is_refused_wherever_the_gateway_is_named(nxcdr: Any, url: st
 @on_linux
 def test_neither_words_nor_title_nor_environment_of_a_child_hold_a_secret(nxcdr: Any) -> None:
     with subprocess.Popen(
-        nxcdr.command("demo", "--calls", "30000"), env=nxcdr.environment, cwd=nxcdr.folder, stderr=subprocess.PIPE
+        nxcdr.command("demo", "--calls", "30000"),
+        env={**nxcdr.environment, "https_proxy": f"http://clerk:{OF_A_PROXY}@proxy.example"},
+        cwd=nxcdr.folder,
+        stderr=subprocess.PIPE,
     ) as process:
         process.stderr.readline()
         process.stderr.readline()
@@ -106,7 +110,7 @@ def test_neither_words_nor_title_nor_environment_of_a_child_hold_a_secret(nxcdr:
         process.kill()
     assert len(children) == 1
     assert b"emulator" in seen[0]
-    assert not [text for text in seen for secret in nxcdr.secrets if secret.encode() in text]
+    assert not [text for text in seen for secret in [*nxcdr.secrets, OF_A_PROXY] if secret.encode() in text]
 
 
 @on_linux
@@ -160,7 +164,8 @@ def test_a_crash_shows_where_it_was_only_when_asked_and_never_a_secret(nxcdr: An
         "    import logging, os\n"
         "    logging.getLogger('nxcdr_async').info('begun \x1b[31m')\n"
         "    kept = os.environ['NXCDR_ACCESS_SECRET']\n"
-        "    raise RuntimeError(f'https://gateway.example/?secretkey={kept}\\x1b[31m')\n"
+        "    password = os.environ['HTTPS_PROXY'].split(':')[2].split('@')[0]\n"
+        "    raise RuntimeError(f'https://gateway.example/?secretkey={kept}{password}\\x1b[31m')\n"
         "streaming.write = crash\n"
         f"sys.argv = ['nxcdr', 'calls', *{DAY!r}]\n"
         "main()"
@@ -168,7 +173,7 @@ def test_a_crash_shows_where_it_was_only_when_asked_and_never_a_secret(nxcdr: An
     for level, is_told in (("", False), ("info", False), ("debug", True)):
         done = subprocess.run(
             [sys.executable, "-c", code],
-            env={**nxcdr.environment, "NXCDR_LOG": level},
+            env={**nxcdr.environment, "NXCDR_LOG": level, "HTTPS_PROXY": f"http://clerk:{OF_A_PROXY}@127.0.0.1:9"},
             capture_output=True,
             text=True,
             check=False,
@@ -178,4 +183,5 @@ def test_a_crash_shows_where_it_was_only_when_asked_and_never_a_secret(nxcdr: An
         assert ("in crash" in done.stderr) is is_told
         assert ("begun" in done.stderr) is (level != "")
         assert not [secret for secret in nxcdr.secrets if secret in done.stderr]
+        assert OF_A_PROXY not in done.stderr
         assert "\x1b" not in done.stderr

@@ -25,7 +25,7 @@ def run(nxcdr: Any, redirection: str, *words: str) -> Any:
         env=nxcdr.environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
 
@@ -51,7 +51,7 @@ def test_other_commands_bear_closed_streams_too(nxcdr: Any) -> None:
 def test_an_error_that_cannot_be_said_still_has_its_code(nxcdr: Any) -> None:
     with Path("/dev/full").open("wb") as full:
         command = nxcdr.command("calls", "--start", "no time", "--end", "2026-01-03")
-        ended = subprocess.run(command, env=nxcdr.environment, stderr=full, timeout=60, check=False)
+        ended = subprocess.run(command, env=nxcdr.environment, stderr=full, timeout=600, check=False)
     assert ended.returncode == 2
 
 

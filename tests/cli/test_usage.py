@@ -6,6 +6,8 @@ from http.server import BaseHTTPRequestHandler
 from threading import Thread
 from typing import Any
 
+import pytest
+
 from nxcdr_async.testing import Gateway
 
 DAY = ("--start", "2026-01-01", "--end", "2026-01-02")
@@ -73,6 +75,18 @@ WRONG = [
     (("did", "--start", "2026-01-01T00:00"), "--start '2026-01-01T00:00' is no day"),
     (("did", "--start", "2026-01-02", "--end", "2026-01-01"), "must not be before"),
     (("calls", *DAY, "--tz", "Mars/Olympus"), "--tz 'Mars/Olympus' is no time zone"),
+    (
+        ("calls", "--start", "2026-03-08T02:30", "--end", "2026-04-01", "--tz", "America/New_York"),
+        "--start '2026-03-08T02:30' never comes in America/New_York",
+    ),
+    (
+        ("calls", "--start", "2026-04-01", "--end", "2026-11-01T01:30", "--tz", "America/New_York"),
+        "as in 2026-11-01T01:30:00-04:00 or 2026-11-01T01:30:00-05:00",
+    ),
+    (
+        ("prune", "--to", "c.sqlite", "--before", "2026-11-01T01:30", "--tz", "America/New_York"),
+        "--before '2026-11-01T01:30' comes twice in America/New_York",
+    ),
     (("calls", *DAY, "--region", "mars"), "unknown region 'mars'"),
     (("calls", *DAY, "--gateway", "http://gateway.example"), "must be https"),
     (("calls", *DAY, "--rate", "0"), "rate is 0"),
@@ -90,6 +104,57 @@ def test_wrong_usage_is_told_in_a_line(nxcdr: Any) -> None:
         last = ended.err.splitlines()[-1]
         assert last.lower().startswith("error: ")
         assert told in last
+
+
+CRASH = """
+import sys
+from nxcdr_async.cli import main, streaming
+def crash(arguments, *_words):
+    raise {}
+streaming.write = crash
+sys.argv = ["nxcdr", "calls", "--start", "2026-01-01", "--end", "2026-01-02"]
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ('RuntimeError("can\'t start new thread")', "the system refuses: can't start new thread"),
+        ("ImportError('it is built for another machine')", "the system refuses: it is built for another machine"),
+        ("MemoryError()", "the system refuses: no memory is left"),
+        ("OSError(24, 'Too many open files', 'a-wrong-secret')", "the system refuses: [Errno 24] Too many open files"),
+        ("RuntimeError('private')", "an unexpected RuntimeError: please report it"),
+    ],
+)
+def test_a_want_of_the_machine_is_told_in_its_own_words(nxcdr: Any, error: str, told: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CRASH.format(error)],
+        env={**nxcdr.environment, "NXCDR_ACCESS_SECRET": "a-wrong-secret"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {told}")
+    assert done.stderr.count("\n") == 1
+    assert "private" not in done.stderr.partition("(")[0]
+    assert "a-wrong-secret" not in done.stderr
+
+
+def test_who_outlives_its_terminal_goes_on(nxcdr: Any) -> None:
+    code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"  # as nohup does
+    code += CRASH.format("SystemExit(repr(__import__('signal').getsignal(1)))")
+    done = subprocess.run([sys.executable, "-c", code], env=nxcdr.environment, capture_output=True, check=False)
+    assert b"SIG_IGN" in done.stderr
+
+
+def test_what_the_system_refuses_is_told_in_a_line(nxcdr: Any) -> None:
+    ended = nxcdr("emulator", SSLKEYLOGFILE="no-such-folder/keys")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("error: the system refuses: ")
+    assert ended.err.count("\n") == 1
+    assert "'no-such-folder/keys'" in ended.err
 
 
 def test_missing_credentials(nxcdr: Any) -> None:
@@ -138,7 +203,7 @@ def test_a_web_site_that_is_no_gateway(nxcdr: Any) -> None:
         server.shutdown()
     assert ended.code == 1
     assert ended.err.startswith("error: ")
-    assert "readable answer (HTTP 404)" in ended.err
+    assert "no readable answer, but Not Found (HTTP 404)" in ended.err
 
 
 def test_the_log_is_asked_for_by_a_variable(nxcdr: Any) -> None:

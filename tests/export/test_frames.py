@@ -18,6 +18,7 @@ from table_rows import amounts, extras, far_times, numbers, texts
 from nxcdr_async import CallRecord, ConfigurationError, DidCallRecord, Direction, FlashCallRecord, RecordError
 from nxcdr_async.export.columns import RECORDS_AT_ONCE, rows_of
 from nxcdr_async.export.frames import arrow_table, pandas_frame, polars_frame
+from nxcdr_async.export.money import narrowed
 from nxcdr_async.export.tables import CALLS, DID_CALLS, EXTRA, FLASH_CALLS, Table
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -96,7 +97,7 @@ def test_money_comes_with_all_its_digits(frame_of: Any, amount: Decimal, extra: 
 @pytest.mark.parametrize("table", [CALLS, DID_CALLS, FLASH_CALLS], ids=lambda table: table.name)
 def test_without_records_all_columns_are_there(table: Table) -> None:
     arrow = filled(arrow_table, table.record_class)
-    assert (arrow.schema, arrow.num_rows) == (table.schema, 0)
+    assert (arrow.schema, arrow.num_rows) == (narrowed(table.empty()).schema, 0)
     pandas = filled(pandas_frame, table.record_class)
     assert (list(pandas.columns), len(pandas)) == (table.columns, 0)
     assert pandas[table.time].dtype == UTC_TIME
@@ -109,7 +110,7 @@ def test_pandas_gets_types_that_hold_nulls_and_money() -> None:
     calls = [CallRecord(call_id="a", start_time=MOMENT, answered=True), CallRecord(call_id="b", start_time=MOMENT)]
     kinds = {name: str(kind) for name, kind in filled(pandas_frame, CallRecord, calls).dtypes.items()}
     assert kinds["start_time"] == kinds["answer_time"] == UTC_TIME
-    assert kinds["total_customer_price"] == "decimal128(38, 18)[pyarrow]"
+    assert kinds["total_customer_price"] == "decimal128(18, 8)[pyarrow]"
     assert kinds["answered"] == "bool[pyarrow]"
     assert kinds["call_duration"] == "int64[pyarrow]"
     assert kinds["direction"] == kinds["extra"] == "string[pyarrow]"
@@ -118,7 +119,7 @@ def test_pandas_gets_types_that_hold_nulls_and_money() -> None:
 def test_polars_gets_types_that_hold_money_and_the_time_zone() -> None:
     kinds = filled(polars_frame, CallRecord, [CallRecord(call_id="a", start_time=MOMENT)]).schema
     assert kinds["start_time"] == kinds["answer_time"] == pl.Datetime("us", "UTC")
-    assert kinds["total_customer_price"] == pl.Decimal(38, 18)
+    assert kinds["total_customer_price"] == pl.Decimal(18, 8)
     assert (kinds["answered"], kinds["call_duration"], kinds["extra"]) == (pl.Boolean, pl.Int64, pl.String)
 
 
@@ -155,9 +156,9 @@ def test_parts_with_and_without_values_go_together(frame_of: Any) -> None:
     assert rows_in(filled(frame_of, CallRecord, *portions)) == expected([call for part in portions for call in part])
 
 
-def test_the_table_is_what_a_store_would_get() -> None:
+def test_the_table_is_what_a_store_would_get_but_for_the_width_of_money() -> None:
     calls = calls_from(0, 10)
-    assert filled(arrow_table, CallRecord, calls) == rows_of(CALLS, calls)
+    assert filled(arrow_table, CallRecord, calls).cast(CALLS.schema) == rows_of(CALLS, calls)
 
 
 FORTY_DIGITS = CallRecord(call_id="much", start_time=MOMENT, total_customer_price=Decimal("1" * 40))
@@ -217,5 +218,5 @@ assert not slow & set(sys.modules)
 {frame_of}(CallRecord)  # pyarrow itself looks for pandas with the first array it makes
 assert slow & set(sys.modules) == {imported}, slow & set(sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr

@@ -216,7 +216,10 @@ WORDS = {
 }
 CAUSES: dict[FaultKind, tuple[type[NxcdrError], str]] = {
     "99": (ServerError, r"(code 99, HTTP 200|code 99)"),
-    "502": (ServerError, r"there is no readable answer \(HTTP 502, request [0-9a-f]{32}, 12 attempts\)"),
+    "502": (
+        ServerError,
+        r"there is no readable answer, but Bad Gateway \(HTTP 502, request [0-9a-f]{32}, 12 attempts\)",
+    ),
     "429-retry-after": (ThrottledError, r"HTTP 429, request [0-9a-f]{32}, 40 attempts"),
     "reset": (TransportError, r"no whole reply from 127\.0\.0\.1:\d+: .* \(request [0-9a-f]{32}, 12 attempts\)"),
     "close": (TransportError, r"it closed the connection \(12 attempts\)|reset by peer \(12 attempts\)"),
@@ -277,6 +280,23 @@ async def test_a_total_outage_ends_in_an_error_soon_and_without_a_storm(kind: An
         assert time.passed - began < 2 * LONGEST_OUTAGE
         assert session.stats.retries - retried <= 4 * MOST_ATTEMPTS_THROTTLED
         assert session.stats.in_flight == 0
+
+
+async def test_a_process_that_stood_still_asks_again(gateway: Gateway, open_session: OpenSession) -> None:
+    """What the time away cost is no outage, also where the line is not there at once."""
+    session = open_session(concurrency=1)
+    time = quick(session)
+    time.rule_clocks(session, gateway)
+
+    async def stand_still(seconds: float) -> None:
+        session._transport.sleep = time.sleep
+        time._skipped += 100 * LONGEST_OUTAGE
+        await time.sleep(seconds)
+
+    session._transport.sleep = stand_still
+    gateway.fail_next("502", 3)
+    check_complete(APIS["calls"], await APIS["calls"].read(session, gateway).collect(), gateway)
+    assert session.stats.retries == 3
 
 
 async def test_faults_cost_no_more_requests_than_they_spoil(gateway: Gateway, open_session: OpenSession) -> None:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from typing import Any
 
 import aiohttp
 import anyio
@@ -28,6 +29,7 @@ from nxcdr_async import (
     TransportError,
 )
 from nxcdr_async.export.columns import rows_of
+from nxcdr_async.export.money import narrowed
 from nxcdr_async.export.tables import CALLS, DID_CALLS, FLASH_CALLS
 from nxcdr_async.pages.pump import FEWEST_WINDOWS
 from nxcdr_async.session import ROWS_A_WINDOW
@@ -48,6 +50,9 @@ def open_gateway() -> Iterator[OpenGateway]:
 
 def all_calls(session: CdrSession, gateway: Gateway) -> Paginator[CallRecord]:
     return session.calls(gateway.first_call, gateway.last_call + SECOND)
+
+
+read_either_way = pytest.mark.parametrize("whole", [aiter, lambda calls: calls.pages()], ids=["calls", "pages"])
 
 
 async def test_nothing_is_asked_before_the_first_record_is_wanted(gateway: Gateway, open_session: OpenSession) -> None:
@@ -80,7 +85,7 @@ async def test_pages_go_on_where_single_records_stopped(gateway: Gateway, open_s
 async def test_a_table_has_the_columns_and_calls_of_a_store(gateway: Gateway, open_session: OpenSession) -> None:
     session = open_session()
     table = await all_calls(session, gateway).to_arrow()
-    assert table == rows_of(CALLS, await all_calls(session, gateway).collect())
+    assert table == narrowed(rows_of(CALLS, await all_calls(session, gateway).collect()))
     assert table.num_rows == len(gateway.call_ids())
 
 
@@ -94,15 +99,15 @@ async def test_data_frames_have_all_calls_in_order(gateway: Gateway, open_sessio
 async def test_did_and_flash_calls_become_tables_too(gateway: Gateway, open_session: OpenSession) -> None:
     session = open_session()
     day = gateway.first_call.date()
-    assert (await session.did_calls(day).to_arrow()).schema == DID_CALLS.schema
+    assert (await session.did_calls(day).to_arrow()).schema == narrowed(DID_CALLS.empty()).schema
     flash = session.flash_calls(gateway.first_call, gateway.first_call + timedelta(hours=1))
-    assert (await flash.to_arrow()).schema == FLASH_CALLS.schema
+    assert (await flash.to_arrow()).schema == narrowed(FLASH_CALLS.empty()).schema
 
 
 async def test_a_range_without_calls_is_a_table_with_all_columns(gateway: Gateway, open_session: OpenSession) -> None:
     before = gateway.first_call - timedelta(days=9)
     calls = open_session().calls(before, before + timedelta(days=1))
-    assert await calls.to_arrow() == CALLS.empty()
+    assert await calls.to_arrow() == narrowed(CALLS.empty())
 
 
 async def test_a_table_has_what_is_left_and_the_paginator_is_at_its_end(
@@ -236,11 +241,37 @@ async def test_break_inside_the_block_leaves_no_request_in_flight(gateway: Gatew
     assert session.stats.in_flight == 0
 
 
-async def test_a_bare_break_stops_the_requests_and_warns(gateway: Gateway, open_session: OpenSession) -> None:
+@read_either_way
+async def test_aclosing_leaves_no_request_and_no_task(
+    gateway: Gateway, open_session: OpenSession, whole: Callable[[Paginator[CallRecord]], Any]
+) -> None:
+    session = open_session()
+    gateway.switches.latency = (0.02, 0.02)
+    async with contextlib.aclosing(whole(all_calls(session, gateway))) as parts:
+        assert await anext(parts)
+    assert session.stats.in_flight == 0
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_closing_pages_closes_their_paginator(gateway: Gateway, open_session: OpenSession) -> None:
+    calls = all_calls(open_session(), gateway)
+    async with contextlib.aclosing(calls.pages()) as pages:
+        assert [page async for page in pages]
+    await pages.aclose()
+    untouched = all_calls(open_session(), gateway)
+    await untouched.pages().aclose()
+    with pytest.raises(ConfigurationError, match="closed"):
+        await anext(untouched)
+
+
+@read_either_way
+async def test_a_bare_break_stops_the_requests_and_warns(
+    gateway: Gateway, open_session: OpenSession, whole: Callable[[Paginator[CallRecord]], Any]
+) -> None:
     session = open_session()
     gateway.switches.latency = (0.02, 0.02)
     with pytest.warns(ResourceWarning, match="dropped before its end"):
-        async for _ in all_calls(session, gateway):
+        async for _ in whole(all_calls(session, gateway)):
             break
         gc.collect()
     with anyio.fail_after(5):

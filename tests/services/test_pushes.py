@@ -1,6 +1,7 @@
 """The push receiver of the FastAPI service: what the vendor sends lands in the store that a sync completes."""
 
 import asyncio
+import json
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from attrs import evolve
 from fastapi_service import app
 from pushing import under_uvicorn
 from running_service import STORE, TOKEN
@@ -37,6 +39,22 @@ async def test_a_pushed_call_is_stored_before_it_is_acknowledged(
     assert (await gateway.push_of(call_id, token=TOKEN).send(f"{service.url}/push/calls")).accepted
     assert set(stored(tmp_path)) == {call_id}
     assert gateway.log.requests == 0
+
+
+async def test_a_fuller_push_of_a_call_is_stored_over_the_first_and_the_first_again_changes_nothing(
+    gateway: Gateway, service: Service, tmp_path: Path
+) -> None:
+    call_id = gateway.add_call(startTime=int(NOON.timestamp() * 1000))
+    first = gateway.push_of(call_id, token=TOKEN)
+    told = {**json.loads(first.body), "callDuration": 77, "hangupCode": 1001, "hangupReason": "by the agent"}
+    fuller = evolve(first, body=json.dumps(told).encode())
+    results = []
+    for push in (first, first, fuller, first, fuller):
+        reply = await push.send(f"{service.url}/push/calls")
+        results.append(json.loads(reply.body)["result"])
+        call = stored(tmp_path)[call_id]
+    assert results == ["taken", "known already", "taken", "known already", "known already"]
+    assert (call["call_duration"], call["hangup_code"], call["hangup_reason"]) == (77, 1001, "by the agent")
 
 
 @pytest.mark.parametrize("token", ["another-token", None])

@@ -8,6 +8,8 @@ HERE = Path(__file__).parent
 README = (HERE.parent.parent / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["fastapi_service.py", "aiohttp_service.py", "litestar_service.py"])
+@pytest.mark.parametrize(
+    "name", ["fastapi_service.py", "fastapi_models.py", "aiohttp_service.py", "litestar_service.py"]
+)
 def test_readme_quotes_a_service_word_for_word(name: str) -> None:
     assert f"```python\n{(HERE / name).read_text(encoding='utf-8')}```\n" in README

@@ -2,13 +2,17 @@
 
 import json
 import logging
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
+import pytest
 import structlog
 
 from nxcdr_async import CdrSession
@@ -94,6 +98,35 @@ async def test_each_field_is_documented(gateway: Gateway, open_session: OpenSess
     lines = await logged(gateway, open_session(), "99", "close")
     fields = {field for line in lines for field in line} - OWN
     assert not [field for field in fields if f"| `{field}` |" not in (log.__doc__ or "")]
+
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+(FOR_STRUCTLOG,) = re.findall(
+    r"^```python\n((?:(?!^```).)*?ProcessorFormatter.*?)^```$", README, re.DOTALL | re.MULTILINE
+)
+LOGGED = """
+import asyncio
+from nxcdr_async import CdrSession
+
+async def main():
+    async with CdrSession.from_env() as cdr:
+        await cdr.calls_by_order("order", tenant_id={tenant})
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("root", ["", "logging.basicConfig(level=1)", "logging.getLogger().addHandler(handler)"])
+def test_each_line_is_logged_once_as_readme_says_however_else_logging_is_set_up(gateway: Gateway, root: str) -> None:
+    gateway.add_call(orderId="order")
+    program = FOR_STRUCTLOG + root + LOGGED.format(tenant=gateway.tenant_id)
+    environment = {**os.environ, **gateway.environment()}
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    ).stderr.splitlines()
+    assert len([line for line in told if "order: HTTP 200" in line]) == 1
+    (line,) = (json.loads(line) for line in told if "order: HTTP 200" in line)
+    assert (line["endpoint"], line["http_status"], line["level"]) == ("order", 200, "debug")
 
 
 def test_fields_are_no_attributes_every_record_has() -> None:

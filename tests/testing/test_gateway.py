@@ -223,7 +223,7 @@ async def test_a_scripted_fault_waits_for_its_endpoint_and_page(client: Any, gat
     ("wrong", "named"), [({"times": 0}, "times"), ({"endpoint": "cals"}, "endpoint"), ({"times": 1.5}, "times")]
 )
 def test_a_fault_that_could_never_happen_is_refused_at_once(wrong: Any, named: str) -> None:
-    with pytest.raises((ValueError, TypeError), match=f"'{named}' must be"):
+    with pytest.raises(ValueError, match=f"{named}'? (must be|is)"):
         Gateway(calls=1).fail_next("503", **wrong)
 
 

@@ -64,7 +64,7 @@ class Run:
         self._pytester.makepyfile(source)
         if "no:asyncio" not in arguments:
             arguments += ("-o", "asyncio_default_fixture_loop_scope=function")  # else pytest-asyncio warns
-        result = self._pytester.runpytest_subprocess("-W", "error", "--strict-markers", *arguments, timeout=120)
+        result = self._pytester.runpytest_subprocess("-W", "error", "--strict-markers", *arguments, timeout=600)
         result.assert_outcomes(passed=passed, **outcomes)
         assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
         return result
@@ -186,7 +186,7 @@ def test_a_marker_that_cannot_work_is_an_error_in_one_line(run: Run) -> None:
 
 
 def test_the_marker_is_told_by_pytest_itself(pytester: pytest.Pytester) -> None:
-    markers = pytester.runpytest_subprocess("--markers", timeout=120)
+    markers = pytester.runpytest_subprocess("--markers", timeout=600)
     markers.stdout.fnmatch_lines(["@pytest.mark.nxcdr_gateway(?, calls=300, *Gateway*"])
 
 
@@ -269,6 +269,7 @@ def test_a_web_app_that_takes_its_keys_from_the_environment_asks_the_emulator(
 ) -> None:
     for name, value in {"GATEWAY": "https://real.example", "ACCESS_KEY": "real", "REGION": "nowhere"}.items():
         monkeypatch.setenv(f"NXCDR_{name}", value)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     pytester.makepyfile(app=APP)
     run(
         """

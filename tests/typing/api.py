@@ -1,9 +1,10 @@
 """The public face as a user writes it. Checked by mypy --strict, never run."""
 
+from contextlib import aclosing
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal, assert_type
+from typing import Any, Literal, assert_type
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -28,6 +29,7 @@ from nxcdr_async import (
     Hangup,
     HangupCategory,
     HangupParty,
+    LineReader,
     NxcdrError,
     Paginator,
     PaginatorStats,
@@ -43,6 +45,7 @@ from nxcdr_async import (
     VerifiedSource,
     VerifyReport,
     backfill,
+    closing_line,
     explain_hangup,
     make_converter,
     prune,
@@ -50,6 +53,7 @@ from nxcdr_async import (
     sync,
     verify,
 )
+from nxcdr_async.pydantic import CallModel, DidCallModel, FlashCallModel
 from nxcdr_async.webhook import CallPushApp, call_push_app
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -69,6 +73,12 @@ async def calls(cdr: CdrSession) -> None:
         assert_type(call.hangup_party, HangupParty)
     async for page in cdr.calls(START, END).pages():
         assert_type(page, list[CallRecord])
+    async with aclosing(cdr.calls(START, END).pages()) as pages, aclosing(cdr.calls(START, END)) as calls:
+        assert_type(await anext(pages), list[CallRecord])
+        assert_type(await anext(calls), CallRecord)
+    reader = LineReader()
+    assert_type(reader.read(closing_line(0)), dict[str, Any] | None)
+    assert_type(reader.end(), None)
     assert_type(
         await cdr.calls(START, END, caller="1", callee="2", call_id="3", order_id="4").collect(), list[CallRecord]
     )
@@ -109,7 +119,8 @@ async def sessions() -> None:
         Region.AMER,
         Credentials("AK", "secret", "sha256"),
         flash_app=FlashApp("app", "secret"),
-        gateway="https://proxy.example",
+        gateway="https://relay.example",
+        proxy="http://proxy.example:3128",
         concurrency=8,
         rate=2.5,
         timeout=10,
@@ -212,10 +223,17 @@ async def saturated_seconds(cdr: CdrSession) -> None:
     assert_type(paginator, Paginator[FlashCallRecord])
 
 
+def models(call: CallModel, did: DidCallModel, flash: FlashCallModel) -> list[CallModel]:
+    assert_type(call, CallRecord)
+    assert_type(did, DidCallRecord)
+    assert_type(flash, FlashCallRecord)
+    return [CallRecord(call_id="a", start_time=START)]
+
+
 def pure() -> None:
     assert_type(sign(Credentials("AK", "secret"), action="cc", biz_type=8, ts=1, body=b"{}"), str)
     assert_type(explain_hangup(1103).category, HangupCategory)
-    call = make_converter().structure({"callId": "a", "startTime": 1}, CallRecord)
+    call = make_converter().structure({"callId": "a", "startTime": 1690442492841}, CallRecord)
     assert_type(call, CallRecord)
     call.nobody  # type: ignore[attr-defined]  # noqa: B018
     assert_type(Region.named("hk").gateway, str)

@@ -7,7 +7,7 @@ from nxcdr_async import Credentials
 from nxcdr_async.testing import FAULT_KINDS, PUSHED_KEYS, FaultKind, Gateway, Push, PushReply, Switches, send_push
 
 PAIR = Credentials("AK", "secret")
-ROW = {"callId": "c1", "startTime": 1}
+ROW = {"callId": "c1", "startTime": 1690442492841}
 
 
 def histories() -> None:

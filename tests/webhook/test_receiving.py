@@ -12,7 +12,18 @@ from typing import Any
 import attrs
 import httpx
 import pytest
-from pushing import PAIR, PARTIAL, TOKEN, Desk, a_call, raw_connection, raw_head, signed_headers, token_headers
+from pushing import (
+    PAIR,
+    PARTIAL,
+    TOKEN,
+    Desk,
+    a_call,
+    raw_connection,
+    raw_head,
+    signed_headers,
+    token_headers,
+    under_uvicorn,
+)
 
 from nxcdr_async import CallRecord, Credentials, Direction
 from nxcdr_async.webhook import call_push_app
@@ -45,7 +56,7 @@ async def test_a_push_with_the_token_becomes_a_call(serve: Any, http: Any, desk:
 
 async def test_money_stays_exact(serve: Any, http: Any, desk: Desk) -> None:
     address = await serve(call_push_app(desk.take, token=TOKEN))
-    body = b'{"callId": "a", "startTime": 1, "totalCustomerPrice": 0.12345678901234567890}'
+    body = b'{"callId": "a", "startTime": 1690442492841, "totalCustomerPrice": 0.12345678901234567890}'
     await post(http, address, body, token_headers())
     assert desk.calls[0].total_customer_price == Decimal("0.12345678901234567890")
 
@@ -63,7 +74,7 @@ async def test_a_wrong_token_is_refused(serve: Any, http: Any, desk: Desk, token
     address = await serve(call_push_app(desk.take, token=TOKEN))
     headers: dict[Any, Any] = {"Content-Type": "application/json", b"token": token.encode(errors="surrogateescape")}
     reply = await post(http, address, BODY, headers)
-    assert (reply.status_code, reply.json()) == (401, {"error": "token is wrong"})
+    assert (reply.status_code, reply.json()) == (401, {"error": f"token is {'wrong' if token else 'empty'}"})
     assert reply.headers["www-authenticate"]
     assert not desk.begun
 
@@ -140,6 +151,51 @@ async def test_the_same_signed_push_again_is_acknowledged_but_goes_no_further(
     assert (await post(http, address, BODY, later)).json() == {"result": "taken"}
 
 
+@pytest.mark.parametrize("headers_of", [lambda _: token_headers(), signed_headers], ids=["token", "signed"])
+async def test_a_fuller_or_changed_push_of_a_call_goes_on_and_an_equal_or_poorer_one_does_not(
+    serve: Any, http: Any, desk: Desk, headers_of: Any
+) -> None:
+    address = await serve(call_push_app(desk.take, token=TOKEN, credentials=PAIR))
+    fuller, changed = a_call(hangupCode=1001, newKey={"b": [1], "a": 2}), a_call(callDuration=8)
+    reordered = json.dumps(dict(reversed(json.loads(fuller).items())), indent=1).encode()
+    sent = [BODY, BODY, fuller, reordered, BODY, changed, fuller, changed]
+    told = [(await post(http, address, body, headers_of(body))).json()["result"] for body in sent]
+    known = "known already"
+    assert told == ["taken", known, "taken", known, known, "taken", known, known]
+    assert [(call.hangup_code, call.call_duration) for call in desk.calls] == [(None, 7), (1001, 7), (None, 8)]
+
+
+async def test_a_poorer_push_that_comes_first_does_not_hide_the_fuller_one_that_failed(
+    serve: Any, http: Any, desk: Desk
+) -> None:
+    address = await serve(call_push_app(desk.take, token=TOKEN))
+    fuller = a_call(hangupCode=1001)
+    desk.faults = [RuntimeError("once")]
+    sent = [fuller, BODY, fuller, BODY]
+    statuses = [(await post(http, address, body, token_headers())).status_code for body in sent]
+    assert statuses == [500, 200, 200, 200]
+    assert [call.hangup_code for call in desk.calls] == [None, 1001]
+
+
+async def test_a_replayed_push_is_known_however_its_signature_is_spelled(serve: Any, http: Any, desk: Desk) -> None:
+    address = await serve(call_push_app(desk.take, credentials=PAIR, once_within=timedelta(0)))
+    headers = signed_headers(BODY)
+    assert (await post(http, address, BODY, headers)).json() == {"result": "taken"}
+    spelled = {**headers, "sign": headers["sign"].upper()}
+    assert (await post(http, address, BODY, spelled)).json() == {"result": "known already"}
+
+
+@pytest.mark.parametrize(("algorithm", "name"), [("md5", "MD5"), ("sha256", "SHA256"), ("sha256", "Sha256")])
+async def test_upper_case_makes_no_difference_to_a_signature(
+    serve: Any, http: Any, desk: Desk, algorithm: Any, name: str
+) -> None:
+    address = await serve(call_push_app(desk.take, credentials=PAIR))
+    headers = signed_headers(BODY, attrs.evolve(PAIR, algorithm=algorithm))
+    spelled = {**headers, "sign": headers["sign"].upper(), "algorithm": name}
+    assert (await post(http, address, BODY, spelled)).status_code == 200
+    assert desk.ids == ["call-1"]
+
+
 async def test_a_replay_a_minute_later_is_refused(serve: Any, http: Any, desk: Desk) -> None:
     ahead = 0.0
     start = datetime.now(UTC).timestamp()
@@ -152,13 +208,15 @@ async def test_a_replay_a_minute_later_is_refused(serve: Any, http: Any, desk: D
     assert desk.ids == ["call-1"]
 
 
-async def test_other_pushes_of_a_call_are_no_news_for_a_while(serve: Any, http: Any, desk: Desk) -> None:
+async def test_a_push_that_comes_again_is_no_news_for_a_while(serve: Any, http: Any, desk: Desk) -> None:
     ahead = 0.0
     app = call_push_app(desk.take, token=TOKEN, once_within=timedelta(minutes=5), now=lambda: 1e9 + ahead)
     address = await serve(app)
+    came: dict[float, int] = {}
     for ahead in (0.0, 299.0, 301.0):
-        await post(http, address, a_call(caller=str(ahead)), token_headers())
-    assert [call.caller for call in desk.calls] == ["0.0", "301.0"]
+        await post(http, address, BODY, token_headers())
+        came[ahead] = len(desk.calls)
+    assert came == {0.0: 1, 299.0: 1, 301.0: 2}
 
 
 @pytest.mark.parametrize("signs", [True, False])
@@ -312,6 +370,138 @@ async def test_a_sender_who_goes_away_in_the_middle_reaches_nobody(
     assert "Traceback" not in caplog.text
 
 
+async def test_a_sender_who_goes_away_in_the_middle_is_logged(
+    serve: Any, desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = await serve(call_push_app(desk.take, token=TOKEN))
+    async with raw_connection(address) as (_, writer):
+        writer.write(raw_head(token_headers() | {"Content-Length": "500"}) + BODY)
+        await writer.drain()
+    told = f"a call push was broken off by its sender: {len(BODY)} of 500 bytes of its body came"
+    async with asyncio.timeout(10):
+        while told not in caplog.text:  # noqa: ASYNC110 - the server may stand in another thread
+            await asyncio.sleep(0.01)
+    assert not desk.begun
+
+
+@pytest.mark.parametrize(
+    "headers", [token_headers(), signed_headers(BODY), signed_headers(b"")], ids=["token", "signed", "signed empty"]
+)
+async def test_an_empty_body_is_told_as_that(
+    serve: Any, http: Any, desk: Desk, caplog: pytest.LogCaptureFixture, headers: dict[str, str]
+) -> None:
+    address = await serve(call_push_app(desk.take, token=TOKEN, credentials=PAIR))
+    reply = await post(http, address, b"", headers)
+    assert (reply.status_code, reply.json()) == (400, {"error": "the body is empty: a push is a call as JSON"})
+    assert "refused with 400: the body is empty" in caplog.text
+
+
+@pytest.mark.parametrize("headers", [token_headers(), signed_headers(BODY)], ids=["token", "signed"])
+async def test_a_body_that_is_shorter_than_its_length_is_told_as_that(
+    http: Any, desk: Desk, caplog: pytest.LogCaptureFixture, headers: dict[str, str]
+) -> None:
+    app = call_push_app(desk.take, token=TOKEN, credentials=PAIR)
+
+    async def cutting(scope: Any, receive: Any, send: Any) -> None:
+        """Hand on what comes but for its last bytes, as a broken middleware does."""
+
+        async def cut() -> Any:
+            message = await receive()
+            return {**message, "body": message["body"][:100]} if message["type"] == "http.request" else message
+
+        await app(scope, cut, send)
+
+    with under_uvicorn(cutting) as address:
+        reply = await post(http, address, BODY, headers)
+    told = f"the body is shorter than its Content-Length: of {len(BODY)} bytes 100 came"
+    assert (reply.status_code, reply.json()) == (400, {"error": told})
+    assert told in caplog.text
+    assert not desk.begun
+
+
+async def test_a_slow_body_is_told_with_how_much_of_it_came(serve: Any, desk: Desk) -> None:
+    address = await serve(call_push_app(desk.take, token=TOKEN, timeout=0.2))
+    async with raw_connection(address) as (reader, writer):
+        writer.write(raw_head(token_headers() | {"Content-Length": "100"}) + b'{"callId":')
+        _, text = await reply_of(reader)
+    assert b"did not come within 0.2 seconds: 10 of 100 bytes came" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"sign": ""}, "there is no sign"),
+        ({"ts": "", "action": ""}, "there is no ts, no action"),
+        ({"bizType": "6"}, "bizType has to be 8"),
+        ({"action": "cc"}, "action has to be callback"),
+        ({"algorithm": "sha1"}, "algorithm has to be md5 or sha256"),
+        ({"ts": "soon"}, "ts has to be a number of epoch milliseconds"),
+        ({"ts": "1690442492"}, "as small a number as if in seconds"),
+        ({"ts": "1690442492841"}, "seconds behind the time here: 60 are allowed"),
+        ({"ts": "4102444800000"}, "seconds ahead of the time here: 60 are allowed"),
+        ({"accessKey": "another"}, "accessKey is not the one"),
+        ({"sign": "not-hex"}, "hexadecimal digits"),
+        ({"sign": "0" * 64}, "sign has 64 digits, and one by md5 has 32"),
+        ({"sign": "0" * 32}, "sign is not the signature of this body"),
+    ],
+    ids=str,
+)
+async def test_each_fault_of_a_signed_push_is_told_by_its_name(
+    serve: Any, http: Any, caplog: pytest.LogCaptureFixture, desk: Desk, changes: dict[str, str], told: str
+) -> None:
+    address = await serve(call_push_app(desk.take, credentials=PAIR))
+    reply = await post(http, address, BODY, {**signed_headers(BODY, **changes), **changes})
+    assert reply.status_code == 401
+    assert told in reply.json()["error"]
+    assert told in caplog.text
+
+
+async def test_a_push_of_the_other_mode_is_told_as_that(serve: Any, http: Any, desk: Desk) -> None:
+    by_token = await serve(call_push_app(desk.take, token=TOKEN))
+    reply = await post(http, by_token, BODY, signed_headers(BODY))
+    assert reply.json()["error"].endswith("but a signature, which no credentials are known for here")
+    signed = await serve(call_push_app(desk.take, credentials=PAIR))
+    reply = await post(http, signed, BODY, token_headers())
+    assert reply.json()["error"].endswith("its token is not asked for here")
+
+
+async def test_a_start_in_seconds_is_read_as_what_it_is(serve: Any, http: Any, desk: Desk) -> None:
+    address = await serve(call_push_app(desk.take, token=TOKEN))
+    body = a_call(startTime=1690442492, endTime="1690442499", answerTime=0)
+    assert (await post(http, address, body, token_headers())).status_code == 200
+    assert desk.calls[0].start_time == datetime(2023, 7, 27, 7, 21, 32, tzinfo=UTC)
+    assert desk.calls[0].end_time == datetime(2023, 7, 27, 7, 21, 39, tzinfo=UTC)
+    reply = await post(http, address, a_call(startTime=86_400), token_headers())
+    assert (reply.status_code, reply.json()["path"]) == (422, "startTime")
+
+
+@pytest.mark.parametrize(("off", "where"), [(-3_600, "3600 seconds ahead of"), (300, "300 seconds behind")])
+async def test_a_clock_here_that_is_off_is_told_once_with_its_offset(
+    serve: Any, http: Any, desk: Desk, caplog: pytest.LogCaptureFixture, off: float, where: str
+) -> None:
+    app = call_push_app(desk.take, credentials=PAIR, now=lambda: datetime.now(UTC).timestamp() + off)
+    address = await serve(app)
+    for number in range(6):
+        body = a_call(f"call-{number}")
+        assert (await post(http, address, body, signed_headers(body, seconds=number))).status_code == 401
+    told = [record for record in caplog.records if hasattr(record, "skew_seconds")]
+    assert len(told) == 1
+    assert abs(vars(told[0])["skew_seconds"] + off) < 10
+    assert "NTP" in told[0].getMessage()
+    assert where.split()[2] in told[0].getMessage()
+
+
+async def test_forged_or_old_pushes_tell_nothing_of_the_clock_here(
+    serve: Any, http: Any, desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = await serve(call_push_app(desk.take, credentials=PAIR))
+    old = signed_headers(BODY, seconds=-300)
+    for number in range(5):
+        await post(http, address, BODY, old)
+        await post(http, address, BODY, signed_headers(BODY, Credentials("AKpush", "guessed"), seconds=400 + number))
+    assert not [record for record in caplog.records if hasattr(record, "skew_seconds")]
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"])
 async def test_only_post_is_a_push(serve: Any, http: Any, desk: Desk, method: str) -> None:
     address = await serve(call_push_app(desk.take, token=TOKEN))
@@ -339,7 +529,7 @@ async def test_only_plain_json_is_a_push(
     assert desk.begun == (status == 200)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b'{"callId": "a"', b"\xff\xfe", b"[" * 60_000, b"null null"])
+@pytest.mark.parametrize("body", [b"{", b'{"callId": "a"', b"\xff\xfe", b"[" * 60_000, b"null null"])
 async def test_what_is_no_json_is_refused(serve: Any, http: Any, desk: Desk, body: bytes) -> None:
     address = await serve(call_push_app(desk.take, token=TOKEN))
     reply = await post(http, address, body, token_headers())
@@ -382,8 +572,11 @@ async def test_a_push_in_its_declared_charset_with_a_raw_tab_is_taken(serve: Any
         (b"{}", "callId"),
         (b'{"callId": "a"}', "startTime"),
         (b'{"callId": "a", "startTime": "soon"}', "startTime"),
-        (b'{"callId": "", "startTime": 1}', "callId"),
-        (b'{"callId": "a", "startTime": 1, "totalCustomerPrice": 1e999999999999999999999}', "totalCustomerPrice"),
+        (b'{"callId": "", "startTime": 1690442492841}', "callId"),
+        (
+            b'{"callId": "a", "startTime": 1690442492841, "totalCustomerPrice": 1e999999999999999999999}',
+            "totalCustomerPrice",
+        ),
     ],
 )
 async def test_what_cannot_be_a_call_is_refused_with_the_path_of_the_fault(
@@ -397,7 +590,7 @@ async def test_what_cannot_be_a_call_is_refused_with_the_path_of_the_fault(
 
 async def test_a_text_cut_in_the_middle_of_an_emoji_costs_no_call(serve: Any, http: Any, desk: Desk) -> None:
     address = await serve(call_push_app(desk.take, token=TOKEN))
-    body = b'\xef\xbb\xbf{"callId": "a", "startTime": 1, "agentName": "x\\ud83d"}'
+    body = b'\xef\xbb\xbf{"callId": "a", "startTime": 1690442492841, "agentName": "x\\ud83d"}'
     assert (await post(http, address, body, token_headers())).status_code == 200
     assert desk.calls[0].agent_name == "x\N{REPLACEMENT CHARACTER}"
 
@@ -452,6 +645,16 @@ async def test_each_refusal_is_one_line_with_its_status(
     ours = [record for record in caplog.records if record.name == "nxcdr_async"]
     assert [(record.levelname, vars(record)["http_status"]) for record in ours] == [("WARNING", 401), ("WARNING", 422)]
     assert not [record for record in ours if "\n" in record.getMessage() or "forged" in record.getMessage()]
+
+
+async def test_a_body_of_any_depth_is_taken_or_refused(desk: Desk) -> None:
+    app = call_push_app(desk.take, token=TOKEN)
+    statuses = []
+    for depth in range(900, 1_100):
+        body = b'{"callId": "%d", "startTime": 1690442492841, "x": %b}' % (depth, b"[" * depth + b"]" * depth)
+        statuses.append(await straight(app, body, token_headers()))
+    assert set(statuses) <= {200, 400}
+    assert statuses.count(200) == len(desk.calls)
 
 
 async def test_a_leader_who_is_cancelled_leaves_its_turn_to_the_next(desk: Desk) -> None:

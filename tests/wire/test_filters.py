@@ -12,7 +12,7 @@ from nxcdr_async.testing import CallHistory
 from nxcdr_async.wire import CALLS, CallQuery, DidQuery, FilterCheck, Page, TypedRows, order_filters
 from nxcdr_async.wire.filters import FEWEST_TO_JUDGE, ROWS_IN_MIND
 
-ROW: dict[str, Any] = {"callId": "a", "startTime": 1}
+ROW: dict[str, Any] = {"callId": "a", "startTime": 1690442492841}
 Filters = Any
 
 

@@ -466,10 +466,36 @@ def test_a_record_that_is_only_half_made_has_no_attributes() -> None:
     assert not [name for name in ("call_id", "start_time", "extra", "_row", "hangup") if hasattr(half, name)]
 
 
-@given(st.integers(1, LATEST))
+@given(st.integers(10**11, LATEST))
 @example(1_690_442_492_841)
 def test_a_start_is_the_same_to_the_millisecond_before_and_after_it_is_converted(milliseconds: int) -> None:
     record = unread(f'"callId": "a", "startTime": {milliseconds}')
     assert unread_row(record).start_ms == milliseconds == CALLS.start_ms(record) == CALLS.start_ms(attrs.evolve(record))
     assert record.start_time == structured({"callId": "a", "startTime": milliseconds}).start_time
     assert record.start_time.tzinfo is UTC
+
+
+SOME_TIMES = ["startTime", "endTime", "answerTime", "outQueueTime"]
+
+
+def row_with(key: str, value: int) -> str:
+    return json.dumps({"callId": "a", "startTime": 1_690_442_492_841, key: value})
+
+
+@pytest.mark.parametrize("key", SOME_TIMES)
+def test_a_time_told_in_seconds_is_read_as_what_it_is(key: str) -> None:
+    rows = typed_rows()
+    page = rows.page(body_of(row_with(key, 1_690_442_492)))
+    assert page is not None
+    record = rows.record(page.rows[0])
+    assert getattr(record, vendor_fields(CallRecord)[key].name) == datetime(2023, 7, 27, 7, 21, 32, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("key", SOME_TIMES)
+def test_a_number_too_small_for_a_time_makes_its_row_bad_alone(key: str) -> None:
+    rows = typed_rows()
+    page = rows.page(body_of(row_with(key, 7), row_with("answerTime", 0)))
+    assert page is not None
+    with pytest.raises(RecordError, match=f"{key}: is 7, too small"):
+        rows.record(page.rows[0])
+    assert rows.record(page.rows[1]).answer_time is None

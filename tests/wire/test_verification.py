@@ -18,7 +18,8 @@ GOOD = {
 
 
 def fault_of(headers: dict[str, str], *, now_ms: int = TS) -> int | None:
-    return SignedHeaders.found_by(headers.get).fault(FOR, {PUBLISHED.access_key}, now_ms=now_ms)
+    found = SignedHeaders.found_by(headers.get).fault(FOR, {PUBLISHED.access_key}, now_ms=now_ms)
+    return None if found is None else found.code
 
 
 @pytest.mark.parametrize(

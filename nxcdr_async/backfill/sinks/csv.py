@@ -1,32 +1,32 @@
 """A folder of CSV files for spreadsheets and for everything else.
 
-Text stands in quotes and nothing between commas is null; times are ISO 8601 in UTC. A mark at the beginning of each
-file tells spreadsheets that it is UTF-8, and an apostrophe before some text keeps them from running or changing it.
+Nothing between commas is null, and an empty text is two quotes; times are ISO 8601 in UTC. A mark at the beginning of
+each file tells spreadsheets that it is UTF-8; an apostrophe before some text keeps them from running or changing it.
 """
 
 from collections.abc import Iterator
 from functools import partial
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv
 
 from nxcdr_async.backfill.sinks.cells import safe_cells, texts_of
 from nxcdr_async.backfill.sinks.durable import Piece
 from nxcdr_async.backfill.sinks.folder import FolderSink
 from nxcdr_async.backfill.sinks.folder_files import Format
-from nxcdr_async.backfill.sinks.text import plain_amounts, plain_times
+from nxcdr_async.backfill.sinks.text import bytes_of, parts_of, plain_amounts, plain_times
 
 _MARK = "\ufeff".encode()
-_QUOTED = csv.WriteOptions(quoting_style="needed")
+# The last, as a cell that begins and ends with an apostrophe seems to stand in quotes of that kind.
+_NEEDS_QUOTES = "[\"\\r\\n,]|'[\\p{Zs}\\t]*$"
 
 
 def _encode(rows: pa.Table) -> Iterator[Piece]:
-    written = pa.BufferOutputStream()
-    # In one piece: of a table that begins with an empty one, Arrow writes what lies in memory.
-    cells = pa.table([_cells(column) for column in rows.columns], rows.column_names).combine_chunks()
-    csv.write_csv(cells, written, _QUOTED)
-    yield _MARK
-    yield memoryview(written.getvalue())
+    yield _MARK + ",".join(f'"{name}"' for name in rows.column_names).encode() + b"\n"
+    for part in parts_of(rows):
+        cells = [pc.fill_null(_cells(column), "") for column in part.columns]
+        yield bytes_of(pc.binary_join_element_wise(pc.binary_join_element_wise(*cells, ","), "\n", ""))
 
 
 def _cells(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -34,7 +34,17 @@ def _cells(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return plain_times(column)
     if pa.types.is_decimal(column.type):
         return plain_amounts(column)
-    return safe_cells(column) if pa.types.is_string(column.type) else column
+    return _quoted(column, safe_cells(column)) if pa.types.is_string(column.type) else column.cast(pa.string())
+
+
+def _quoted(texts: pa.ChunkedArray, cells: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return texts, of which safe cells were made, in quotes, but for cells with an apostrophe that need none.
+
+    Within quotes DuckDB takes that apostrophe for what escapes the next character, and what is left for a number.
+    """
+    quoted = pc.binary_join_element_wise('"', pc.replace_substring(cells, '"', '""'), '"', "")
+    is_marked = pc.not_equal(texts, cells)
+    return pc.if_else(pc.and_not(is_marked, pc.match_substring_regex(cells, _NEEDS_QUOTES)), cells, quoted)
 
 
 def _decode(written: bytes, schema: pa.Schema) -> pa.Table:

@@ -26,14 +26,15 @@ from nxcdr_async.backfill.sinks.duckdb_file import (
     shorten_log,
 )
 from nxcdr_async.backfill.sinks.duckdb_tables import LEDGER_TABLES, columns_of
-from nxcdr_async.backfill.sinks.file_lock import KeptLock
+from nxcdr_async.backfill.sinks.file_lock import KeptLock, refused_lock, unlockable
 from nxcdr_async.backfill.sinks.files import check_place, check_still_there, identity, unlocked
 from nxcdr_async.backfill.sinks.lock import SinkLock
 from nxcdr_async.backfill.sinks.protocol import Origin, UnfitError
 from nxcdr_async.backfill.sinks.sql_sink import SqlSink
-from nxcdr_async.backfill.times import MICROSECONDS, extent_of, moment_of
+from nxcdr_async.backfill.times import MICROSECONDS, extent_of
 from nxcdr_async.errors import BusyError, ConfigurationError, NxcdrError, SinkError
 from nxcdr_async.export.tables import EXTRA, Table
+from nxcdr_async.moments import moment_at
 from nxcdr_async.windows import FARTHEST_OUTSIDE, Window
 
 MEMORY_A_BYTE = 4
@@ -89,10 +90,11 @@ class DuckDbSink(SqlSink):
 
     def open(self) -> None:
         """Take hold of the file, or of the place of one that is not there yet."""
-        check_place(self.path)
-        if "?" in str(self._place):
+        check_place(self.path, log_of(self.path).suffix)
+        # After the one come options to DuckDB, and the other parts folders on all systems.
+        if "?" in str(self._place) or "\\" in self._place.as_posix():
             raise ConfigurationError(
-                f"DuckDB takes no path with a question mark, such as {self._place}: give another --to"
+                f"DuckDB takes no path with a question mark or a backslash, such as {self._place}: give another --to"
             )
         self._lock.take()
         if self.path.exists():
@@ -155,7 +157,7 @@ class DuckDbSink(SqlSink):
             return self._rows(
                 table,
                 f'"{table.time}" >= ? AND "{table.time}" < ?',
-                [moment_of(window.start), moment_of(window.end)],
+                [moment_at(window.start), moment_at(window.end)],
             )
 
     def close(self) -> None:
@@ -201,7 +203,9 @@ class DuckDbSink(SqlSink):
     def _disconnect(self) -> None:
         try:
             if self._database is not None:
-                with suppress(SinkError):  # told where it was written or read; what counts here is to write no more
+                # Told where it was written or read; what counts here is to write no more, as DuckDB itself does not
+                # after a fault of the disk.
+                with suppress(SinkError, duckdb.Error):
                     self._check_alone(self._database)
                 self._database.close()
         finally:
@@ -291,7 +295,7 @@ class DuckDbSink(SqlSink):
             return {}
         # A bin of a histogram ends with its last microsecond; between two windows lies one of neither.
         edges = sorted({edge * MICROSECONDS - 1 for window in windows for edge in (window.start, window.end)})
-        ends = [moment_of(min(w.start for w in windows)), moment_of(max(w.end for w in windows))]
+        ends = [moment_at(min(w.start for w in windows)), moment_at(max(w.end for w in windows))]
         ((bins,),) = self._execute(
             f'SELECT histogram(epoch_us("{table.time}"), ?::BIGINT[]) FROM {table.name} '
             f'WHERE "{table.time}" >= ? AND "{table.time}" < ?',
@@ -300,7 +304,7 @@ class DuckDbSink(SqlSink):
         return {window: (bins or {}).get(window.end * MICROSECONDS - 1, 0) for window in windows}
 
     def _moment(self, second: int) -> datetime:
-        return moment_of(second)
+        return moment_at(second)
 
     @contextmanager
     def _batch(self, rows: pa.Table) -> Iterator[None]:
@@ -359,6 +363,9 @@ def _told(path: Path, error: duckdb.Error) -> NxcdrError:
             "another --to"
         )
     if "Could not set lock" in text:
+        refused = refused_lock(path.resolve().parent)
+        if refused is not None:
+            return unlockable(path, refused)
         return BusyError(f"{path} is open in another program: close it there, or give another --to")
     kind = UnfitError if isinstance(error, duckdb.DataError) else SinkError
     return kind(f"cannot store in {path}: {text.splitlines()[0]}")

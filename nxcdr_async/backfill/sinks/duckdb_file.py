@@ -9,13 +9,16 @@ from pathlib import Path
 import duckdb
 
 from nxcdr_async.backfill.sinks.durable import sync_folder
-from nxcdr_async.backfill.sinks.files import OWNER_ONLY, OWNER_ONLY_FOLDER
+from nxcdr_async.backfill.sinks.files import OWNER_ONLY, OWNER_ONLY_FOLDER, name_beside
 
 MEMORY = 40_000_000
 """Bytes that DuckDB may use, its cache included, unless a window is large."""
 
 ROWS_A_GROUP = 10_240
 """Rows DuckDB compresses at a time, about those of a window: its own 122,880 want all that memory and more."""
+
+STORAGE = "v1.4.0"
+"""For which DuckDB files are written, the oldest that we support: any later one reads them, too."""
 
 LOG_BYTES = 2_000_000
 """How long the log grows before its rows are moved into the file proper; until then they take up memory."""
@@ -27,6 +30,7 @@ _CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
     "autoload_known_extensions": False,
     "checkpoint_threshold": "1TB",  # never as a part of a commit, where it takes more memory: we say when
 }
+_OPTIONS = f"TYPE duckdb, ROW_GROUP_SIZE {ROWS_A_GROUP}"
 _SINK, _COPY = "sink", "copy_of_sink"
 
 
@@ -34,7 +38,9 @@ def connected(place: Path) -> duckdb.DuckDBPyConnection:
     """Return a connection to a file, made if it is not there; attached, as only that takes the size of groups."""
     database = duckdb.connect(":memory:", config=_CONFIGURATION)
     try:
-        database.execute(f"ATTACH '{_quoted(place)}' AS {_SINK} (TYPE duckdb, ROW_GROUP_SIZE {ROWS_A_GROUP})")
+        # A file that is there stays what it is, as one that a later DuckDB has made cannot be had lower.
+        options = _OPTIONS if place.exists() else _options(STORAGE)
+        database.execute(f"ATTACH '{_quoted(place)}' AS {_SINK} ({options})")
         database.execute(f"USE {_SINK}")
         # Only now, as a log that a killed run left is read back at once, however long it is.
         shorten_log(database, place)
@@ -43,6 +49,10 @@ def connected(place: Path) -> duckdb.DuckDBPyConnection:
         database.close()
         raise
     return database
+
+
+def _options(storage: str) -> str:
+    return f"{_OPTIONS}, STORAGE_VERSION '{storage}'"
 
 
 def _quoted(path: Path) -> str:
@@ -77,7 +87,7 @@ def make_file(place: Path) -> None:
 @contextmanager
 def aside(place: Path) -> Iterator[Path]:
     """Give a place in a folder of its own for a file that is to become another."""
-    folder = place.with_name(f".{place.name}.new")
+    folder = place.with_name(name_beside(place.name, ".new"))
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     folder.mkdir(OWNER_ONLY_FOLDER)
     try:
@@ -95,8 +105,10 @@ def put_in_place(made: Path, place: Path) -> None:
 
 
 def copy_into(database: duckdb.DuckDBPyConnection, made: Path) -> None:
-    """Copy all that a file holds into a new one."""
-    database.execute(f"ATTACH '{_quoted(made)}' AS {_COPY} (ROW_GROUP_SIZE {ROWS_A_GROUP})")
+    """Copy all that a file holds into a new one, of the same version of the format, as another may lack its types."""
+    found = database.execute("SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = ?", [_SINK])
+    ((storage,),) = found.fetchall()
+    database.execute(f"ATTACH '{_quoted(made)}' AS {_COPY} ({_options(storage.removesuffix('+'))})")
     database.execute(f"COPY FROM DATABASE {_SINK} TO {_COPY}")
     database.execute(f"DETACH {_COPY}")
 

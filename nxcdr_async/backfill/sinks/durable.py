@@ -4,16 +4,22 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from nxcdr_async.backfill.sinks.files import OWNER_ONLY
+from nxcdr_async.backfill.sinks.files import OWNER_ONLY, name_beside
 
 Piece = bytes | memoryview
 
 _ASIDE = ".part"
 
 
-def replace_file(path: Path, pieces: Iterable[Piece]) -> None:
-    """Put a file in its place at once, whether one is there or not; if that fails, nothing has changed."""
-    aside = path.with_name(f".{path.name}{_ASIDE}")
+def replace_file(path: Path, pieces: Iterable[Piece], written_in: Path) -> None:
+    """Put a file in its place at once, whether one is there or not; if that fails, nothing has changed.
+
+    Args:
+        path: its place.
+        pieces: what is to be in it.
+        written_in: a folder on the same disk, where it is until it is whole.
+    """
+    aside = written_in / name_beside(path.name, _ASIDE)
     try:
         _write_new(aside, pieces)
         aside.replace(path)

@@ -4,17 +4,49 @@ POSIX drops all locks of a process on a file once any part of the process closes
 made for a backup. From then on other processes may write, and whoever had the lock does not notice.
 """
 
+import errno
 import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from attrs import define, field
+
+from nxcdr_async.errors import ConfigurationError
 
 if sys.platform != "win32":
     import fcntl
 
 State = tuple[tuple[int, int, int] | None, ...]
 """What tells whether files were written: their numbers, sizes and times."""
+
+NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
+"""What a file system says that knows no locks, or has none left."""
+
+
+def unlockable(path: Path, error: OSError) -> ConfigurationError:
+    """Return the error of a place whose file system refuses locks."""
+    return ConfigurationError(
+        f"no file can be locked in {path.resolve().parent} ({error.strerror}), so nothing would keep two runs from "
+        "writing at once: give a --to on a disk of this machine, or have the folder mounted with locks (NFS: without "
+        "nolock, and with its lock service running)"
+    )
+
+
+def refused_lock(folder: Path) -> OSError | None:
+    """Return why no file in a folder can be locked as libraries of databases do it; None if one can be."""
+    if sys.platform == "win32":
+        return None
+    try:
+        file = TemporaryFile(dir=folder)  # noqa: SIM115 - whether it can be made is another question than the lock
+    except OSError:
+        return None
+    with file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return error
+    return None
 
 
 @define(eq=False)

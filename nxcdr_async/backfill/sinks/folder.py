@@ -21,6 +21,7 @@ from nxcdr_async.backfill.sinks.protocol import Held, Origin
 from nxcdr_async.backfill.times import earlier, inside
 from nxcdr_async.errors import ConfigurationError, SinkError
 from nxcdr_async.export.tables import TABLES, Table
+from nxcdr_async.uncopied import Uncopied
 from nxcdr_async.windows import EVER, Window
 
 FARTHEST_MOVE = 60
@@ -28,7 +29,7 @@ FARTHEST_MOVE = 60
 
 
 @define(eq=False)
-class FolderSink:
+class FolderSink(Uncopied):
     """A folder, open to its owner only if it is new.
 
     A file is put in its place at once, then the ledger notes its window: a window that is not noted is read again. A
@@ -107,7 +108,7 @@ class FolderSink:
                 self._ledger.append(Line(table.name, origin_line(origin)))
         except BaseException:
             if is_new:
-                shutil.rmtree(self.path, ignore_errors=True)
+                shutil.rmtree(self.path.resolve(), ignore_errors=True)
             raise
 
     def find(self, table: Table, rows: pa.Table) -> pa.Table:
@@ -207,6 +208,11 @@ class FolderSink:
         self._lock.release()
 
     def _check_files(self, table: Table) -> None:
+        strays = self._files.strays(table)
+        if strays:
+            raise ConfigurationError(
+                f"{min(strays)} is in the folder itself, and the files of its table are in {table.name}: move it away"
+            )
         with_file = self._with_file(table)
         strange = self._files.windows(table) - with_file
         if strange:

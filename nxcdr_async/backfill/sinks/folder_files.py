@@ -1,4 +1,7 @@
-"""The files of a folder: one for each window that has rows, in one format."""
+"""The files of a folder: one for each window that has rows, in one format, in a folder for each table.
+
+That holds nothing else, at any moment, so that whoever reads all that is in it reads whole files of one table.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -8,7 +11,8 @@ import msgspec
 import pyarrow as pa
 from attrs import define, field
 
-from nxcdr_async.backfill.sinks.durable import Piece, remove_file, replace_file
+from nxcdr_async.backfill.sinks.durable import Piece, remove_file, replace_file, sync_folder
+from nxcdr_async.backfill.sinks.files import claimed_folder
 from nxcdr_async.backfill.sinks.folder_book import FileNote
 from nxcdr_async.backfill.sinks.folder_names import file_name, table_and_window
 from nxcdr_async.errors import ConfigurationError
@@ -61,10 +65,12 @@ class WindowFiles:
     folder: Path
     format: Format
     _written: dict[Path, pa.Table] = field(factory=dict, init=False, repr=False, eq=False)
+    # Where the files of a table are.
+    _homes: dict[str, Path] = field(factory=dict, init=False, repr=False, eq=False)
 
     def path(self, table: Table, window: Window) -> Path:
         """Return where the rows of a window are."""
-        return self.folder / file_name(table, window, self.format.suffix)
+        return self._home(table) / file_name(table, window, self.format.suffix)
 
     def are_called(self, name: str) -> bool:
         """Tell whether one of them goes by a name."""
@@ -72,9 +78,27 @@ class WindowFiles:
 
     def windows(self, table: Table) -> set[Window]:
         """Return the windows of a table that have files."""
-        if not self.folder.exists():
+        return self._windows_in(self._home(table), table)
+
+    def strays(self, table: Table) -> set[Path]:
+        """Return files of a table that lie in the folder itself, though those of the table have one of their own."""
+        if self._home(table) == self.folder:
             return set()
-        found = (table_and_window(path.name, self.format.suffix) for path in self.folder.iterdir())
+        windows = self._windows_in(self.folder, table)
+        return {self.folder / file_name(table, window, self.format.suffix) for window in windows}
+
+    def _home(self, table: Table) -> Path:
+        """Return the folder of the files of a table; those of an earlier version stay in the folder itself."""
+        if table.name not in self._homes:
+            own = self.folder / table.name
+            is_earlier = not own.exists() and self._windows_in(self.folder, table)
+            self._homes[table.name] = self.folder if is_earlier else own
+        return self._homes[table.name]
+
+    def _windows_in(self, folder: Path, table: Table) -> set[Window]:
+        if not folder.exists():
+            return set()
+        found = (table_and_window(path.name, self.format.suffix) for path in folder.iterdir())
         return {window for owner, window in filter(None, found) if owner is table}
 
     def read(self, table: Table, window: Window) -> pa.Table:
@@ -109,7 +133,10 @@ class WindowFiles:
         path = self.path(table, window)
         self._written.pop(path, None)
         checksum = _Checksum()
-        replace_file(path, checksum.of(self.format.encode(in_order)))
+        if not path.parent.exists():
+            claimed_folder(path.parent)
+            sync_folder(self.folder)
+        replace_file(path, checksum.of(self.format.encode(in_order)), self.folder)
         self._written[path] = in_order
         for older in list(self._written)[:-FILES_REMEMBERED]:
             del self._written[older]
@@ -117,11 +144,15 @@ class WindowFiles:
         return FileNote(there.st_size, there.st_mtime_ns, checksum.value)
 
     def remove(self, table: Table, window: Window) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file, if it is there, and with the last one the folder of the table, unless that is but a link."""
         path = self.path(table, window)
         self._written.pop(path, None)
         remove_file(path)
+        home = path.parent
+        if home != self.folder and home.exists() and not home.is_symlink() and not any(home.iterdir()):
+            home.rmdir()
 
     def forget(self) -> None:
-        """Forget what was written, as others may change it from now on."""
+        """Forget what was written, and where, as others may change it from now on."""
         self._written.clear()
+        self._homes.clear()

@@ -71,7 +71,7 @@ class FolderLedger:
 
     def rewrite(self) -> None:
         """Write the file anew, without what has had its day."""
-        replace_file(self.path, self._pieces())
+        replace_file(self.path, self._pieces(), self.path.parent)
         self._is_behind = False
 
     def _pieces(self) -> Iterator[bytes]:

@@ -3,8 +3,8 @@
 import re
 from datetime import UTC, datetime
 
-from nxcdr_async.backfill.times import moment_of
 from nxcdr_async.export.tables import TABLES, Table
+from nxcdr_async.moments import moment_at
 from nxcdr_async.windows import Window
 
 _TIME = "%Y%m%dT%H%M%SZ"
@@ -14,7 +14,7 @@ _TABLES = {table.name: table for table in TABLES.values()}
 
 def file_name(table: Table, window: Window, suffix: str) -> str:
     """Return the name of the file with the rows of a window."""
-    start, end = (moment_of(edge).strftime(_TIME) for edge in (window.start, window.end))
+    start, end = (moment_at(edge).strftime(_TIME) for edge in (window.start, window.end))
     return f"{table.name}-{start}-{end}{suffix}"
 
 

@@ -12,11 +12,8 @@ import pyarrow.compute as pc
 from nxcdr_async.backfill.sinks.durable import Piece
 from nxcdr_async.backfill.sinks.folder import FolderSink
 from nxcdr_async.backfill.sinks.folder_files import Format
-from nxcdr_async.backfill.sinks.text import plain_amounts, plain_times
+from nxcdr_async.backfill.sinks.text import bytes_of, parts_of, plain_amounts, plain_times
 from nxcdr_async.export.tables import EXTRA
-
-ROWS_A_PIECE = 2_500
-"""Rows that are made lines at once: few enough for other threads to get their turn."""
 
 # What JSON has to escape.
 _UNSAFE = '["\\\\\x00-\x1f]'
@@ -25,8 +22,7 @@ _encode_text = msgspec.json.Encoder().encode
 
 
 def _encode(rows: pa.Table) -> Iterator[Piece]:
-    for start in range(0, rows.num_rows, ROWS_A_PIECE):
-        yield _lines(rows.slice(start, ROWS_A_PIECE).combine_chunks())
+    yield from map(_lines, parts_of(rows))
 
 
 def _lines(rows: pa.Table) -> Piece:
@@ -34,9 +30,7 @@ def _lines(rows: pa.Table) -> Piece:
     for name, column in zip(rows.column_names, rows.columns, strict=True):
         opening = "{" if not parts else ","
         parts += [f'{opening}"{name}":', pc.fill_null(_values(name, column), "null")]
-    lines = pc.binary_join_element_wise(*parts, "}\n", "").combine_chunks()
-    # What Arrow keeps of all the texts of a column is one text after the other.
-    return memoryview(lines.buffers()[-1])[: pc.sum(pc.binary_length(lines)).as_py()]
+    return bytes_of(pc.binary_join_element_wise(*parts, "}\n", ""))
 
 
 def _values(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -7,8 +7,10 @@ from pathlib import Path
 from attrs import define, field
 from filelock import FileLock, Timeout
 
-from nxcdr_async.backfill.sinks.files import OWNER_ONLY, check_folder
+from nxcdr_async.backfill.sinks.file_lock import NO_LOCKS, unlockable
+from nxcdr_async.backfill.sinks.files import OWNER_ONLY, check_folder, name_beside
 from nxcdr_async.errors import BusyError, SinkError
+from nxcdr_async.machine_clocks import steady
 
 SECONDS_TO_WAIT = 2.0
 """How long to wait for another to let go: pushes have hold for some milliseconds, again and again."""
@@ -38,11 +40,11 @@ class SinkLock:
 
         Raises:
             BusyError: another run has it still.
-            ConfigurationError: the folder is not there.
+            ConfigurationError: the folder is not there, or no file can be locked in it.
             SinkError: no file can be made there.
         """
         check_folder(Path(self._lock.lock_file).parent)  # else the lock would make it
-        until = time.monotonic() + SECONDS_TO_WAIT
+        until = steady() + SECONDS_TO_WAIT
         try:
             with _acquired(self._turn, until):
                 _acquired(self._lock, until)
@@ -51,6 +53,10 @@ class SinkLock:
                 f"{self.target} is being written by another run: wait for its end, or give another --to"
             ) from None
         except OSError as error:
+            if not self.target.exists():
+                self._remove_files()
+            if error.errno in NO_LOCKS:
+                raise unlockable(self.target, error) from None
             raise SinkError(f"cannot write beside {self.target}: {error.strerror or error}") from None
 
     @property
@@ -64,26 +70,31 @@ class SinkLock:
         Beside a sink the files stay, as others may be about to lock them. Whoever is, of those that go, notices that.
         """
         if self.is_held and not self.target.exists():
-            self._remove_files()
+            # Whoever waits for it removes them in turn, and must not lose its place.
+            with suppress(Timeout, OSError), self._turn.acquire(timeout=0):
+                self._remove_files()
         self._lock.release()
 
     def _remove_files(self) -> None:
-        try:
-            # Whoever waits for it removes them in turn, and must not lose its place.
-            with self._turn.acquire(timeout=0):
-                for lock in (self._turn, self._lock):
-                    with suppress(PermissionError):  # Windows removes no file that is open
-                        Path(lock.lock_file).unlink(missing_ok=True)
-        except Timeout:
-            return
+        for lock in (self._turn, self._lock):
+            # One that stays does no harm: Windows removes no file that is open.
+            with suppress(OSError):
+                Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _lock_beside(target: Path, suffix: str) -> FileLock:
     # The same for whoever comes by a link.
     real = target.resolve()
-    path = real.with_name(f".{real.name}.{suffix}")
-    return FileLock(path, mode=OWNER_ONLY, is_singleton=False, thread_local=False)
+    path = real.with_name(name_beside(real.name, f".{suffix}"))
+    # What it would fall back to, a killed run would hold for ever.
+    return FileLock(path, mode=OWNER_ONLY, is_singleton=False, thread_local=False, fallback_to_soft=False)
 
 
 def _acquired(lock: FileLock, until: float) -> AbstractContextManager[object]:
-    return lock.acquire(timeout=max(0.0, until - time.monotonic()), poll_interval=SECONDS_BETWEEN_LOOKS)
+    while True:
+        try:
+            return lock.acquire(timeout=0)
+        except Timeout:
+            if steady() >= until:
+                raise
+        time.sleep(SECONDS_BETWEEN_LOOKS)

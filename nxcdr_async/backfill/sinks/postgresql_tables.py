@@ -1,7 +1,8 @@
 """The tables of a PostgreSQL sink as SQL defines them, and as the server describes them. Pure."""
 
+import re
 from types import NoneType
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import pyarrow as pa
 from attrs import fields_dict
@@ -19,6 +20,7 @@ _TYPES = {
 _MONEY = "numeric"
 _JSON = "jsonb"
 UNIQUE = " unique"
+_NAME_OR_SIGN = re.compile(r'"(?:[^"]|"")*"|[?%]')
 
 LEDGER_TABLES = {
     WINDOWS: LedgerTable(
@@ -68,6 +70,41 @@ FROM pg_index JOIN pg_attribute ON {_MAKES_KEY_UNIQUE}
 WHERE indrelid = to_regclass(%(table)s) AND attname = %(key)s
 """
 
+# A partition has an identity of its own.
+LACKING_IDENTITY = """
+WITH roots AS (SELECT to_regclass(name)::oid AS root FROM unnest(%s::text[]) AS names (name))
+SELECT root, leaf, format('%%I.%%I', nspname, relname), pg_has_role(relowner, 'USAGE')
+FROM (
+    SELECT root, root AS leaf FROM roots
+    UNION SELECT root, relid FROM roots, pg_partition_tree(root)
+) AS leaves JOIN pg_class ON pg_class.oid = leaf JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE relkind = 'r' AND relreplident <> 'f' AND NOT EXISTS (
+    SELECT FROM pg_index WHERE indrelid = leaf AND indisvalid AND indimmediate
+    AND CASE relreplident WHEN 'd' THEN indisprimary WHEN 'i' THEN indisreplident ELSE false END
+)
+ORDER BY 3
+"""
+
+PUBLISHED = """
+SELECT pg_class.oid FROM pg_publication JOIN pg_publication_tables USING (pubname)
+JOIN pg_namespace ON nspname = schemaname JOIN pg_class ON relnamespace = pg_namespace.oid AND relname = tablename
+WHERE (pubupdate OR pubdelete) AND pg_class.oid = ANY (%s::oid[])
+"""
+
+# Of permissive policies one that lets all rows through is enough, of restrictive ones each has to.
+ROW_SECURITY = """
+SELECT place, EXISTS (
+    SELECT FROM (VALUES ('r'), ('w'), ('d')) AS commands (command) WHERE NOT coalesce((
+        SELECT bool_or(shown = 'true') FILTER (WHERE polpermissive)
+            AND coalesce(bool_and(shown = 'true') FILTER (WHERE NOT polpermissive), true)
+        FROM pg_policy, pg_get_expr(polqual, polrelid) AS shown
+        WHERE polrelid = to_regclass(place) AND polcmd::text IN ('*', command)
+        AND EXISTS (SELECT FROM unnest(polroles) AS role WHERE role = 0 OR pg_has_role(role, 'USAGE'))
+    ), false)
+)
+FROM unnest(%s::text[]) AS places (place) WHERE row_security_active(to_regclass(place))
+"""
+
 
 def columns_of(table: Table) -> dict[str, str]:
     """Return the columns of a table with their types."""
@@ -92,3 +129,51 @@ def definition(table: Table) -> str:
 
 def _may_lack_key(table: Table) -> bool:
     return NoneType in get_args(fields_dict(table.record_class)[table.key].type)
+
+
+class LackingIdentity(NamedTuple):
+    """A table whose rows a publication of changes could not tell apart, so that they could not be changed.
+
+    Attributes:
+        root: the number of the table that it is part of, or its own.
+        leaf: its own.
+        place: its name, as statements have it.
+        is_owned: whether the user may change that.
+    """
+
+    root: int
+    leaf: int
+    place: str
+    is_owned: bool
+
+    @property
+    def mending(self) -> str:
+        """The statement that has all their columns tell rows apart."""
+        return identified_by_all_columns(self.place)
+
+
+class RowSecurity(NamedTuple):
+    """A table that shows a user rows through policies only.
+
+    Attributes:
+        place: its name, as statements have it.
+        may_hide: whether they may hide any from being read, changed or removed.
+    """
+
+    place: str
+    may_hide: bool
+
+
+def identified_by_all_columns(place: str) -> str:
+    """Return the statement that has all columns of a table tell its rows apart, for those who follow its changes."""
+    return f"ALTER TABLE {place} REPLICA IDENTITY FULL"
+
+
+def as_psycopg_has_it(statement: str) -> str:
+    """Return a statement with psycopg's placeholders, as names in quotes may have such signs, too."""
+    return _NAME_OR_SIGN.sub(lambda found: "%s" if found[0] == "?" else found[0].replace("%", "%%"), statement)
+
+
+def is_among_json(table: Table) -> str:
+    """Return the condition that a key is in a JSON list: one row after the other, by the index of the key."""
+    return f'"{table.key}" IN (SELECT json_array_elements_text(?)::{columns_of(table)[table.key]})'

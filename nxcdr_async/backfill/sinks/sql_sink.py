@@ -27,13 +27,14 @@ from nxcdr_async.backfill.sinks.sql import (
 from nxcdr_async.backfill.times import extent_of
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.export.tables import Table
+from nxcdr_async.uncopied import Uncopied
 from nxcdr_async.windows import EVER, Window
 
 RowT = TypeVar("RowT", LedgerRow, SourceRow)
 
 
 @define(eq=False)
-class SqlSink(ABC):
+class SqlSink(Uncopied, ABC):
     """A sink that speaks SQL. Its statements have a question mark for each value."""
 
     LEDGER: ClassVar[Mapping[str, LedgerTable]]
@@ -243,7 +244,16 @@ class SqlSink(ABC):
                 self._execute(
                     f'DELETE FROM {self._qualified(table.name)} WHERE "{table.time}" < ?', [self._moment(before)]
                 )
+            if left := self._rows_before(table, before):
+                raise self._kept_by_trigger(table, left, "from being removed")
         return rows
+
+    def _kept_by_trigger(self, table: Table, rows: int, what: str) -> ConfigurationError:
+        """Return the error of rows that something in the database does not let us store or remove."""
+        return ConfigurationError(
+            f"a trigger or rule of {table.name} in {self.name} keeps {rows} rows {what}: drop it, or have it let all "
+            "rows pass, or give another --to"
+        )
 
     def _note_pruned(self, table: Table, before: int) -> None:
         place = self._qualified(SOURCES)

@@ -15,12 +15,13 @@ import pyarrow.compute as pc
 from attrs import define, field
 
 from nxcdr_async.backfill.ledger import LedgerChange
+from nxcdr_async.backfill.sinks.file_lock import refused_lock, unlockable
 from nxcdr_async.backfill.sinks.files import check_place, check_still_there, claimed_file, identity, unlocked
 from nxcdr_async.backfill.sinks.lock import SinkLock
 from nxcdr_async.backfill.sinks.protocol import Origin, UnfitError
 from nxcdr_async.backfill.sinks.sql import WINDOWS, quoted
 from nxcdr_async.backfill.sinks.sql_sink import SqlSink
-from nxcdr_async.backfill.sinks.sqlite_tables import LEDGER_TABLES, columns_of, definition, indexes
+from nxcdr_async.backfill.sinks.sqlite_tables import LEDGER_TABLES, columns_of, definition, indexes, types_found
 from nxcdr_async.backfill.sinks.text import plain_amounts, plain_times
 from nxcdr_async.backfill.times import MICROSECONDS, extent_of
 from nxcdr_async.errors import BusyError, ConfigurationError, NxcdrError, SinkError
@@ -33,13 +34,20 @@ SECONDS_TO_WAIT = 30.0
 MILLISECONDS_FOR_LOG = 1_000
 """How long to wait for a moment at which nobody reads, to begin or end with a write-ahead log."""
 
+LONGEST_SUFFIX = "-journal"
+"""The longest end of the names of files that SQLite keeps beside a file."""
+
 ROWS_A_STATEMENT = 100
 """Rows handed over at once: few enough for the event loop to get the interpreter between them every millisecond."""
 
 _LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED")
+_UNLOCKED = (*_LOCKED, "SQLITE_IOERR")
+"""How it takes a lock that the file system refuses."""
+
 _NO_DATABASE = "SQLITE_NOTADB"
 _DAMAGED = "SQLITE_CORRUPT"
 _TOO_LONG = "SQLITE_TOOBIG"
+_NO_ROOM = ("SQLITE_FULL", "SQLITE_CANTOPEN", "SQLITE_IOERR")
 
 
 @define(eq=False)
@@ -76,7 +84,7 @@ class SqliteSink(SqlSink):
     def open(self) -> None:
         """Take hold of the file, or of the place of one that is not there yet."""
         try:
-            check_place(self.path)
+            check_place(self.path, LONGEST_SUFFIX)
             self._lock.take()
             if self.path.exists():
                 self._connect()
@@ -152,7 +160,7 @@ class SqliteSink(SqlSink):
         with self._transaction():
             rows = self._remove_before(table, before)
         with self._telling():
-            self._run("VACUUM")
+            self._write_anew()
             ((is_busy, _, _),) = self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
         if is_busy:
             raise BusyError(
@@ -160,6 +168,31 @@ class SqliteSink(SqlSink):
                 "reading it: close that, and do the same again"
             )
         return rows
+
+    def _write_anew(self) -> None:
+        """Write the file anew, by way of a copy in the system's folder of temporary files, or beside it."""
+        try:
+            self._run("VACUUM")
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith(_NO_ROOM):
+                raise
+            # That folder may be small, or not to be written, where the file itself has room: in a container, say.
+            self._keep_temporary_files_in(str(self.path.absolute().parent))
+            try:
+                self._run("VACUUM")
+            except sqlite3.OperationalError as refused:
+                raise SinkError(
+                    f"rows were removed from {self.path}, and their bytes are still in it, as it cannot be written "
+                    f"anew ({refused}): make twice as much room beside it as it takes, and do the same again"
+                ) from None
+            finally:
+                self._keep_temporary_files_in("")
+
+    def _keep_temporary_files_in(self, folder: str) -> None:
+        """Choose the folder for temporary files of this process; "" leaves it to the system."""
+        # Deprecated, but the environment, which is the other way, is read by SQLite only once.
+        escaped = folder.replace("'", "''")
+        self._run(f"PRAGMA temp_store_directory = '{escaped}'")
 
     def close(self) -> None:
         """Let go of the file."""
@@ -215,7 +248,7 @@ class SqliteSink(SqlSink):
         return dict(self._execute("SELECT name, type FROM pragma_table_info(?)", [name]))
 
     def _found_columns(self, table: Table) -> dict[str, str]:
-        return self._columns_of(table.name)
+        return types_found(self._columns_of(table.name))
 
     def _wanted_columns(self, table: Table) -> dict[str, str]:
         return columns_of(table)
@@ -238,6 +271,9 @@ class SqliteSink(SqlSink):
         absent = self._absent.pop(table.name, pa.array([], keys.type))
         for part in _parts(keys.filter(pc.invert(pc.is_in(keys, value_set=absent))).unique()):
             self._run(f"DELETE FROM {table.name} WHERE {_is_among(table.key, part)}", part)
+            ((left,),) = self._execute(f"SELECT count(*) FROM {table.name} WHERE {_is_among(table.key, part)}", part)
+            if left:
+                raise self._kept_by_trigger(table, left, "from being replaced")
         places = f"({', '.join('?' * len(table.columns))})"
         most = self._open_database.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // len(table.columns)
         written = _written(rows)
@@ -245,10 +281,10 @@ class SqliteSink(SqlSink):
             part = written.slice(start, min(most, ROWS_A_STATEMENT))
             columns = [column.to_pylist() for column in part.columns]
             values = [value for row in zip(*columns, strict=True) for value in row]
-            self._run(
-                f"INSERT INTO {table.name} ({quoted(table.columns)}) VALUES {', '.join([places] * part.num_rows)}",
-                values,
-            )
+            adding = f"INSERT INTO {table.name} ({quoted(table.columns)}) VALUES {', '.join([places] * part.num_rows)}"
+            lacking = part.num_rows - self._open_database.execute(adding, values).rowcount
+            if lacking:
+                raise self._kept_by_trigger(table, lacking, "from being stored")
 
     def _let_keys_repeat(self, table: Table) -> None:
         """Make a table of an earlier version anew, whose keys had to be unique, with all that hangs on it."""
@@ -336,6 +372,9 @@ def _told(path: Path, error: sqlite3.Error | OverflowError) -> NxcdrError:
     name = getattr(error, "sqlite_errorname", "")
     if name == _NO_DATABASE:
         return ConfigurationError(f"{path} is there and no SQLite file: give another --to")
+    refused = refused_lock(path.resolve().parent) if name.startswith(_UNLOCKED) else None
+    if refused is not None:
+        return unlockable(path, refused)
     if name.startswith(_LOCKED):
         return BusyError(
             f"cannot store in {path}: another program has kept it locked for {SECONDS_TO_WAIT:.0f} seconds; end its "

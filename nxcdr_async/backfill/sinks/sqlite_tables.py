@@ -1,18 +1,27 @@
 """The tables of a SQLite sink as SQL defines them. Pure."""
 
+from collections.abc import Mapping
+
 import pyarrow as pa
 
 from nxcdr_async.backfill.sinks.sql import SOURCES, STORED, WINDOWS, LedgerTable
 from nxcdr_async.export.tables import Table
 
-# TEXT in the name of a type keeps SQLite from taking an amount for a binary fraction.
+_TIME = "DATETIME TEXT"
+_MONEY = "DECIMAL TEXT"
+
+# TEXT in the name of a type keeps SQLite from taking an amount for a binary fraction. By the first word of one Python
+# (`detect_types=PARSE_DECLTYPES`) looks for what reads a value: for TIMESTAMP and DATE it has something of its own,
+# which fails on times with a zone.
 _TYPES = {
     pa.string(): "TEXT",
     pa.int64(): "INTEGER",
     pa.bool_(): "BOOLEAN",
-    pa.timestamp("us", tz="UTC"): "TIMESTAMP TEXT",
+    pa.timestamp("us", tz="UTC"): _TIME,
 }
-_MONEY = "DECIMAL TEXT"
+
+_EARLIER_TYPES = {"TIMESTAMP TEXT": _TIME}
+"""The types of columns in stores of earlier versions that are others today, and hold the same."""
 
 LEDGER_TABLES = {
     WINDOWS: LedgerTable(
@@ -35,7 +44,7 @@ LEDGER_TABLES = {
             "source": "TEXT PRIMARY KEY",
             "account": "TEXT NOT NULL",
             "zone": "TEXT NOT NULL",
-            "complete_until": "TIMESTAMP TEXT",
+            "complete_until": _TIME,
             "gateway": "TEXT",
             "pruned_before": "INTEGER",
         }
@@ -46,6 +55,11 @@ LEDGER_TABLES = {
 def columns_of(table: Table) -> dict[str, str]:
     """Return the columns of a table with their types."""
     return {name: _TYPES.get(table.kind(name), _MONEY) for name in table.columns}
+
+
+def types_found(columns: Mapping[str, str]) -> dict[str, str]:
+    """Return columns as they are found with the types of today, where they have one of an earlier version."""
+    return {name: _EARLIER_TYPES.get(kind, kind) for name, kind in columns.items()}
 
 
 def definition(table: Table) -> str:

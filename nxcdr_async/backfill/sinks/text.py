@@ -1,9 +1,26 @@
 """Values as text, the same in every sink that writes them so. Pure."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+ROWS_A_PIECE = 2_500
+"""Rows that are made lines at once: few enough for other threads to get their turn."""
+
+
+def parts_of(rows: pa.Table) -> Iterator[pa.Table]:
+    """Yield rows, as many as are made lines at once, each column of them in one piece."""
+    for start in range(0, rows.num_rows, ROWS_A_PIECE):
+        yield rows.slice(start, ROWS_A_PIECE).combine_chunks()
+
+
+def bytes_of(lines: pa.ChunkedArray) -> memoryview:
+    """Return the bytes of lines, none of which is null."""
+    in_one = lines.combine_chunks()
+    # What Arrow keeps of all the texts of a column is one text after the other.
+    return memoryview(in_one.buffers()[-1])[: pc.sum(pc.binary_length(in_one)).as_py()]
 
 
 def plain_amount(amount: Decimal) -> str:

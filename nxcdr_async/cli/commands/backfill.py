@@ -47,11 +47,7 @@ def backfill(
     max_span: MaxSpanOption = None,
     tz: ZoneOption = "UTC",
 ) -> ExitCode:
-    """Fill a store with the records of a range.
-
-    It may be killed at any moment: the same command goes on where it was, and every row is there once. Ends with code
-    3 if something is known to be missing.
-    """
+    """Fill a store with the records of a range."""
     start_and_end = parse_range(source, start, end, tz)
     wanted = _wanted(
         source, to, settle, skip_bad_rows=skip_bad_rows, new_key=new_key, new_gateway=new_gateway, report=report
@@ -76,10 +72,7 @@ def sync(
     timeout: TimeoutOption = None,
     max_span: MaxSpanOption = None,
 ) -> ExitCode:
-    """Bring a store up to the present.
-
-    Reads again where late rows may have turned up, fills holes and goes on to now. Run it every hour or day.
-    """
+    """Bring a store up to the present."""
     wanted = _wanted(
         source, to, settle, skip_bad_rows=skip_bad_rows, new_key=new_key, new_gateway=new_gateway, report=report
     )

@@ -65,11 +65,7 @@ def emulator(
         bool, typer.Option("--while-stdin-open", help="End too when stdin is closed, so as not to outlive a parent.")
     ] = False,
 ) -> ExitCode:
-    """Run an emulator of the vendor's gateway.
-
-    It serves on this machine only, for trying things out without an account. Its first line on stdout is JSON
-    with its address and its keys, which are made up. It runs until SIGINT or SIGTERM.
-    """
+    """Run an emulator of the vendor's gateway."""
     day = parse_day("--first-day", first_day)
     from nxcdr_async.cli.emulation import emulate, until_stdin_ends  # noqa: PLC0415 - imports aiohttp's web server
     from nxcdr_async.testing.gateway import Gateway  # noqa: PLC0415 - likewise

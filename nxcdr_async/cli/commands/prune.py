@@ -22,10 +22,6 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the rows that would be removed.")] = False,
     tz: ZoneOption = "UTC",
 ) -> ExitCode:
-    """Remove old rows from a store, for good.
-
-    The store notes that, so that nothing brings them back, and stays as complete as it was. If it is cut short, the
-    same command finishes it.
-    """
+    """Remove old rows from a store, for good."""
     chosen: list[SourceName] = [source.value for source in sources or []]
     return room.run(parse_target(to), parse_moment("--before", before, tz), chosen, dry_run=dry_run)

@@ -78,11 +78,7 @@ def calls(
     max_span: MaxSpanOption = None,
     tz: ZoneOption = "UTC",
 ) -> ExitCode:
-    """Write call-center calls as JSON lines.
-
-    They come sorted by start time, each once; times are UTC, money is exact text. Ends with code 3 at a second that
-    holds more calls than the gateway shows.
-    """
+    """Write call-center calls as JSON lines."""
     first, last = parse_moment("--start", start, tz), parse_moment("--end", end, tz)
     filters: dict[str, Any] = {
         "answered": answered,
@@ -120,10 +116,7 @@ def did(
     rate: RateOption = None,
     timeout: TimeoutOption = None,
 ) -> ExitCode:
-    """Write calls over DID numbers as JSON lines.
-
-    The vendor keeps them by whole days of its local time (UTC+8); the last day is read too.
-    """
+    """Write calls over DID numbers as JSON lines."""
     first, last = parse_day("--start", start), parse_day("--end", start if end is None else end)
     arguments = CommonOptions(region, gateway, concurrency, rate, timeout).arguments_with("credentials")
 
@@ -154,10 +147,7 @@ def flash(
     max_span: MaxSpanOption = None,
     tz: ZoneOption = "UTC",
 ) -> ExitCode:
-    """Write flash calls as JSON lines.
-
-    Ends with code 3 at a second that holds more calls than the vendor's list can tell.
-    """
+    """Write flash calls as JSON lines."""
     first, last = parse_moment("--start", start, tz), parse_moment("--end", end, tz)
     arguments = CommonOptions(region, gateway, concurrency, rate, timeout, parse_span(max_span)).arguments_with(
         "flash app"

@@ -55,11 +55,7 @@ def verify(
     timeout: TimeoutOption = None,
     max_span: MaxSpanOption = None,
 ) -> ExitCode:
-    """Compare a store with what the gateway tells now.
-
-    It reads sealed windows again: those in which no late rows are to be expected. Ends with code 1 if differences are
-    left, or nothing could be compared, and with code 3 if something is known to be missing.
-    """
+    """Compare a store with what the gateway tells now."""
     if read_all and sample is not None:
         raise ConfigurationError("--sample and --all exclude each other: give one of them")
     wanted = room.Wanted(

@@ -47,9 +47,9 @@ def test_text_stands_in_quotes_and_null_is_empty() -> None:
 
 def test_a_formula_is_defused_and_a_phone_number_stays_text() -> None:
     written = cells(caller="+8613800138000", callee="0123", agent_name="=cmd|'/c calc'!A1")
-    assert written["caller"] == '"\'+8613800138000"'
-    assert written["callee"] == '"\'0123"'
-    assert written["agent_name"] == "\"'=cmd|'/c calc'!A1\""
+    assert written["caller"] == "'+8613800138000"
+    assert written["callee"] == "'0123"
+    assert written["agent_name"] == "'=cmd|'/c calc'!A1"
 
 
 def test_numbers_times_and_booleans_are_plain() -> None:

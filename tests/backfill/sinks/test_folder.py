@@ -75,13 +75,13 @@ def stored(path: Path) -> dict[str, str | None]:
     """Return who called in each call, and check that no call is there twice, for us or for whoever reads the files."""
     with opened(path) as store:
         rows = store.sink.scan(CALLS, ALL).select(["call_id", "caller"]).to_pylist()
-    in_files = [row for file in path.glob("calls-*.parquet") for row in pq.read_table(file).to_pylist()]
+    in_files = [row for file in path.glob("**/calls-*.parquet") for row in pq.read_table(file).to_pylist()]
     assert len({row["call_id"] for row in rows}) == len(rows) == len(in_files)
     return {row["call_id"]: row["caller"] for row in rows}
 
 
 def files_in(path: Path) -> list[str]:
-    return sorted(file.name for file in path.iterdir())
+    return sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.is_file())
 
 
 def windows_of(path: Path) -> list[tuple[int, int]]:
@@ -101,7 +101,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_file_is_called_by_its_table_and_its_window(folder: Path) -> None:
     fill(folder, cut(0, 6 * 3600 + 1800, call(1, "a")))
-    assert files_in(folder) == [LEDGER_NAME, "calls-20260101T000000Z-20260101T063000Z.parquet"]
+    assert files_in(folder) == [LEDGER_NAME, "calls/calls-20260101T000000Z-20260101T063000Z.parquet"]
 
 
 @given(
@@ -141,7 +141,7 @@ def test_what_a_killed_run_wrote_aside_is_removed(folder: Path) -> None:
     fill(folder, cut(0, 10, call(1, "a")))
     before = files_in(folder)
     for name in before:
-        (folder / f".{name}.part").write_text("half")
+        (folder / f".{Path(name).name}.part").write_text("half")
     assert stored(folder) == {"a": None}
     assert files_in(folder) == before
 
@@ -154,7 +154,7 @@ def test_a_window_without_rows_has_no_file_and_counts(folder: Path) -> None:
 
 def test_rows_in_a_file_are_in_order_of_time(folder: Path) -> None:
     fill(folder, cut(0, 10, call(5, "b"), call(1, "z"), call(5, "a")))
-    (file,) = folder.glob("calls-*")
+    (file,) = folder.glob("**/calls-*")
     assert pq.read_table(file)["call_id"].to_pylist() == ["z", "a", "b"]
 
 
@@ -168,7 +168,7 @@ def test_a_row_read_again_stays_in_its_file(folder: Path) -> None:
 
 def test_a_new_row_goes_to_the_window_of_its_time(folder: Path) -> None:
     fill(folder, cut(0, 10), cut(10, 20, call(5, "late"), call(11, "b")))
-    first, second = sorted(folder.glob("calls-*"))
+    first, second = sorted(folder.glob("**/calls-*"))
     assert pq.read_table(first)["call_id"].to_pylist() == ["late"]
     assert pq.read_table(second)["call_id"].to_pylist() == ["b"]
 
@@ -195,7 +195,7 @@ def test_rows_that_were_not_read_again_stay(folder: Path) -> None:
 def test_a_window_takes_over_the_rows_of_those_it_stands_for(folder: Path) -> None:
     fill(folder, cut(0, 5, call(1, "a")), cut(5, 10, call(6, "b")), cut(0, 10, call(6, "b", caller="1")))
     assert windows_of(folder) == [(0, 10)]
-    assert len(list(folder.glob("calls-*"))) == 1
+    assert len(list(folder.glob("**/calls-*"))) == 1
     assert stored(folder) == {"a": None, "b": "1"}
 
 
@@ -208,7 +208,7 @@ def test_nothing_is_read_to_store_what_is_new(folder: Path, monkeypatch: pytest.
 
 def test_a_file_that_is_gone_has_its_window_read_again(folder: Path) -> None:
     fill(folder, cut(0, 10, call(1, "a")), cut(10, 20, call(11, "b")))
-    (folder / "calls-20260101T000000Z-20260101T000010Z.parquet").unlink()
+    (folder / "calls" / "calls-20260101T000000Z-20260101T000010Z.parquet").unlink()
     assert lost_of(folder) == [(0, 10)]
     fill(folder, cut(0, 10, call(1, "a")))
     assert stored(folder) == {"a": None, "b": None}
@@ -259,7 +259,7 @@ def test_files_of_the_same_time_are_made_one_with_a_lost_ledger(folder: Path, tm
     fill(older, cut(0, 10, call(1, "a"), call(6, "b", caller="1")))
     fill(other, cut(5, 15, call(6, "b", callee="2"), call(11, "c")), cut(20, 30, call(21, "d")))
     folder.mkdir()
-    for age, file in enumerate([*older.glob("calls-*"), *other.glob("calls-*")]):
+    for age, file in enumerate([*older.glob("**/calls-*"), *other.glob("**/calls-*")]):
         os.utime(file, (age, age))
         file.rename(folder / file.name)
     assert stored(folder) == {"a": None, "b": "1", "c": None, "d": None}
@@ -268,17 +268,60 @@ def test_files_of_the_same_time_are_made_one_with_a_lost_ledger(folder: Path, tm
 
 def test_a_file_that_the_ledger_never_heard_of_is_not_touched_but_told(folder: Path) -> None:
     fill(folder, cut(0, 10, call(1, "a")))
-    (file,) = folder.glob("calls-*")
-    copy = folder / "calls-20250101T000000Z-20250102T000000Z.parquet"
+    (file,) = folder.glob("**/calls-*")
+    copy = file.with_name("calls-20250101T000000Z-20250102T000000Z.parquet")
     copy.write_bytes(file.read_bytes())
     with pytest.raises(ConfigurationError, match=f"{copy.name} is not in the ledger.*move it away.*{LEDGER_NAME}"):
         stored(folder)
     assert copy.exists()
 
 
+def test_a_file_beside_the_folder_of_its_table_is_not_touched_but_told(folder: Path) -> None:
+    fill(folder, cut(0, 10, call(1, "a")))
+    (file,) = folder.glob("**/calls-*")
+    (folder / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(ConfigurationError, match=f"{file.name} is in the folder itself.*move it away"):
+        stored(folder)
+    assert (folder / file.name).exists()
+
+
+def test_files_of_an_earlier_version_stay_where_they_are_and_new_ones_come_beside_them(folder: Path) -> None:
+    fill(folder, cut(0, 10, call(1, "a")))
+    (file,) = folder.glob("**/calls-*")
+    file.rename(folder / file.name)
+    file.parent.rmdir()
+    fill(folder, cut(10, 20, call(11, "b")))
+    assert stored(folder) == {"a": None, "b": None}
+    assert [Path(name).parent.name for name in files_in(folder)] == [""] * 3
+
+
+def test_a_table_without_files_has_no_folder(folder: Path) -> None:
+    fill(folder, cut(0, 10, call(1, "a")))
+    with opened(folder) as store:
+        store.sink.prune(CALLS, BEGIN + 20, is_trial=False)
+    assert [path.name for path in folder.iterdir()] == [LEDGER_NAME]
+
+
+def test_a_link_to_where_nothing_is_yet_is_followed(folder: Path, tmp_path: Path) -> None:
+    folder.symlink_to(tmp_path / "there")
+    fill(folder, cut(0, 10, call(1, "a")))
+    assert stored(tmp_path / "there") == stored(folder) == {"a": None}
+
+
+def test_a_link_that_somebody_put_in_the_place_of_the_folder_of_a_table_stays(folder: Path, tmp_path: Path) -> None:
+    fill(folder, cut(0, 10, call(1, "a")))
+    (folder / "calls").rename(tmp_path / "there")
+    (folder / "calls").symlink_to(tmp_path / "there")
+    with opened(folder) as store:
+        assert store.sink.prune(CALLS, BEGIN + 20, is_trial=False) == 1
+        put(store, cut(30, 40, call(31, "b")))
+    assert (folder / "calls").is_symlink()
+    assert [pq.read_table(file)["call_id"].to_pylist() for file in (tmp_path / "there").iterdir()] == [["b"]]
+
+
 def test_a_file_with_other_columns_is_refused(folder: Path) -> None:
     fill(folder, cut(0, 10, call(1, "a")))
-    (file,) = folder.glob("calls-*")
+    (file,) = folder.glob("**/calls-*")
     pq.write_table(pq.read_table(file).drop_columns(["caller"]), file)
     with pytest.raises(ConfigurationError, match=r"calls-.* was not made by this version of a backfill \(it has other"):
         stored(folder)
@@ -286,7 +329,7 @@ def test_a_file_with_other_columns_is_refused(folder: Path) -> None:
 
 def test_a_damaged_file_is_told_and_read_again_once_moved_away(folder: Path) -> None:
     fill(folder, cut(0, 10, call(1, "a")))
-    (file,) = folder.glob("calls-*")
+    (file,) = folder.glob("**/calls-*")
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(ConfigurationError, match=r"is damaged .* move it away, and its window is read again"):
         stored(folder)

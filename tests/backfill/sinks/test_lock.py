@@ -1,5 +1,6 @@
 """The lock of a file or folder: one has it at a time, and who waits is next."""
 
+import resource
 import threading
 import time
 from pathlib import Path
@@ -56,6 +57,19 @@ def test_a_lock_that_is_never_let_go_of_is_waited_for_a_moment_only(
     first.release()
     second.take()
     second.release()
+
+
+def test_it_is_let_go_of_where_no_file_can_be_opened(target: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = SinkLock(target)
+    held.take()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, before[1]))
+    try:
+        held.release()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    held.take()
+    held.release()
 
 
 def test_a_busy_sink_is_to_its_user_as_any_that_cannot_work() -> None:

@@ -1,7 +1,5 @@
 import socket
-from collections.abc import Callable
 
-import psycopg
 import pytest
 from shared.postgresql_server import PASSWORD, QUOTED_PASSWORD, USER, PostgresqlServer
 
@@ -78,17 +76,6 @@ def test_a_server_that_never_answers_is_given_up() -> None:
         server = Server.at(f"postgresql://ann@127.0.0.1:{port}/cdr?connect_timeout=2")
         with pytest.raises(SinkError, match="timeout"):
             server.connect()
-
-
-def test_a_database_that_keeps_text_otherwise_is_refused(
-    postgresql: PostgresqlServer, fresh_postgresql: Callable[[], str]
-) -> None:
-    with psycopg.connect(fresh_postgresql(), autocommit=True) as keeper:
-        keeper.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
-    with pytest.raises(ConfigurationError, match="keeps text as LATIN1"):
-        Server.at(postgresql.address("latin")).connect()
-    with psycopg.connect(postgresql.address(), autocommit=True) as keeper:
-        keeper.execute("DROP DATABASE latin")
 
 
 def test_settings_are_what_values_are_written_by(postgresql_database: str) -> None:

@@ -1,5 +1,6 @@
 """What is SQLite's own: how its tables read to those who open the file themselves."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
 import pytest
 from all_sinks import opened
 from table_rows import plain_rows, table_of
@@ -19,14 +22,24 @@ from nxcdr_async.backfill.ledger import Entry, LedgerChange
 from nxcdr_async.backfill.sinks import sink_for
 from nxcdr_async.backfill.sinks.protocol import Origin, UnfitError
 from nxcdr_async.backfill.sinks.sqlite import SqliteSink
-from nxcdr_async.backfill.times import moment_of
 from nxcdr_async.export.columns import rows_of
-from nxcdr_async.export.tables import CALLS
+from nxcdr_async.export.tables import CALLS, EXTRA, MONEY, TABLES, Table
+from nxcdr_async.moments import moment_at
 from nxcdr_async.testing import Gateway
 from nxcdr_async.windows import Window
 
 BEGIN = 1_767_225_600
+LATER = Window(BEGIN + 60, BEGIN + 120)
 ORIGIN = Origin("account", "UTC+08:00")
+
+
+TOLD = {
+    pa.timestamp("us", tz="UTC"): moment_at(BEGIN),
+    pa.string(): "a",
+    pa.int64(): 1,
+    pa.bool_(): True,
+    pa.decimal128(*MONEY): Decimal("0.2028"),
+}
 
 
 def change(complete_until: int | None) -> LedgerChange:
@@ -43,6 +56,48 @@ def to(tmp_path: Path) -> Path:
     return tmp_path / "calls.sqlite"
 
 
+_PRUNED_BESIDE_A_SMALL_FOLDER = """
+mount -t tmpfs -o size=64k none "$SQLITE_TMPDIR" || exit 77
+exec "$0" -c '
+import sys
+from nxcdr_async.backfill.sinks import sink_for
+from nxcdr_async.export.tables import CALLS
+sink = sink_for(sys.argv[1])
+sink.open()
+print(sink.prune(CALLS, int(sys.argv[2]), is_trial=False))
+sink.close()
+' "$@"
+"""
+
+
+@pytest.mark.parametrize("name", ["calls.sqlite", "it's.sqlite"])
+def test_old_rows_are_removed_where_the_folder_for_temporary_files_is_small(tmp_path: Path, name: str) -> None:
+    small, to = tmp_path / "small", tmp_path / name
+    small.mkdir()
+    rows = plain_rows(CALLS, BEGIN, 1_000)
+    secret = pa.array([f"{number:04d} of a caller who wants to be forgotten" * 100 for number in range(1_000)])
+    with opened(str(to)) as sink:
+        sink.create(CALLS, ORIGIN)
+        sink.write(CALLS, rows.set_column(rows.schema.get_field_index("other"), "other", secret), change(None))
+    shell = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", _PRUNED_BESIDE_A_SMALL_FOLDER)
+    variables = {**os.environ, "SQLITE_TMPDIR": str(small)}
+    try:
+        ended = subprocess.run(
+            [*shell, sys.executable, str(to), str(BEGIN + 10)],
+            env=variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        pytest.skip("no namespaces")
+    if ended.returncode == 77 or "unshare" in ended.stderr:
+        pytest.skip("no namespaces for everybody")
+    assert (ended.stderr, int(ended.stdout) > 0) == ("", True)
+    assert b"0001 of a caller" not in to.read_bytes()
+    assert sorted(path.name for path in small.iterdir()) == []
+
+
 @pytest.mark.parametrize(("until", "told"), [(None, None), (BEGIN + 60, "2026-01-01T00:01:00.000000Z")])
 def test_readers_are_told_up_to_where_a_table_is_complete(to: Path, until: int | None, told: str | None) -> None:
     with opened(str(to)) as sink:
@@ -56,7 +111,7 @@ def test_a_text_that_is_too_long_for_sqlite_is_a_row_that_it_cannot_hold(to: Pat
         assert isinstance(sink, SqliteSink)
         sink.create(CALLS, ORIGIN)
         sink._open_database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2_000)
-        rows = rows_of(CALLS, [CallRecord(call_id="x" * 3_000, start_time=moment_of(BEGIN))])
+        rows = rows_of(CALLS, [CallRecord(call_id="x" * 3_000, start_time=moment_at(BEGIN))])
         with pytest.raises(UnfitError, match="too big"):
             sink.write(CALLS, rows, change(None))
         sink.write(CALLS, plain_rows(CALLS, BEGIN, 1), change(None))
@@ -125,6 +180,26 @@ def test_a_sink_that_is_not_open_says_so(to: Path) -> None:
         sink_for(to).look(CALLS)
 
 
+@pytest.mark.parametrize(("event", "kept"), [("INSERT", "stored"), ("DELETE", "replaced"), ("DELETE", "removed")])
+def test_rows_that_a_trigger_keeps_from_us_are_told_and_nothing_is_claimed(to: Path, event: str, kept: str) -> None:
+    with opened(str(to)) as sink:
+        sink.create(CALLS, ORIGIN)
+        if event == "DELETE":
+            sink.write(CALLS, plain_rows(CALLS, BEGIN, 2), change(None))
+        asked(to, f"CREATE TRIGGER own BEFORE {event} ON calls BEGIN SELECT RAISE(IGNORE); END")
+        with pytest.raises(
+            ConfigurationError, match=f"a trigger or rule of calls in .* keeps 2 rows from being {kept}"
+        ):
+            if kept == "removed":
+                sink.prune(CALLS, BEGIN + 60, is_trial=False)
+            else:
+                sink.write(CALLS, plain_rows(CALLS, BEGIN, 2), LedgerChange(Entry(LATER, BEGIN), (), None))
+        held = sink.look(CALLS)
+    assert held is not None
+    assert (len(held.entries), held.pruned_before) == (event == "DELETE", None)
+    assert asked(to, "SELECT count(*) FROM calls") == [(2 if event == "DELETE" else 0,)]
+
+
 def test_a_reader_in_the_middle_of_its_reading_hinders_nobody(to: Path) -> None:
     with opened(str(to)) as sink:
         sink.create(CALLS, ORIGIN)
@@ -185,3 +260,26 @@ def test_nothing_is_written_into_a_log_that_another_program_cleared_away(
     with opened(str(path)) as sink:
         sink.add(CALLS, plain_rows(CALLS, BEGIN + 60, 1))
     assert asked(to, counts) == [(2, 5000)]
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
+def test_converters_of_python_read_every_column(to: Path, table: Table) -> None:
+    told = {name: TOLD[table.kind(name)] for name in table.columns if table.kind(name) in TOLD and name != EXTRA}
+    with opened(str(to)) as sink:
+        sink.create(table, ORIGIN)
+        sink.write(table, table_of(table, [{**told, table.key: None}]), change(BEGIN + 60))
+    with closing(sqlite3.connect(to, detect_types=sqlite3.PARSE_DECLTYPES | sqlite3.PARSE_COLNAMES)) as database:
+        for name in (table.name, "nxcdr_windows", "nxcdr_sources"):
+            assert len(database.execute(f"SELECT * FROM {name}").fetchall()) == 1
+        assert database.execute(f"SELECT {table.time} FROM {table.name}").fetchall() == [
+            ("2026-01-01T00:00:00.000000Z",)
+        ]
+
+
+def test_pandas_reads_a_store(to: Path) -> None:
+    with opened(str(to)) as sink:
+        sink.create(CALLS, ORIGIN)
+        sink.write(CALLS, plain_rows(CALLS, BEGIN, 2), change(None))
+    with closing(sqlite3.connect(to, detect_types=sqlite3.PARSE_DECLTYPES)) as database:
+        calls = pd.read_sql("SELECT call_id, start_time FROM calls", database, parse_dates=["start_time"])
+    assert list(calls["start_time"]) == [moment_at(BEGIN), moment_at(BEGIN + 1)]
