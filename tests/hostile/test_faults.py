@@ -122,9 +122,10 @@ def test_no_mix_of_faults_costs_a_row(
         async with CdrSession(
             gateway=gateway.url, credentials=gateway.credentials, flash_app=gateway.flash_app
         ) as session:
-            quick(session)
+            time = quick(session)
             records = await api.read(session, gateway).collect()
             assert session.stats.in_flight == 0
+            await time.stopped()
             assert len(asyncio.all_tasks()) == 1
             return list(records)
 

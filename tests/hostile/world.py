@@ -107,11 +107,16 @@ class QuickTime:
         is_over = asyncio.Event()
         self._sleepers[is_over] = self.passed + seconds
         if self._skipping is None or self._skipping.done():
-            self._skipping = asyncio.create_task(self._skip())
+            self._skipping = asyncio.create_task(self._skip(), name="clock of the test")
         try:
             await is_over.wait()
         finally:
             del self._sleepers[is_over]
+
+    async def stopped(self) -> None:
+        """Wait until time skips no more, as nobody sleeps; else that is a task which is left."""
+        if self._skipping is not None:
+            await self._skipping
 
     async def _skip(self) -> None:
         """Let time skip on while anybody sleeps."""
