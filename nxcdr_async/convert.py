@@ -44,6 +44,7 @@ _RECORD_CLASSES = _EPOCH_TIMES | _LOCAL_TIMES
 _TRUTH = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
 _NUMBERS = (int, str, Decimal, float)
 _TIMES = (TrueTypes.DATETIME, TrueTypes.DATETIME | None)
+# A list of the true type: written as `list[datetime | None]` it would be one of what stands in for it.
 _MOMENTS: type[list[datetime | None]] = GenericAlias(list, (TrueTypes.DATETIME | None,))  # type: ignore[assignment]
 _WIDEST_EXPONENT = 40
 EARLIEST_MS = 10**11

@@ -134,6 +134,7 @@ def new_steady_loop() -> asyncio.AbstractEventLoop:
     """Return a new event loop whose timers nobody stops."""
     loop = asyncio.new_event_loop()
     if isinstance(loop, asyncio.BaseEventLoop):  # others do not ask Python for the time
+        # All that a loop waits for goes by this method, and there is no argument for it.
         loop.time = steady  # type: ignore[method-assign]
     return loop
 

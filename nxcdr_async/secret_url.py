@@ -34,7 +34,7 @@ class _SecretUrl:
 
     async def __call__(self, request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
         async def send(connection: Any) -> aiohttp.ClientResponse:
-            del request.send  # that of the class is there again
+            vars(request).pop("send", None)  # that of the class is there again
             protocol = connection.protocol
             if protocol.transport is not None:  # it is None once the connection is lost
                 protocol.transport = _Line(protocol, protocol.transport, self)

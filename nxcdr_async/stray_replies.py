@@ -25,6 +25,7 @@ class StrayReplies:
         send = request.send
 
         async def send_if_clean(connection: Any) -> aiohttp.ClientResponse:
+            vars(request).pop("send", None)  # or the request would hold itself, until it is looked for
             if self.is_kept() and connection.protocol.should_close:
                 connection.close()
                 raise aiohttp.ServerDisconnectedError

@@ -2,11 +2,13 @@
 
 import asyncio
 import errno
+import gc
 import os
 import resource
 import ssl
 import subprocess
 import sys
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -222,6 +224,28 @@ class OneReplyEach(asyncio.Protocol):
             body = b'{"code":0,"data":[]}'
             head = b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: %d\r\n\r\n" % len(body)
             self.transport.write(head + body)
+
+
+@pytest.mark.parametrize("asked", ASKED)
+async def test_a_request_that_was_sent_is_not_kept(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[aiohttp.ClientRequest]] = []
+    plain = aiohttp.ClientRequest.__init__
+
+    def noted(self: aiohttp.ClientRequest, *args: Any, **kwargs: Any) -> None:
+        plain(self, *args, **kwargs)
+        made.append(weakref.ref(self))
+
+    monkeypatch.setattr(aiohttp.ClientRequest, "__init__", noted)
+    async with serving(Host()) as host, session_on(host.url) as cdr:
+        gc.collect()
+        gc.disable()  # which would find what holds itself
+        try:
+            await ASKED[asked](cdr)
+            kept = [request() is not None for request in made]
+        finally:
+            gc.enable()
+    assert made
+    assert not any(kept)
 
 
 async def test_a_connection_that_was_closed_while_it_was_kept_costs_no_attempt() -> None:

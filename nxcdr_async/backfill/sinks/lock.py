@@ -91,6 +91,7 @@ def _lock_beside(target: Path, suffix: str) -> FileLock:
 
 
 def _acquired(lock: FileLock, until: float) -> AbstractContextManager[object]:
+    # Asked again from here, as the library's own wait goes by a clock that tests may freeze, and would never end.
     while True:
         try:
             return lock.acquire(timeout=0)
