@@ -11,10 +11,10 @@ from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
-from nxcdr_async.backfill.ledger import Entry, LedgerChange
-from nxcdr_async.backfill.sinks import sink_for
-from nxcdr_async.backfill.sinks.protocol import CheckedSink, Origin
-from nxcdr_async.export.tables import CALLS
+from nxcdr_async.records.arrow import CALLS
+from nxcdr_async.sinks.factory import sink_for
+from nxcdr_async.sinks.ledger import Entry, LedgerChange
+from nxcdr_async.sinks.protocol import CheckedSink, Origin
 from nxcdr_async.windows import Window
 
 WINDOWS, ROWS_A_WINDOW, SECONDS = 1_000, 1_000, 3_000

@@ -7,23 +7,7 @@
 """
 
 from nxcdr_async._version import __version__
-from nxcdr_async.backfill import (
-    BackfillProgress,
-    BackfillReport,
-    Difference,
-    Gap,
-    PrunedSource,
-    PruneReport,
-    PushedCalls,
-    VerifiedSource,
-    VerifyReport,
-    backfill,
-    prune,
-    sync,
-    verify,
-)
-from nxcdr_async.convert import make_converter
-from nxcdr_async.credentials import Credentials, FlashApp
+from nxcdr_async.config import Credentials, FlashApp, Region
 from nxcdr_async.errors import (
     AuthenticationError,
     BusyError,
@@ -46,13 +30,25 @@ from nxcdr_async.errors import (
     TimedOutError,
     TransportError,
 )
-from nxcdr_async.export import LineReader, closing_line, json_lines
-from nxcdr_async.hangup import Hangup, HangupCategory, HangupParty, explain_hangup
-from nxcdr_async.pages import Paginator
-from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
-from nxcdr_async.regions import Region
+from nxcdr_async.ingest.api import backfill, prune, sync, verify
+from nxcdr_async.ingest.pushes import PushedCalls
+from nxcdr_async.ingest.report import (
+    BackfillProgress,
+    BackfillReport,
+    Difference,
+    Gap,
+    PrunedSource,
+    PruneReport,
+    VerifiedSource,
+    VerifyReport,
+)
+from nxcdr_async.paging.paginator import Paginator
+from nxcdr_async.protocol.auth import sign
+from nxcdr_async.records.converter import make_converter
+from nxcdr_async.records.hangup import Hangup, HangupCategory, HangupParty, explain_hangup
+from nxcdr_async.records.json_lines import LineReader, closing_line, json_lines
+from nxcdr_async.records.models import CallRecord, DidCallRecord, Direction, FlashCallRecord
 from nxcdr_async.session import CdrSession
-from nxcdr_async.signing import sign
 from nxcdr_async.stats import PaginatorStats, SessionStats
 
 __all__ = [

@@ -20,11 +20,11 @@ from typing import Annotated, Any, get_args
 
 from attrs import NOTHING, define, fields
 
-from nxcdr_async.convert import are_sensible
-from nxcdr_async.export.lines import DERIVED, row_of
-from nxcdr_async.hangup import HangupParty
-from nxcdr_async.moments import TrueTypes
-from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
+from nxcdr_async._util.moments import TrueTypes
+from nxcdr_async.records.converter import are_sensible
+from nxcdr_async.records.hangup import HangupParty
+from nxcdr_async.records.json_lines import DERIVED, row_of
+from nxcdr_async.records.models import CallRecord, DidCallRecord, Direction, FlashCallRecord
 
 try:
     from pydantic import GetCoreSchemaHandler

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 from cattrs import Converter
 
-from nxcdr_async.answer_limits import checked_span
-from nxcdr_async.arguments import as_number
-from nxcdr_async.clock import Span
-from nxcdr_async.convert import UTC_PLUS_8, make_converter
-from nxcdr_async.credentials import Credentials, FlashApp
+from nxcdr_async._util.tasks import cancel_and_wait
+from nxcdr_async._util.uncopied import Uncopied
+from nxcdr_async._util.validation import as_number
+from nxcdr_async._util.zones import checked_zone
+from nxcdr_async.config import Credentials, FlashApp, Region, checked_gateway, settings_from
 from nxcdr_async.errors import (
     ConfigurationError,
     RecordError,
@@ -23,51 +23,42 @@ from nxcdr_async.errors import (
     SaturatedDayError,
     SaturatedSecondError,
 )
-from nxcdr_async.gateways import known_gateways
-from nxcdr_async.limiter import Limiter
-from nxcdr_async.pages import (
-    CappedList,
-    CountedPages,
-    OnBadRow,
-    Paginator,
-    WindowedPages,
-    WindowPageReader,
-    cancel_and_wait,
-    in_words,
-    read_at_once,
-)
-from nxcdr_async.proxies import ProxyRules, Route
-from nxcdr_async.records import CallRecord, DidCallRecord, Direction, FlashCallRecord
-from nxcdr_async.regions import Region, checked_gateway
-from nxcdr_async.settings import settings_from
-from nxcdr_async.stats import SessionStats
-from nxcdr_async.streams import Streams
-from nxcdr_async.telemetry import telemetry_for
-from nxcdr_async.telemetry.names import CUSTOM
-from nxcdr_async.transport import Transport
-from nxcdr_async.uncopied import Uncopied
-from nxcdr_async.windows import check_offset, window_of
-from nxcdr_async.wire import (
-    CALLS,
-    DID,
-    FLASH,
-    ORDER,
+from nxcdr_async.limits.limiter import Limiter
+from nxcdr_async.paging.answer_limits import checked_span
+from nxcdr_async.paging.base import OnBadRow, in_words
+from nxcdr_async.paging.capped import CappedList
+from nxcdr_async.paging.counted import CountedPages
+from nxcdr_async.paging.paginator import Paginator
+from nxcdr_async.paging.single import read_at_once
+from nxcdr_async.paging.uncounted import WindowedPages
+from nxcdr_async.paging.window_pages import WindowPageReader
+from nxcdr_async.protocol.endpoints import CALLS, DID, FLASH, ORDER, Endpoint
+from nxcdr_async.protocol.filter_check import FilterCheck
+from nxcdr_async.protocol.responses import Page
+from nxcdr_async.records.converter import UTC_PLUS_8, make_converter
+from nxcdr_async.records.models import CallRecord, DidCallRecord, Direction, FlashCallRecord
+from nxcdr_async.sources.queries import (
     CallQuery,
     DidQuery,
-    Endpoint,
-    FilterCheck,
-    Page,
     checked_days,
     flash_parameters,
     order_filters,
     order_parameters,
 )
-from nxcdr_async.zones import checked_zone
+from nxcdr_async.sources.streams import Streams
+from nxcdr_async.stats import SessionStats
+from nxcdr_async.telemetry.names import CUSTOM
+from nxcdr_async.telemetry.watch import telemetry_for
+from nxcdr_async.transport.client import Transport
+from nxcdr_async.transport.clock_skew import Span
+from nxcdr_async.transport.gateway import known_gateways
+from nxcdr_async.transport.proxies import ProxyRules, Route
+from nxcdr_async.windows import check_offset, window_of
 
 if TYPE_CHECKING:
     import aiohttp
 
-    from nxcdr_async.connection import Connection
+    from nxcdr_async.transport.connection import Connection
 
 LONGEST_TIMEOUT = 86_400.0
 """Seconds; an attempt that may take longer has no timeout worth the name."""
@@ -458,7 +449,7 @@ class CdrSession(Uncopied):
 def _connection(http: "aiohttp.ClientSession | None", timeout: float, routes: dict[str, Route]) -> "Connection":
     # aiohttp takes as long to import as all else together, so whoever needs no session is spared it.
     try:
-        from nxcdr_async.connection import Connection  # noqa: PLC0415
+        from nxcdr_async.transport.connection import Connection  # noqa: PLC0415
     except OSError as error:
         # It makes TLS ready as it is imported, and that opens the file such a variable names.
         if "SSLKEYLOGFILE" not in os.environ:

@@ -1,8 +1,11 @@
 """What a session and a paginator count while they work."""
 
+from typing import Literal
+
 from attrs import define
 
-from nxcdr_async.clock import ClockSource
+ClockSource = Literal["date", "timestamps", "machine"]
+"""What tells a gateway's time: its `Date`, no more than the timestamps it accepts, or only this machine's clock."""
 
 
 @define(frozen=True)

@@ -8,9 +8,9 @@ from typing import Self
 
 from attrs import define
 
+from nxcdr_async._util.moments import moment_at
+from nxcdr_async._util.zones import is_unlocalized
 from nxcdr_async.errors import ConfigurationError
-from nxcdr_async.moments import moment_at
-from nxcdr_async.zones import is_unlocalized
 
 HOUR = 3600
 DAY = 24 * HOUR

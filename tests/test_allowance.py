@@ -3,7 +3,7 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async.allowance import FIRST_LIMIT, HIGHEST_LIMIT, SHRINK, Allowance, Start
+from nxcdr_async.limits.concurrency import FIRST_LIMIT, HIGHEST_LIMIT, SHRINK, Allowance, Start
 
 
 def starts(allowance: Allowance, count: int, *, at: float = 0.0, apart: float = 0.001) -> list[Start]:

@@ -2,7 +2,7 @@
 
 from hypothesis import given, strategies as st
 
-from nxcdr_async.answer_limits import NARROWEST, AnswerLimits
+from nxcdr_async.paging.answer_limits import NARROWEST, AnswerLimits
 from nxcdr_async.windows import Window
 
 HERE, THERE = Window(0, 10), Window(10, 20)

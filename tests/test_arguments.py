@@ -28,12 +28,11 @@ from nxcdr_async import (
     sign,
     verify,
 )
-from nxcdr_async.arguments import as_number, as_text, as_whole, is_number, is_whole, plain
+from nxcdr_async._util.validation import as_number, as_text, as_whole, is_number, is_whole, plain
+from nxcdr_async.sources.queries import CallQuery, checked_days, order_parameters
 from nxcdr_async.testing import Gateway
 from nxcdr_async.webhook import call_push_app
 from nxcdr_async.windows import Window, window_of
-from nxcdr_async.wire import CallQuery, checked_days
-from nxcdr_async.wire.queries import order_parameters
 
 OpenSession = Callable[..., CdrSession]
 

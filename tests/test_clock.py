@@ -7,7 +7,7 @@ from itertools import cycle, groupby, islice
 import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async.clock import (
+from nxcdr_async.transport.clock_skew import (
     APART,
     CORRECT_ABOVE,
     LONGEST_UNHEARD,

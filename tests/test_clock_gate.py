@@ -9,8 +9,8 @@ import pytest
 from attrs import define, field
 
 from nxcdr_async import TimedOutError, TransportError
-from nxcdr_async.clock import LONGEST_UNHEARD, Moment
-from nxcdr_async.clock_gate import LONGEST_SILENCE, ClockGate
+from nxcdr_async.transport.clock_skew import LONGEST_UNHEARD, Moment
+from nxcdr_async.transport.clock_sync import LONGEST_SILENCE, ClockGate
 
 Ending = Callable[[], None]
 

@@ -22,16 +22,9 @@ import trustme
 from aiohttp import web
 from attrs import define, field
 
-from nxcdr_async import (
-    CdrSession,
-    CertificateError,
-    Credentials,
-    FlashApp,
-    InvalidRequestError,
-    TransportError,
-)
-from nxcdr_async.connection import Connection
-from nxcdr_async.wire import Request
+from nxcdr_async import CdrSession, CertificateError, Credentials, FlashApp, InvalidRequestError, TransportError
+from nxcdr_async.protocol.auth import Request
+from nxcdr_async.transport.connection import Connection
 
 ACCESS_SECRET, FLASH_SECRET = "access-secret-for-nobody-else", "flash-secret-for-nobody-else"
 START = datetime(2026, 1, 1, tzinfo=UTC)

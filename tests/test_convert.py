@@ -11,17 +11,9 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async import (
-    CallRecord,
-    DidCallRecord,
-    Direction,
-    FlashCallRecord,
-    HangupParty,
-    RecordError,
-    make_converter,
-)
-from nxcdr_async.convert import UTC_PLUS_8, structure_row, to_local
-from nxcdr_async.records import vendor_fields
+from nxcdr_async import CallRecord, DidCallRecord, Direction, FlashCallRecord, HangupParty, RecordError, make_converter
+from nxcdr_async.records.converter import UTC_PLUS_8, structure_row, to_local
+from nxcdr_async.records.models import vendor_fields
 
 EARLIEST, LATEST = datetime(1971, 1, 1), datetime(2200, 1, 1)  # noqa: DTZ001 - hypothesis wants naive bounds
 SAMPLES = Path(__file__).parent / "samples"

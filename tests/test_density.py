@@ -4,7 +4,7 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async.density import HOURS_A_WEEK, WEEK, Density
+from nxcdr_async.paging.density import HOURS_A_WEEK, WEEK, Density
 from nxcdr_async.windows import HOUR, Window
 
 DAY = 86_400

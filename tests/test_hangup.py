@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from nxcdr_async import Hangup, HangupCategory, HangupParty, explain_hangup
-from nxcdr_async.hangup import HANGUPS
+from nxcdr_async.records.hangup import HANGUPS
 
 PUBLISHED = {
     HangupCategory.ENDED: "1000 1001 2001 3001 1002 2002 3002 1004 2004 3003 2003 2000 3000",

@@ -3,10 +3,8 @@
 import ast
 import enum
 import inspect
-import io
 import subprocess
 import sys
-import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,101 +15,52 @@ import nxcdr_async
 PACKAGE = Path(nxcdr_async.__file__).parent
 NAME = "nxcdr_async"
 FLOORS = {
-    **dict.fromkeys(
-        [
-            "_version",
-            "records",
-            "errors",
-            "regions",
-            "hangup",
-            "credentials",
-            "stats",
-            "clock",
-            "arguments",
-            "uncopied",
-        ],
-        0,
-    ),
-    "moments": 0,
-    **dict.fromkeys(["signing", "redaction", "retry", "patience", "pace", "allowance", "convert", "settings"], 1),
-    **dict.fromkeys(["late_imports", "proxies"], 1),
-    **dict.fromkeys(["windows", "answer_limits", "density", "plan", "zones", "legs"], 1),
-    **dict.fromkeys(["wire", "export", "pydantic"], 2),
-    **dict.fromkeys(
-        [
-            "clock_gate",
-            "gateways",
-            "telemetry",
-            "turns",
-            "valve",
-            "lane",
-            "limiter",
-            "secret_url",
-            "stray_replies",
-            "exchange_faults",
-            "tunnel",
-            "connection",
-            "transport",
-        ],
-        3,
-    ),
-    "machine_clocks": 3,
-    "pages": 4,
-    **dict.fromkeys(["streams", "session"], 5),
+    **dict.fromkeys(["_version", "_util", "errors", "windows", "stats", "config"], 0),
+    "records": 1,
+    **dict.fromkeys(["protocol", "limits", "pydantic"], 2),
+    **dict.fromkeys(["telemetry", "transport"], 3),
+    "paging": 4,
+    "sources": 5,
+    "session": 6,
+    "sinks": 7,
+    **dict.fromkeys(["ingest", "webhook", "testing"], 8),
+    "cli": 9,
+    **dict.fromkeys(["__init__", "__main__"], 10),
 }
-HIGHEST_FLOOR = 6
-USES = {"__init__", "__main__", "testing", "cli", "backfill", "webhook"}
-"""The rooms of the highest floor, which use the session."""
+PURE_FLOORS = ("_util", "records", "protocol", "limits", "config", "errors", "stats", "windows", "pydantic")
+"""All in them is pure, but for what `THAT_WAIT` names."""
 
-PURE = [room for room, floor in FLOORS.items() if floor <= 2]
-PURE_IN_BACKFILL = {
-    "comparison",
-    "cutter",
-    "extra_keys",
-    "ledger",
-    "matching",
-    "merge",
-    "push_order",
-    "report",
-    "sampling",
-    "times",
-} | {
-    f"sinks/{room}"
-    for room in (
-        "cells",
-        "duckdb_tables",
-        "folder_book",
-        "folder_names",
-        "folder_places",
-        "postgresql_known",
-        "postgresql_rows",
-        "postgresql_tables",
-        "protocol",
-        "sql",
-        "sqlite_tables",
-        "text",
-    )
+THAT_WAIT = {"_util/clocks", "_util/tasks", "limits/fair_queue", "limits/gate", "limits/limiter", "limits/shared"}
+"""What waits, asks a clock or holds an event loop on these floors."""
+
+PURE_ABOVE = {
+    "ingest/ranges",
+    "ingest/report",
+    "ingest/segmenter",
+    "sinks/duckdb_tables",
+    "sinks/folder/book",
+    "sinks/folder/cells",
+    "sinks/folder/names",
+    "sinks/folder/placement",
+    "sinks/ledger",
+    "sinks/matching",
+    "sinks/merge",
+    "sinks/postgresql/known_ledger",
+    "sinks/postgresql/rows",
+    "sinks/postgresql/tables",
+    "sinks/protocol",
+    "sinks/sql",
+    "sinks/sqlite_tables",
+    "sinks/values",
 }
-"""The rules of a backfill; all else there asks, waits or stores."""
+"""The rules of what stores; all else there asks, waits or stores."""
 
-ABOVE_A_BACKFILL = {"cli", "testing"}
-"""The uses that know it, and that it does not know."""
+UNKNOWN_TO_SINKS = {"limits", "paging", "protocol", "session", "sources", "telemetry", "transport"}
+"""A sink knows records, and nobody who asks for them."""
 
-KNOWN_TO_SINKS = {"ledger", "merge", "times"}
-"""The rooms of a backfill that a sink may import besides those of sinks: none that asks or runs."""
-
+UNKNOWN_TO_INGEST = {"cli", "testing", "webhook"}
 IMPURE_MODULES = {"asyncio", "anyio", "aiohttp", "socket", "time", "random", "logging", "os", "threading"}
-MAY_IMPORT_AIOHTTP = {
-    "connection",
-    "exchange_faults",
-    "secret_url",
-    "session",
-    "stray_replies",
-    "testing",
-    "tunnel",
-    "webhook",
-}
-LONGEST_ROOM = 310
+MAY_IMPORT_AIOHTTP = {"session", "testing", "transport", "webhook"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -119,10 +68,6 @@ def room_of(path: Path) -> str:
     """Return the room a module stands in: its own name, or that of its folder."""
     first = path.relative_to(PACKAGE).parts[0]
     return first.removesuffix(".py")
-
-
-def floor_of(room: str) -> int:
-    return FLOORS.get(room, HIGHEST_FLOOR)
 
 
 def tree_of(path: Path) -> ast.Module:
@@ -150,21 +95,6 @@ def rooms_imported_by(path: Path) -> set[str]:
     return {room if room in known else "__init__" for room in found}
 
 
-def code_lines_of(path: Path) -> int:
-    """Count the lines that hold code: no blank ones, no comments, no docstrings."""
-    source = path.read_text(encoding="utf-8")
-    prose: set[int] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            prose |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
-    lines: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type not in silent:
-            lines |= set(range(token.start[0], token.end[0] + 1))
-    return len(lines - prose)
-
-
 def ids(path: Path) -> str:
     return str(path.relative_to(PACKAGE))
 
@@ -172,12 +102,12 @@ def ids(path: Path) -> str:
 @pytest.mark.parametrize("path", MODULES, ids=ids)
 def test_a_room_imports_only_from_its_own_floor_and_those_below(path: Path) -> None:
     room = room_of(path)
-    too_high = {other for other in rooms_imported_by(path) if floor_of(other) > floor_of(room)}
-    assert not too_high, f"{room} (floor {floor_of(room)}) imports {too_high}"
+    too_high = {other for other in rooms_imported_by(path) if FLOORS[other] > FLOORS[room]}
+    assert not too_high, f"{room} (floor {FLOORS[room]}) imports {too_high}"
 
 
 def test_every_room_stands_on_a_floor() -> None:
-    assert {room_of(path) for path in MODULES} - USES == set(FLOORS)
+    assert {room_of(path) for path in MODULES} == set(FLOORS)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=ids)
@@ -216,17 +146,20 @@ def test_the_webhook_knows_aiohttp_in_one_room_which_comes_with_the_first_reques
     webhook = PACKAGE / "webhook"
     knowing = {path.name for path in webhook.glob("*.py") if "aiohttp" in set(imports_of(path))}
     assert knowing == {"aiohttp_web.py", "app.py"}
-    code = "import sys; from nxcdr_async.webhook import call_push_app; call_push_app(print, token='t'); "
+    code = "import sys; from nxcdr_async.webhook.app import call_push_app; call_push_app(print, token='t'); "
     code += "print('aiohttp' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "False"
 
 
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").as_posix()
+
+
 def is_pure(path: Path) -> bool:
     """Tell whether a module is to be pure, or says of itself that it is."""
-    in_backfill = path.relative_to(PACKAGE).with_suffix("").as_posix().removeprefix("backfill/")
-    says_so = (ast.get_docstring(tree_of(path)) or "").endswith(" Pure.")
-    return room_of(path) in PURE or in_backfill in PURE_IN_BACKFILL or says_so
+    says_so = (ast.get_docstring(tree_of(path)) or "").partition("\n")[0].endswith(" Pure.")
+    return says_so or name_of(path) in PURE_ABOVE or (room_of(path) in PURE_FLOORS and name_of(path) not in THAT_WAIT)
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if is_pure(path)], ids=ids)
@@ -244,36 +177,21 @@ def test_a_pure_room_knows_no_loop_no_clock_and_no_chance(path: Path) -> None:
 def test_how_long_something_takes_goes_by_the_clock_that_nobody_stops(path: Path) -> None:
     asked = {node.attr for node in ast.walk(tree_of(path)) if isinstance(node, ast.Attribute)}
     stopped_by_tests = {"monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns"}
-    assert ids(path) == "machine_clocks.py" or not asked & stopped_by_tests
+    assert name_of(path) == "_util/clocks" or not asked & stopped_by_tests
 
 
-def test_the_rules_of_a_backfill_are_there() -> None:
-    assert all((PACKAGE / "backfill" / f"{room}.py").is_file() for room in PURE_IN_BACKFILL)
+def test_every_exception_is_of_a_module_that_is_there() -> None:
+    assert {name_of(path) for path in MODULES} >= THAT_WAIT | PURE_ABOVE
 
 
-@pytest.mark.parametrize("room", sorted(PURE_IN_BACKFILL))
-def test_a_rule_of_a_backfill_knows_nobody_who_asks_or_stores(room: str) -> None:
-    backfill = f"{NAME}.backfill."
-    names = imports_of(PACKAGE / "backfill" / f"{room}.py")
-    known = {name.removeprefix(backfill).replace(".", "/") for name in names if name.startswith(backfill)}
-    assert known <= PURE_IN_BACKFILL
+@pytest.mark.parametrize("path", [path for path in MODULES if room_of(path) == "ingest"], ids=ids)
+def test_ingest_knows_neither_the_command_line_nor_the_emulator(path: Path) -> None:
+    assert not rooms_imported_by(path) & UNKNOWN_TO_INGEST
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "backfill").rglob("*.py")), ids=ids)
-def test_a_backfill_knows_neither_the_command_line_nor_the_emulator(path: Path) -> None:
-    assert not rooms_imported_by(path) & ABOVE_A_BACKFILL
-
-
-@pytest.mark.parametrize("path", sorted((PACKAGE / "backfill" / "sinks").glob("*.py")), ids=ids)
-def test_a_sink_knows_nobody_who_asks_or_runs(path: Path) -> None:
-    assert not rooms_imported_by(path) & {"session", "pages", "transport", "wire"}
-    inside = {name.split(".")[2] for name in imports_of(path) if name.startswith(f"{NAME}.backfill.")}
-    assert inside <= KNOWN_TO_SINKS | {"sinks"}
-
-
-@pytest.mark.parametrize("path", MODULES, ids=ids)
-def test_no_file_holds_two_rooms(path: Path) -> None:
-    assert code_lines_of(path) <= LONGEST_ROOM
+@pytest.mark.parametrize("path", [path for path in MODULES if room_of(path) == "sinks"], ids=ids)
+def test_a_sink_knows_nobody_who_asks(path: Path) -> None:
+    assert not rooms_imported_by(path) & UNKNOWN_TO_SINKS
 
 
 @pytest.mark.parametrize("path", MODULES, ids=ids)
@@ -284,7 +202,7 @@ def test_the_paginator_has_the_only_unstructured_task(path: Path) -> None:
         if isinstance(node, ast.Attribute | ast.Name)
         and (name := node.attr if isinstance(node, ast.Attribute) else node.id) in {"create_task", "ensure_future"}
     }
-    allowed = {"create_task"} if ids(path) == str(Path("pages", "paginator.py")) else set()
+    allowed = {"create_task"} if ids(path) == str(Path("paging", "paginator.py")) else set()
     assert made <= allowed
 
 

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from nxcdr_async.late_imports import import_arrow, import_late
+from nxcdr_async._util.late_imports import import_arrow, import_late
 
 FROZEN = """
 import datetime, sys
 from freezegun import freeze_time
-from nxcdr_async.late_imports import import_arrow, import_late
+from nxcdr_async._util.late_imports import import_arrow, import_late
 with freeze_time("2020-02-29"):
     standing_in = datetime.datetime, datetime.date
     {imported}

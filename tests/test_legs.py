@@ -1,6 +1,6 @@
 from hypothesis import given, strategies as st
 
-from nxcdr_async.legs import APART_MS, clusters, pairs
+from nxcdr_async.records.legs import APART_MS, clusters, pairs
 
 STARTS = st.lists(st.integers(0, 5_000), max_size=6)
 

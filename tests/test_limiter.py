@@ -11,8 +11,9 @@ from attrs import Factory, define
 from hypothesis import given, strategies as st
 
 from nxcdr_async import ConfigurationError
-from nxcdr_async.allowance import FIRST_LIMIT, HIGHEST_LIMIT, SHRINK
-from nxcdr_async.limiter import MOST_CONCURRENCY, MOST_RATE, Limiter, Slot
+from nxcdr_async.limits.concurrency import FIRST_LIMIT, HIGHEST_LIMIT, SHRINK
+from nxcdr_async.limits.limiter import MOST_CONCURRENCY, MOST_RATE, Limiter
+from nxcdr_async.limits.shared import Slot
 
 GATEWAY = "https://gateway.example"
 ACCOUNT = "account"

@@ -13,7 +13,7 @@ import time_machine
 from freezegun import freeze_time
 
 from nxcdr_async import CdrSession, TimedOutError
-from nxcdr_async.machine_clocks import (
+from nxcdr_async._util.clocks import (
     fail_after,
     move_on_after,
     new_steady_loop,

@@ -7,7 +7,7 @@ from attrs import define, fields
 from freezegun import freeze_time
 
 from nxcdr_async import CallRecord, json_lines, make_converter
-from nxcdr_async.moments import EPOCH, TrueTypes, moment_at, with_true_times
+from nxcdr_async._util.moments import EPOCH, TrueTypes, moment_at, with_true_times
 
 NEW_YEAR = 1_767_225_600
 

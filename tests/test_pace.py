@@ -4,7 +4,7 @@ import random
 import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async.pace import FIRST_STEP, LOWEST_PACE, PACE_KEPT, Pace
+from nxcdr_async.limits.rate import FIRST_STEP, LOWEST_PACE, PACE_KEPT, Pace
 
 
 def refuse(pace: Pace, now: float, *, rate: float = 50.0, taken: float = 49.0) -> bool:

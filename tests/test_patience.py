@@ -1,6 +1,6 @@
 import math
 
-from nxcdr_async.patience import LONGEST_TO_TRY, PAUSES_TO_TRY, REPLIES_TO_TRY, SECONDS_TO_TRY, Patience
+from nxcdr_async.limits.probing import LONGEST_TO_TRY, PAUSES_TO_TRY, REPLIES_TO_TRY, SECONDS_TO_TRY, Patience
 
 
 def after(patience: Patience, replies: int) -> Patience:

@@ -3,9 +3,9 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from nxcdr_async.answer_limits import AnswerLimits
-from nxcdr_async.density import Density
-from nxcdr_async.plan import MOST_PARTS, TOO_FULL, Seen, WindowPlan
+from nxcdr_async.paging.answer_limits import AnswerLimits
+from nxcdr_async.paging.density import Density
+from nxcdr_async.paging.planner import MOST_PARTS, TOO_FULL, Seen, WindowPlan
 from nxcdr_async.windows import Window
 
 DAY = 86_400

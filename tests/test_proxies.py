@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nxcdr_async import CdrSession, ConfigurationError
-from nxcdr_async.proxies import ProxyRules, Route
+from nxcdr_async.transport.proxies import ProxyRules, Route
 
 HK = "https://api-hk.nxlink.ai"
 OUT = "http://proxy.example:3128"

@@ -13,8 +13,8 @@ from hypothesis import given, settings, strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from nxcdr_async import CallRecord, CdrSession, DidCallRecord, Direction, FlashCallRecord, json_lines
-from nxcdr_async.export.lines import DERIVED, row_of
 from nxcdr_async.pydantic import CallModel, DidCallModel, FlashCallModel
+from nxcdr_async.records.json_lines import DERIVED, row_of
 from nxcdr_async.testing import Gateway
 
 START = datetime(2026, 1, 1, 8, 30, tzinfo=UTC)

@@ -8,7 +8,7 @@ from attrs.exceptions import FrozenInstanceError
 from hypothesis import given, strategies as st
 
 from nxcdr_async import CallRecord, DidCallRecord, Direction, FlashCallRecord, HangupCategory, HangupParty
-from nxcdr_async.records import vendor_fields, vendor_key
+from nxcdr_async.records.models import vendor_fields, vendor_key
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 UNKNOWN_NUMBERS = st.integers(-(10**6), 10**6).filter(lambda number: number not in {0, 1, 2})

@@ -8,7 +8,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async.redaction import LONGEST_LINE, Redactor
+from nxcdr_async._util.redaction import LONGEST_LINE, Redactor
 
 SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8)
 """What `Credentials` and `FlashApp` take, though longer than an accident."""

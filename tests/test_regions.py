@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from nxcdr_async import ConfigurationError, Region
-from nxcdr_async.regions import checked_gateway
+from nxcdr_async.config import checked_gateway
 
 
 @pytest.mark.parametrize(

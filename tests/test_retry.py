@@ -22,7 +22,8 @@ from nxcdr_async import (
     TimedOutError,
     TransportError,
 )
-from nxcdr_async.retry import (
+from nxcdr_async.protocol.responses import read_retry_after
+from nxcdr_async.transport.retry import (
     BUDGET_RESERVE,
     FIRST_DELAY,
     LONGEST_DELAY,
@@ -38,7 +39,6 @@ from nxcdr_async.retry import (
     asks_for_less,
     delay_before,
     is_worth_retrying,
-    read_retry_after,
 )
 
 NOW = 1_700_000_000.0

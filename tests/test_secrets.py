@@ -32,9 +32,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from nxcdr_async import CdrSession, ConfigurationError, Credentials, FlashApp, NxcdrError, sign
+from nxcdr_async.protocol.endpoints import CALLS, FLASH
 from nxcdr_async.telemetry.otel import OtelTelemetry
 from nxcdr_async.testing import FAULT_KINDS, Gateway
-from nxcdr_async.wire import CALLS, FLASH
 
 ACCESS_SECRET = 'acc/5ecret+&=~"A1b2C3d4E5f6G7h8'
 FLASH_SECRET = 'app/5ecret+&=~"Z9y8X7w6V5u4T3s2R1q0-a-long-one'
@@ -544,7 +544,7 @@ def test_a_digest_this_machine_forbids_shows_no_secret(monkeypatch: pytest.Monke
         def new(*_words: object, **_options: object) -> None:
             raise ValueError("disabled for FIPS")
 
-    monkeypatch.setattr("nxcdr_async.signing.hashlib", Forbidding)
+    monkeypatch.setattr("nxcdr_async.protocol.auth.hashlib", Forbidding)
     loot = Loot()
     with pytest.raises(ValueError, match="FIPS") as caught:
         sign(Credentials("key", ACCESS_SECRET), action="cc", biz_type=8, ts=1, body="{}")

@@ -21,9 +21,9 @@ from nxcdr_async import (
     Region,
     make_converter,
 )
-from nxcdr_async.records import unread_row
+from nxcdr_async.protocol.endpoints import CALLS, DID, FLASH, Endpoint
+from nxcdr_async.records.models import unread_row
 from nxcdr_async.testing import Gateway
-from nxcdr_async.wire import CALLS, DID, FLASH, Endpoint
 
 OpenSession = Callable[..., CdrSession]
 START = datetime(2026, 1, 1, tzinfo=UTC)

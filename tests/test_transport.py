@@ -28,15 +28,15 @@ from nxcdr_async import (
     ThrottledError,
     TimedOutError,
     TransportError,
-    connection as line,
-    gateways as gateways_room,
 )
-from nxcdr_async.allowance import FIRST_LIMIT
-from nxcdr_async.gateways import KnownGateway, steady_clock
-from nxcdr_async.limiter import Limiter
-from nxcdr_async.retry import LONGEST_RETRY_AFTER, MOST_CLOCK_REFUSALS
+from nxcdr_async.limits.concurrency import FIRST_LIMIT
+from nxcdr_async.limits.limiter import Limiter
+from nxcdr_async.protocol.endpoints import ORDER
+from nxcdr_async.protocol.responses import LONGEST_RETRY_AFTER
 from nxcdr_async.testing import Gateway
-from nxcdr_async.wire import ORDER
+from nxcdr_async.transport import connection as line, gateway as gateways_room
+from nxcdr_async.transport.gateway import KnownGateway, steady_clock
+from nxcdr_async.transport.retry import MOST_CLOCK_REFUSALS
 
 OpenSession = Callable[..., CdrSession]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -11,7 +11,7 @@ import pytest
 from attrs import Factory, define
 from hypothesis import given, strategies as st
 
-from nxcdr_async.turns import Turns
+from nxcdr_async.limits.fair_queue import Turns
 
 
 @define

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nxcdr_async import CdrSession, Credentials, FlashApp, PushedCalls, backfill, prune, verify
-from nxcdr_async.backfill.sinks import sink_for
+from nxcdr_async.sinks.factory import sink_for
 from nxcdr_async.testing import Gateway
 from nxcdr_async.webhook import call_push_app
 

@@ -14,11 +14,11 @@ from dateutil import tz as dateutil_zones
 from hypothesis import given, strategies as st
 
 from nxcdr_async import CdrSession, ConfigurationError
-from nxcdr_async.backfill.feeds import DidFeed
-from nxcdr_async.convert import make_converter, to_local
+from nxcdr_async._util.zones import LocalZone, checked_zone
+from nxcdr_async.ingest.feeds import DidFeed
+from nxcdr_async.records.converter import make_converter, to_local
 from nxcdr_async.testing import Gateway
 from nxcdr_async.windows import check_offset, window_of
-from nxcdr_async.zones import LocalZone, checked_zone
 
 
 def wall(*parts: int) -> datetime:

@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from nxcdr_async.testing import Gateway
-from nxcdr_async.testing.switches import Switches
+from nxcdr_async.testing.emulator.switches import Switches
 
 
 def tell(said: dict[str, Any]) -> None:

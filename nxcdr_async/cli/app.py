@@ -14,7 +14,7 @@ from nxcdr_async.cli.commands.plan import plan
 from nxcdr_async.cli.commands.prune import prune
 from nxcdr_async.cli.commands.reading import calls, did, flash, order
 from nxcdr_async.cli.commands.verify import verify
-from nxcdr_async.cli.guard import guarded
+from nxcdr_async.cli.run import guarded
 
 app = typer.Typer(
     add_completion=False,

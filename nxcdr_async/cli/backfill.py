@@ -7,14 +7,15 @@ from typing import Any
 import anyio
 from attrs import asdict, define
 
-from nxcdr_async.backfill import BackfillProgress, BackfillReport, backfill, sync
 from nxcdr_async.cli.exit_codes import ExitCode
-from nxcdr_async.cli.monitor import Monitor, watched
 from nxcdr_async.cli.options import CommonOptions
+from nxcdr_async.cli.progress import Monitor, watched
 from nxcdr_async.cli.report import RunReport, show_report
 from nxcdr_async.cli.streaming import BadRows, note_how_to_skip
 from nxcdr_async.errors import NxcdrError
-from nxcdr_async.records import SourceName
+from nxcdr_async.ingest.api import backfill, sync
+from nxcdr_async.ingest.report import BackfillProgress, BackfillReport
+from nxcdr_async.records.models import SourceName
 from nxcdr_async.session import CdrSession
 
 Work = Callable[[CdrSession, "Wanted", dict[str, Any]], Awaitable[BackfillReport]]

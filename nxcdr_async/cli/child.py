@@ -12,9 +12,9 @@ import msgspec
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from nxcdr_async.cli.guard import CommandError
-from nxcdr_async.machine_clocks import fail_after, move_on_after
-from nxcdr_async.settings import may_hold_secret
+from nxcdr_async._util.clocks import fail_after, move_on_after
+from nxcdr_async.cli.run import CommandError
+from nxcdr_async.config import may_hold_secret
 
 SECONDS_TO_START = 30.0
 SECONDS_TO_END = 5.0

@@ -2,8 +2,8 @@
 
 import shutil
 
-from nxcdr_async.backfill.sinks import path_of
-from nxcdr_async.backfill.sinks.files import as_path
+from nxcdr_async.sinks.factory import path_of
+from nxcdr_async.sinks.files import as_path
 
 PART_OF_JSON_LINES = {".duckdb": 0.25, ".sqlite": 0.55, ".parquet": 0.1, ".jsonl": 1.0, ".csv": 0.45}
 """Bytes a store takes for each byte of the same records as JSON lines.

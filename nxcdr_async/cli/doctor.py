@@ -15,19 +15,19 @@ from attrs import define
 from rich.table import Table
 from rich.text import Text
 
-from nxcdr_async.cli.console import PlainConsole
+from nxcdr_async._util.clocks import fail_after, present
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.options import CommonOptions
-from nxcdr_async.cli.output import can_show, shown
-from nxcdr_async.clock import CORRECT_ABOVE
-from nxcdr_async.connection import Connection
+from nxcdr_async.cli.terminal import PlainConsole, can_show, shown
+from nxcdr_async.config import checked_gateway
 from nxcdr_async.errors import ConfigurationError, NxcdrError, SaturatedSecondError
-from nxcdr_async.machine_clocks import fail_after, present
-from nxcdr_async.proxies import Proxy, Route
-from nxcdr_async.regions import checked_gateway
+from nxcdr_async.protocol.auth import Request
+from nxcdr_async.protocol.endpoints import CALLS, FLASH
 from nxcdr_async.session import CdrSession
 from nxcdr_async.stats import SessionStats
-from nxcdr_async.wire import CALLS, FLASH, Request
+from nxcdr_async.transport.clock_skew import CORRECT_ABOVE
+from nxcdr_async.transport.connection import Connection
+from nxcdr_async.transport.proxies import Proxy, Route
 
 SECONDS_TO_CONNECT = 10.0
 ASKED_FOR = timedelta(minutes=1)

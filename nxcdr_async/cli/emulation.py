@@ -10,8 +10,8 @@ import anyio
 import msgspec
 
 from nxcdr_async.cli.exit_codes import ExitCode
-from nxcdr_async.cli.guard import CommandError
-from nxcdr_async.cli.lines import write_lines
+from nxcdr_async.cli.run import CommandError
+from nxcdr_async.cli.stdout import write_lines
 from nxcdr_async.testing.gateway import Gateway
 
 Lifetime = Callable[[], Awaitable[object]]

@@ -11,9 +11,9 @@ from urllib.parse import unquote
 
 import typer
 
-from nxcdr_async.credentials import Credentials, FlashApp
+from nxcdr_async.config import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError
-from nxcdr_async.records import SourceName
+from nxcdr_async.records.models import SourceName
 
 
 class Source(Enum):

@@ -14,32 +14,23 @@ from attrs import asdict, define, evolve
 from rich.table import Table
 from rich.text import Text
 
-from nxcdr_async.allowance import FIRST_LIMIT
-from nxcdr_async.backfill.ledger import ROWS_A_WINDOW, SECONDS_A_WINDOW
-from nxcdr_async.cli.console import PlainConsole
+from nxcdr_async._util.clocks import steady
+from nxcdr_async._util.moments import moment_at
 from nxcdr_async.cli.disk import PART_OF_JSON_LINES, free_bytes, part_of_json_lines
-from nxcdr_async.cli.lines import write_at_once
-from nxcdr_async.cli.output import duration, megabytes, say
-from nxcdr_async.convert import UTC_PLUS_8, structure_row
+from nxcdr_async.cli.stdout import write_at_once
+from nxcdr_async.cli.terminal import PlainConsole, duration, megabytes, say
 from nxcdr_async.errors import GatewayError, RecordError
-from nxcdr_async.export.lines import json_lines
-from nxcdr_async.machine_clocks import steady
-from nxcdr_async.moments import moment_at
-from nxcdr_async.records import SourceName
+from nxcdr_async.limits.concurrency import FIRST_LIMIT
+from nxcdr_async.protocol.codes import may_refuse_range
+from nxcdr_async.protocol.endpoints import CALLS, DID, FLASH, Endpoint
+from nxcdr_async.protocol.responses import Page
+from nxcdr_async.records.converter import UTC_PLUS_8, structure_row
+from nxcdr_async.records.json_lines import json_lines
+from nxcdr_async.records.models import SourceName
 from nxcdr_async.session import CdrSession
+from nxcdr_async.sinks.ledger import ROWS_A_WINDOW, SECONDS_A_WINDOW
+from nxcdr_async.sources.queries import CallQuery, DidQuery, checked_days, flash_parameters
 from nxcdr_async.windows import HOUR, OVERLAP, Window, window_of
-from nxcdr_async.wire import (
-    CALLS,
-    DID,
-    FLASH,
-    CallQuery,
-    DidQuery,
-    Endpoint,
-    Page,
-    checked_days,
-    flash_parameters,
-    may_refuse_range,
-)
 
 MOST_SAMPLES = 12
 MOST_DAYS = 8

@@ -6,11 +6,12 @@ from functools import partial
 
 import anyio
 
-from nxcdr_async.backfill import PruneReport, prune
 from nxcdr_async.cli.exit_codes import ExitCode
-from nxcdr_async.cli.output import say
 from nxcdr_async.cli.report import moment_text
-from nxcdr_async.records import SourceName
+from nxcdr_async.cli.terminal import say
+from nxcdr_async.ingest.api import prune
+from nxcdr_async.ingest.report import PruneReport
+from nxcdr_async.records.models import SourceName
 
 
 def run(to: str, before: datetime, sources: Sequence[SourceName], *, dry_run: bool) -> ExitCode:

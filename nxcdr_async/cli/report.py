@@ -12,15 +12,15 @@ from typing import Any, Literal
 import msgspec
 from attrs import asdict, define, field
 
-from nxcdr_async.backfill import BackfillProgress, BackfillReport, Gap
-from nxcdr_async.backfill.sinks import path_of
-from nxcdr_async.backfill.sinks.files import RANDOM_CHARACTERS, as_path, name_beside
-from nxcdr_async.cli.lines import ReaderGoneError, escaped, write_at_once
-from nxcdr_async.cli.output import duration, say
+from nxcdr_async._util.clocks import present
+from nxcdr_async.cli.stdout import ReaderGoneError, escaped, write_at_once
 from nxcdr_async.cli.streams import point_to_nowhere
+from nxcdr_async.cli.terminal import duration, say
 from nxcdr_async.errors import BusyError, ConfigurationError, NxcdrError, SinkError
-from nxcdr_async.machine_clocks import present
-from nxcdr_async.records import SourceName
+from nxcdr_async.ingest.report import BackfillProgress, BackfillReport, Gap
+from nxcdr_async.records.models import SourceName
+from nxcdr_async.sinks.factory import path_of
+from nxcdr_async.sinks.files import RANDOM_CHARACTERS, as_path, name_beside
 
 STDOUT = "-"
 MOST_GAPS_SHOWN = 5

@@ -7,15 +7,15 @@ from typing import Any
 import anyio
 from attrs import define, field
 
+from nxcdr_async._util.clocks import steady
 from nxcdr_async.cli.exit_codes import ExitCode
-from nxcdr_async.cli.lines import write_lines
-from nxcdr_async.cli.output import duration, say
 from nxcdr_async.cli.progress import ProgressTracker, bar_or_nothing
-from nxcdr_async.convert import UTC_PLUS_8
+from nxcdr_async.cli.stdout import write_lines
+from nxcdr_async.cli.terminal import duration, say
 from nxcdr_async.errors import NxcdrError, RecordError
-from nxcdr_async.export.lines import json_lines
-from nxcdr_async.machine_clocks import steady
-from nxcdr_async.pages import Paginator
+from nxcdr_async.paging.paginator import Paginator
+from nxcdr_async.records.converter import UTC_PLUS_8
+from nxcdr_async.records.json_lines import json_lines
 from nxcdr_async.session import CdrSession
 
 MOST_BAD_ROWS_SHOWN = 5

@@ -13,9 +13,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nxcdr_async.cli.console import PlainConsole
-from nxcdr_async.cli.output import can_show, duration, megabytes, shown
-from nxcdr_async.hangup import HANGUPS
+from nxcdr_async.cli.terminal import PlainConsole, can_show, duration, megabytes, shown
+from nxcdr_async.records.hangup import HANGUPS
 from nxcdr_async.stats import SessionStats
 
 MOST_LISTED = 8

@@ -6,15 +6,16 @@ from typing import Any, Literal
 import anyio
 from attrs import Attribute, asdict, define
 
-from nxcdr_async.backfill import Difference, VerifiedSource, VerifyReport, verify
 from nxcdr_async.cli.exit_codes import ExitCode
-from nxcdr_async.cli.monitor import Monitor, watched
 from nxcdr_async.cli.options import CommonOptions
-from nxcdr_async.cli.output import duration, say
+from nxcdr_async.cli.progress import Monitor, watched
 from nxcdr_async.cli.report import RunReport, moment_text, show_gaps
 from nxcdr_async.cli.streaming import BadRows, note_how_to_skip
+from nxcdr_async.cli.terminal import duration, say
 from nxcdr_async.errors import NxcdrError
-from nxcdr_async.records import SourceName
+from nxcdr_async.ingest.api import verify
+from nxcdr_async.ingest.report import Difference, VerifiedSource, VerifyReport
+from nxcdr_async.records.models import SourceName
 from nxcdr_async.session import CdrSession
 
 MOST_EXAMPLES_SHOWN = 5

@@ -40,10 +40,10 @@ import logging
 from functools import cache
 from typing import Any
 
-from nxcdr_async.clock import ClockSource
 from nxcdr_async.errors import GatewayError, NxcdrError
-from nxcdr_async.retry import Attempts
-from nxcdr_async.wire import Endpoint
+from nxcdr_async.protocol.endpoints import Endpoint
+from nxcdr_async.stats import ClockSource
+from nxcdr_async.transport.retry import Attempts
 
 # Without a NullHandler: where nobody configured logging, a callback that fails must still show on stderr.
 _log = logging.getLogger("nxcdr_async")

@@ -35,16 +35,16 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from nxcdr_async._util.clocks import steady
 from nxcdr_async._version import __version__
 from nxcdr_async.errors import GatewayError, NxcdrError
-from nxcdr_async.machine_clocks import steady
-from nxcdr_async.retry import asks_for_less
+from nxcdr_async.protocol.endpoints import Endpoint
 from nxcdr_async.telemetry import names
 from nxcdr_async.telemetry.log import log_failed_telemetry, type_name
 from nxcdr_async.telemetry.names import Metric
-from nxcdr_async.telemetry.parts import Part, edges_of
+from nxcdr_async.telemetry.watch import Part, edges_of
+from nxcdr_async.transport.retry import asks_for_less
 from nxcdr_async.windows import Window
-from nxcdr_async.wire import Endpoint
 
 Attributes = dict[str, str | int | float]
 

@@ -25,12 +25,10 @@ sent again (a replay), changed (a forgery), or handed as `headers` and `body` to
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nxcdr_async.testing.clock import EmulatorClock
-    from nxcdr_async.testing.gateway import Gateway
-    from nxcdr_async.testing.history import CallHistory
-    from nxcdr_async.testing.log import GatewayLog, SeenRequest
-    from nxcdr_async.testing.pushes import PUSHED_KEYS, Push, PushReply, send_push
-    from nxcdr_async.testing.switches import (
+    from nxcdr_async.testing.data.history import CallHistory
+    from nxcdr_async.testing.emulator.clock import EmulatorClock
+    from nxcdr_async.testing.emulator.log import GatewayLog, SeenRequest
+    from nxcdr_async.testing.emulator.switches import (
         FAULT_KINDS,
         ROW_FAULT_KINDS,
         EndpointName,
@@ -39,6 +37,8 @@ if TYPE_CHECKING:
         RowFaultKind,
         Switches,
     )
+    from nxcdr_async.testing.gateway import Gateway
+    from nxcdr_async.testing.pushes import PUSHED_KEYS, Push, PushReply, send_push
 
 __all__ = [
     "FAULT_KINDS",
@@ -60,11 +60,11 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "CallHistory": "history",
+    "CallHistory": "data.history",
     "Gateway": "gateway",
-    "EmulatorClock": "clock",
-    "GatewayLog": "log",
-    "SeenRequest": "log",
+    "EmulatorClock": "emulator.clock",
+    "GatewayLog": "emulator.log",
+    "SeenRequest": "emulator.log",
     "PUSHED_KEYS": "pushes",
     "Push": "pushes",
     "PushReply": "pushes",
@@ -78,4 +78,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415 - only here, so that it is no name of the package
 
-    return getattr(import_module(f"{__name__}.{_ROOMS.get(name, 'switches')}"), name)
+    return getattr(import_module(f"{__name__}.{_ROOMS.get(name, 'emulator.switches')}"), name)

@@ -12,21 +12,21 @@ from typing import Any, Self
 import anyio
 from aiohttp import web
 
-from nxcdr_async.arguments import as_whole, plain
-from nxcdr_async.credentials import Credentials, FlashApp
+from nxcdr_async._util.clocks import move_on_after, new_steady_loop
+from nxcdr_async._util.uncopied import Uncopied
+from nxcdr_async._util.validation import as_whole, plain
+from nxcdr_async.config import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError
-from nxcdr_async.machine_clocks import move_on_after, new_steady_loop
-from nxcdr_async.testing.clock import EmulatorClock
-from nxcdr_async.testing.faults import FaultPlan, ScriptedFault
-from nxcdr_async.testing.history import FIRST_DAY, CallHistory
-from nxcdr_async.testing.log import GatewayLog
+from nxcdr_async.testing.data.history import FIRST_DAY, CallHistory
+from nxcdr_async.testing.data.timeline import RowId
+from nxcdr_async.testing.data.times import moment_at_ms
+from nxcdr_async.testing.emulator.clock import EmulatorClock
+from nxcdr_async.testing.emulator.faults import FaultPlan, ScriptedFault
+from nxcdr_async.testing.emulator.log import GatewayLog
+from nxcdr_async.testing.emulator.security import RequestVerifier
+from nxcdr_async.testing.emulator.server import GatewayServer
+from nxcdr_async.testing.emulator.switches import EndpointName, FaultKind, Switches
 from nxcdr_async.testing.pushes import PUSHED_KEYS, Push, PushReply
-from nxcdr_async.testing.security import RequestVerifier
-from nxcdr_async.testing.server import GatewayServer
-from nxcdr_async.testing.switches import EndpointName, FaultKind, Switches
-from nxcdr_async.testing.timeline import RowId
-from nxcdr_async.testing.times import moment_at_ms
-from nxcdr_async.uncopied import Uncopied
 
 _TENANT_ID = 144
 _SECONDS_TO_END = 10.0

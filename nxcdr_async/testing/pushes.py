@@ -11,14 +11,13 @@ from typing import Any, Self
 from attrs import define, evolve, field
 from yarl import URL
 
-from nxcdr_async.arguments import as_number, as_text, plain
-from nxcdr_async.connection import Connection
-from nxcdr_async.credentials import Credentials
+from nxcdr_async._util.clocks import wall
+from nxcdr_async._util.validation import as_number, as_text, plain
+from nxcdr_async.config import Credentials
 from nxcdr_async.errors import ConfigurationError
-from nxcdr_async.machine_clocks import wall
-from nxcdr_async.signing import sign
-from nxcdr_async.testing.replies import encode
-from nxcdr_async.wire import Request
+from nxcdr_async.protocol.auth import Request, sign
+from nxcdr_async.testing.emulator.replies import encode
+from nxcdr_async.transport.connection import Connection
 
 PUSHED_KEYS: tuple[str, ...] = (
     "callId",

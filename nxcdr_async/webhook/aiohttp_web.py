@@ -3,7 +3,7 @@
 from aiohttp import web
 from attrs import define
 
-from nxcdr_async.webhook.head import Head, Headers
+from nxcdr_async.webhook.http import Head, Headers
 from nxcdr_async.webhook.receiver import ClientGoneError, Receiver
 
 

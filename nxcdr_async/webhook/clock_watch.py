@@ -4,7 +4,7 @@ from statistics import median
 
 from attrs import define, field
 
-from nxcdr_async.wire import ALLOWED_SKEW_MS
+from nxcdr_async.protocol.auth import ALLOWED_SKEW_MS
 
 REFUSALS_IN_A_ROW = 3
 """Pushes, refused by about the same offset with none accepted in between, after which it is a clock's fault."""

@@ -8,20 +8,20 @@ from collections.abc import Awaitable, Callable
 from attrs import define, field
 from cattrs import Converter
 
-from nxcdr_async.convert import UnreadableRow, make_converter, structure_row
+from nxcdr_async._util.clocks import move_on_after
+from nxcdr_async._util.tasks import is_cancelled
+from nxcdr_async._util.uncopied import Uncopied
 from nxcdr_async.errors import RecordError
-from nxcdr_async.machine_clocks import is_cancelled, move_on_after
-from nxcdr_async.records import CallRecord
+from nxcdr_async.protocol.auth import ALLOWED_SKEW_MS, SignedHeaders
+from nxcdr_async.protocol.charset import in_utf8
+from nxcdr_async.protocol.json_text import read_row
+from nxcdr_async.records.converter import UnreadableRow, make_converter, structure_row
+from nxcdr_async.records.models import CallRecord
 from nxcdr_async.telemetry.log import log_receiver_clock
-from nxcdr_async.uncopied import Uncopied
-from nxcdr_async.webhook.answers import KNOWN, TAKEN, Answer, PushRefusedError
-from nxcdr_async.webhook.call_locks import CallLocks
-from nxcdr_async.webhook.checks import Doorkeeper, check_shape, check_size, check_whole, length_in
+from nxcdr_async.webhook.authenticate import Doorkeeper, check_shape, check_size, check_whole, length_in
 from nxcdr_async.webhook.clock_watch import ClockWatch
-from nxcdr_async.webhook.head import Head
-from nxcdr_async.webhook.memory import PushMemory
-from nxcdr_async.webhook.told import told_by
-from nxcdr_async.wire import ALLOWED_SKEW_MS, SignedHeaders, in_utf8, read_row
+from nxcdr_async.webhook.dedupe import CallLocks, PushMemory, told_by
+from nxcdr_async.webhook.http import KNOWN, TAKEN, Answer, Head, PushRefusedError
 
 OnCall = Callable[[CallRecord], Awaitable[object]]
 """What users do with a call."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from nxcdr_async.backfill.sinks import sink_for
-from nxcdr_async.backfill.sinks.protocol import Sink
+from nxcdr_async.sinks.factory import sink_for
+from nxcdr_async.sinks.protocol import Sink
 
 SUFFIXES = {"sqlite": ".sqlite", "duckdb": ".duckdb", "parquet": ".parquet", "jsonl": ".jsonl", "csv": ".csv"}
 """The sinks that are a file or a folder."""

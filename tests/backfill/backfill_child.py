@@ -19,9 +19,10 @@ from typing import Any
 
 from told_sink import ToldSink
 
-from nxcdr_async import CdrSession, Credentials, backfill, connection, session as sessions, sync
-from nxcdr_async.backfill import engine, runs
-from nxcdr_async.backfill.sinks import sink_for
+from nxcdr_async import CdrSession, Credentials, backfill, session as sessions, sync
+from nxcdr_async.ingest import job as runs, pipeline as engine
+from nxcdr_async.sinks.factory import sink_for
+from nxcdr_async.transport import connection
 
 ROWS_A_WINDOW = 60
 """So few that a few thousand calls make many windows."""

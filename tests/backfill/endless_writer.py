@@ -6,9 +6,9 @@ from itertools import count
 from all_sinks import opened
 from table_rows import plain_rows
 
-from nxcdr_async.backfill.ledger import Entry, Ledger
-from nxcdr_async.backfill.sinks.protocol import Origin
-from nxcdr_async.export.tables import CALLS
+from nxcdr_async.records.arrow import CALLS
+from nxcdr_async.sinks.ledger import Entry, Ledger
+from nxcdr_async.sinks.protocol import Origin
 from nxcdr_async.windows import Window
 
 BEGIN = 1_767_225_600

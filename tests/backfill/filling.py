@@ -9,10 +9,10 @@ from typing import Any
 from attrs import define
 
 from nxcdr_async import BackfillReport, CdrSession, backfill, sync
-from nxcdr_async.backfill.ledger import Ledger
-from nxcdr_async.backfill.sinks import sink_for
-from nxcdr_async.export.tables import TABLES
-from nxcdr_async.records import SourceName
+from nxcdr_async.records.arrow import TABLES
+from nxcdr_async.records.models import SourceName
+from nxcdr_async.sinks.factory import sink_for
+from nxcdr_async.sinks.ledger import Ledger
 from nxcdr_async.testing import Gateway
 from nxcdr_async.windows import Window
 

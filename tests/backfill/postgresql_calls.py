@@ -9,11 +9,11 @@ from typing import Any
 import psycopg
 import pyarrow as pa
 
-from nxcdr_async.backfill.ledger import Entry, LedgerChange
-from nxcdr_async.backfill.merge import merge
-from nxcdr_async.backfill.sinks.postgresql import PostgresqlSink
-from nxcdr_async.backfill.sinks.protocol import Origin
-from nxcdr_async.export.tables import CALLS, DID_CALLS, FLASH_CALLS, Table
+from nxcdr_async.records.arrow import CALLS, DID_CALLS, FLASH_CALLS, Table
+from nxcdr_async.sinks.ledger import Entry, LedgerChange
+from nxcdr_async.sinks.merge import merge
+from nxcdr_async.sinks.postgresql.sink import PostgresqlSink
+from nxcdr_async.sinks.protocol import Origin
 from nxcdr_async.windows import Window
 
 ORIGIN = Origin("account", "UTC+08:00")

@@ -9,7 +9,7 @@ import msgspec
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from nxcdr_async.export.tables import EXTRA, Table
+from nxcdr_async.records.arrow import EXTRA, Table
 from nxcdr_async.windows import Window
 
 ALL_TIME = Window(0, int(datetime(9999, 12, 31, tzinfo=UTC).timestamp()))

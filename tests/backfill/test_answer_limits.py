@@ -9,7 +9,7 @@ import pytest
 from filling import DAY, Filling, at, seconds
 
 from nxcdr_async import CdrSession, Gap, verify
-from nxcdr_async.records import SourceName
+from nxcdr_async.records.models import SourceName
 from nxcdr_async.testing import Gateway
 from nxcdr_async.windows import Window
 

@@ -10,9 +10,9 @@ from filling import at
 from stored_calls import stored_calls
 
 from nxcdr_async import CdrSession, RecordError, backfill, verify
-from nxcdr_async.export.tables import CALLS
+from nxcdr_async.records.arrow import CALLS
 from nxcdr_async.testing import Gateway
-from nxcdr_async.testing.spoiling import row_fault
+from nxcdr_async.testing.emulator.spoiling import row_fault
 
 OpenSession = Callable[..., CdrSession]
 

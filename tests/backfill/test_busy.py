@@ -16,8 +16,8 @@ from all_sinks import KINDS, Places, opened
 from attrs import define
 
 from nxcdr_async import BusyError
-from nxcdr_async.backfill.sinks import sink_for
-from nxcdr_async.backfill.threads import in_thread
+from nxcdr_async._util.tasks import in_thread
+from nxcdr_async.sinks.factory import sink_for
 from nxcdr_async.testing import Gateway
 
 BUSY = 75

@@ -4,9 +4,9 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import given, strategies as st
 
-from nxcdr_async.backfill.comparison import Comparison, absent, compare
-from nxcdr_async.backfill.merge import merge
-from nxcdr_async.export.tables import CALLS, DID_CALLS
+from nxcdr_async.ingest.compare import Comparison, absent, compare
+from nxcdr_async.records.arrow import CALLS, DID_CALLS
+from nxcdr_async.sinks.merge import merge
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

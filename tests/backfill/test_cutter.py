@@ -8,9 +8,9 @@ import pyarrow as pa
 from attrs import define
 from hypothesis import given, strategies as st
 
-from nxcdr_async.backfill.cutter import Cut, Cutter
-from nxcdr_async.backfill.ledger import Reading
-from nxcdr_async.export.tables import Table
+from nxcdr_async.ingest.ranges import Reading
+from nxcdr_async.ingest.segmenter import Cut, Cutter
+from nxcdr_async.records.arrow import Table
 from nxcdr_async.windows import Window
 
 START, END = 1000, 1060

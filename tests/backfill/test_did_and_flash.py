@@ -10,9 +10,9 @@ from attrs import evolve
 from filling import Filling, at, seconds
 
 from nxcdr_async import CdrSession, ConfigurationError, Credentials, Gap
-from nxcdr_async.backfill import engine
-from nxcdr_async.export.tables import TABLES
-from nxcdr_async.records import SourceName
+from nxcdr_async.ingest import pipeline as engine
+from nxcdr_async.records.arrow import TABLES
+from nxcdr_async.records.models import SourceName
 from nxcdr_async.testing import Gateway
 from nxcdr_async.windows import Window
 

@@ -16,7 +16,7 @@ from nxcdr_async import (
     RefusedRangeError,
     SaturatedSecondError,
 )
-from nxcdr_async.backfill.feeds import FEEDS, CallFeed, DidFeed, FlashFeed, Mishaps
+from nxcdr_async.ingest.feeds import FEEDS, CallFeed, DidFeed, FlashFeed, Mishaps
 from nxcdr_async.windows import Window
 
 KEYS = Credentials("key", "secret")

@@ -11,8 +11,8 @@ from freezegun import freeze_time
 from psycopg import OperationalError
 
 from nxcdr_async import BusyError, CallRecord, CdrSession, PushedCalls, backfill, prune, sync, verify
-from nxcdr_async.backfill.sinks import sink_for
-from nxcdr_async.backfill.sinks.postgresql_connection import Server
+from nxcdr_async.sinks.factory import sink_for
+from nxcdr_async.sinks.postgresql.connection import Server
 from nxcdr_async.testing import Gateway
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

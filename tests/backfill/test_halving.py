@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async.backfill.halving import store_by_halves
-from nxcdr_async.backfill.sinks.protocol import UnfitError
 from nxcdr_async.errors import SinkError
+from nxcdr_async.ingest.table_writer import store_by_halves
+from nxcdr_async.sinks.protocol import UnfitError
 
 
 class Shelf:

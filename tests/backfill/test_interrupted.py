@@ -17,19 +17,11 @@ from attrs import define, field
 from stored_calls import known_calls, stored_calls
 from told_sink import CLOSED, CLOSING, FINDING, LOOKING, OPENING, WRITING, ToldSink
 
-from nxcdr_async import (
-    BackfillReport,
-    CdrSession,
-    ConfigurationError,
-    NxcdrError,
-    RecordError,
-    SinkError,
-    backfill,
-)
-from nxcdr_async.backfill import engine
-from nxcdr_async.backfill.ledger import Ledger
-from nxcdr_async.backfill.sinks import sink_for
-from nxcdr_async.export.tables import CALLS
+from nxcdr_async import BackfillReport, CdrSession, ConfigurationError, NxcdrError, RecordError, SinkError, backfill
+from nxcdr_async.ingest import pipeline as engine
+from nxcdr_async.records.arrow import CALLS
+from nxcdr_async.sinks.factory import sink_for
+from nxcdr_async.sinks.ledger import Ledger
 from nxcdr_async.testing import Gateway
 
 OpenSession = Callable[..., CdrSession]
@@ -327,7 +319,7 @@ def other_process() -> Iterator["subprocess.Popen[str]"]:
     """Give a process that takes hold of a sink and says whether it could."""
     code = """
 import sys
-from nxcdr_async.backfill.sinks import sink_for
+from nxcdr_async.sinks.factory import sink_for
 for to in sys.stdin:
     try:
         sink_for(to.strip()).open()

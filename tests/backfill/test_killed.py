@@ -18,9 +18,9 @@ from stored_calls import known_calls, stored_calls
 from told_sink import CLOSING, FINDING, LOOKING, OPENING, READING, WRITING
 
 from nxcdr_async import CdrSession, sync
-from nxcdr_async.backfill.ledger import Ledger
-from nxcdr_async.backfill.sinks import sink_for
-from nxcdr_async.export.tables import CALLS
+from nxcdr_async.records.arrow import CALLS
+from nxcdr_async.sinks.factory import sink_for
+from nxcdr_async.sinks.ledger import Ledger
 from nxcdr_async.testing import FaultKind, Gateway
 from nxcdr_async.windows import Window
 

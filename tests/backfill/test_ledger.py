@@ -6,7 +6,8 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async.backfill.ledger import Entry, Ledger, Reading, readings_of
+from nxcdr_async.ingest.ranges import Reading, readings_of
+from nxcdr_async.sinks.ledger import Entry, Ledger
 from nxcdr_async.windows import Window
 
 LAST = 60

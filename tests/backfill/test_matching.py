@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, strategies as st
 from table_rows import table_of, values_of
 
-from nxcdr_async.backfill.matching import match
-from nxcdr_async.backfill.merge import merge
-from nxcdr_async.export.tables import CALLS
+from nxcdr_async.records.arrow import CALLS
+from nxcdr_async.sinks.matching import match
+from nxcdr_async.sinks.merge import merge
 from nxcdr_async.windows import Window
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)

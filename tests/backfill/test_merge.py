@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from table_rows import table_of, values_of
 
-from nxcdr_async.backfill.merge import complete, merge
-from nxcdr_async.export.tables import CALLS, DID_CALLS, EXTRA, Table
+from nxcdr_async.records.arrow import CALLS, DID_CALLS, EXTRA, Table
+from nxcdr_async.sinks.merge import complete, merge
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ import pytest
 from filling import DAY, HOUR, Filling, at, seconds, window
 
 from nxcdr_async import CdrSession, ConfigurationError
-from nxcdr_async.backfill import engine
+from nxcdr_async.ingest import pipeline as engine
 from nxcdr_async.testing import Gateway
 
 OpenSession = Callable[..., CdrSession]

@@ -7,9 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nxcdr_async import CdrSession
-from nxcdr_async.backfill import backfill, verify
-from nxcdr_async.backfill.sinks.protocol import Entry, Held, LedgerChange, Origin, Sink, Table, Window
+from nxcdr_async.ingest.api import backfill, verify
+from nxcdr_async.records.arrow import Table
+from nxcdr_async.sinks.ledger import Entry, LedgerChange
+from nxcdr_async.sinks.protocol import Held, Origin, Sink
 from nxcdr_async.testing import Gateway
+from nxcdr_async.windows import Window
 
 
 class MemorySink:

@@ -22,9 +22,10 @@ from nxcdr_async import (
     prune,
     verify,
 )
-from nxcdr_async.backfill import engine
-from nxcdr_async.backfill.ledger import Entry, Ledger
-from nxcdr_async.backfill.sinks import folder, sqlite
+from nxcdr_async.ingest import pipeline as engine
+from nxcdr_async.sinks import sqlite
+from nxcdr_async.sinks.folder import sink as folder
+from nxcdr_async.sinks.ledger import Entry, Ledger
 from nxcdr_async.testing import Gateway
 from nxcdr_async.windows import Window
 

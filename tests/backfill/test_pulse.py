@@ -3,10 +3,10 @@
 import pytest
 from attrs import define, field
 
-from nxcdr_async.backfill.pulse import SECONDS_BETWEEN, Pulse
-from nxcdr_async.backfill.report import BackfillProgress
-from nxcdr_async.backfill.store import Taken
-from nxcdr_async.moments import moment_at
+from nxcdr_async._util.moments import moment_at
+from nxcdr_async.ingest.progress import SECONDS_BETWEEN, Pulse
+from nxcdr_async.ingest.report import BackfillProgress
+from nxcdr_async.ingest.table_writer import Taken
 from nxcdr_async.stats import SessionStats
 from nxcdr_async.windows import Window
 

@@ -41,10 +41,10 @@ from nxcdr_async import (
     sync,
     verify,
 )
-from nxcdr_async.backfill.ledger import Ledger
-from nxcdr_async.backfill.sinks import sink_for
-from nxcdr_async.backfill.sinks.protocol import BusyError
-from nxcdr_async.export.tables import CALLS, Table
+from nxcdr_async.errors import BusyError
+from nxcdr_async.records.arrow import CALLS, Table
+from nxcdr_async.sinks.factory import sink_for
+from nxcdr_async.sinks.ledger import Ledger
 from nxcdr_async.testing import Gateway
 
 OpenSession = Callable[..., CdrSession]

@@ -2,8 +2,8 @@ from random import Random
 
 from hypothesis import given, strategies as st
 
-from nxcdr_async.backfill.ledger import Entry
-from nxcdr_async.backfill.sampling import readings_again, sample
+from nxcdr_async.ingest.verify import readings_again, sample
+from nxcdr_async.sinks.ledger import Entry
 from nxcdr_async.windows import Window
 
 DAY = 86_400

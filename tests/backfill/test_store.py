@@ -15,14 +15,13 @@ from table_rows import ALL_TIME
 from told_sink import ToldSink
 
 from nxcdr_async import CallRecord, ConfigurationError, RecordError
-from nxcdr_async.backfill.cutter import Cut
-from nxcdr_async.backfill.ledger import Entry, LedgerChange
-from nxcdr_async.backfill.sinks.protocol import Origin, Sink, UnfitError
-from nxcdr_async.backfill.store import Allowed, Finding, Store, Taken
+from nxcdr_async._util.moments import moment_at
 from nxcdr_async.errors import SinkError
-from nxcdr_async.export.columns import rows_of
-from nxcdr_async.export.tables import CALLS, DID_CALLS, Table
-from nxcdr_async.moments import moment_at
+from nxcdr_async.ingest.segmenter import Cut
+from nxcdr_async.ingest.table_writer import Allowed, Finding, Store, Taken
+from nxcdr_async.records.arrow import CALLS, DID_CALLS, Table, rows_of
+from nxcdr_async.sinks.ledger import Entry, LedgerChange
+from nxcdr_async.sinks.protocol import Origin, Sink, UnfitError
 from nxcdr_async.windows import Window
 
 BEGIN = 1_767_225_600

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, strategies as st
 from table_rows import table_of
 
-from nxcdr_async.backfill.times import inside, moment_if_any, seconds_of
-from nxcdr_async.export.tables import CALLS, DID_CALLS
-from nxcdr_async.moments import moment_at
+from nxcdr_async._util.moments import moment_at, moment_if_any
+from nxcdr_async.records.arrow import CALLS, DID_CALLS
+from nxcdr_async.sinks.values import inside, seconds_of
 from nxcdr_async.windows import Window
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

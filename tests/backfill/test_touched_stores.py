@@ -24,8 +24,8 @@ from nxcdr_async import (
     sync,
     verify,
 )
-from nxcdr_async.backfill import engine
-from nxcdr_async.export.tables import CALLS
+from nxcdr_async.ingest import pipeline as engine
+from nxcdr_async.records.arrow import CALLS
 from nxcdr_async.testing import Gateway
 
 OpenSession = Callable[..., CdrSession]

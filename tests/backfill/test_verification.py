@@ -22,8 +22,8 @@ from nxcdr_async import (
     backfill,
     verify,
 )
-from nxcdr_async.backfill import engine, verification
-from nxcdr_async.export.tables import CALLS, DID_CALLS, FLASH_CALLS, TABLES
+from nxcdr_async.ingest import pipeline as engine, verify as verification
+from nxcdr_async.records.arrow import CALLS, DID_CALLS, FLASH_CALLS, TABLES
 from nxcdr_async.testing import Gateway
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -353,7 +353,7 @@ async def test_memory_is_bounded_by_reading_a_bounded_number_of_rows_at_once(
 
 
 async def test_a_sink_that_another_run_holds_is_refused(filled: Filled, open_session: OpenSession) -> None:
-    from nxcdr_async.backfill.sinks.sqlite import SqliteSink  # noqa: PLC0415 - used here only
+    from nxcdr_async.sinks.sqlite import SqliteSink  # noqa: PLC0415 - used here only
 
     other = SqliteSink(filled.path)
     other.open()

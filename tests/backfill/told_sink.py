@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pyarrow as pa
 from attrs import define
 
-from nxcdr_async.backfill.ledger import LedgerChange
-from nxcdr_async.backfill.sinks.protocol import Held, Origin, PushSink, Sink
-from nxcdr_async.export.tables import Table
+from nxcdr_async.records.arrow import Table
+from nxcdr_async.sinks.ledger import LedgerChange
+from nxcdr_async.sinks.protocol import Held, Origin, PushSink, Sink
 from nxcdr_async.windows import Window
 
 OPENING, LOOKING, READING, FINDING, WRITING, CLOSING, CLOSED = "olrfwcd"

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from attrs import fields
 
-from nxcdr_async.backfill import BackfillReport
+from nxcdr_async.ingest.report import BackfillReport
 from nxcdr_async.testing import Gateway
 
 DAYS = ("--start", "2026-01-01", "--end", "2026-01-03")

@@ -9,8 +9,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from nxcdr_async.cli.demo_file import free_target
-from nxcdr_async.export.tables import CALLS
+from nxcdr_async.cli.demo import free_target
+from nxcdr_async.records.arrow import CALLS
 from nxcdr_async.testing import Gateway
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from nxcdr_async import ConfigurationError
-from nxcdr_async.cli.demo_file import checked_target, mark, written_aside
+from nxcdr_async.cli.demo import checked_target, mark, written_aside
 
 on_posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no modes of files")
 

@@ -2,7 +2,7 @@ import msgspec
 import pytest
 from hypothesis import example, given, strategies as st
 
-from nxcdr_async.cli.lines import escaped
+from nxcdr_async.cli.stdout import escaped
 
 TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 STEERING = "".join(map(chr, (*range(0x20), 0x7F, *range(0x80, 0xA0)))) + "\u2028\u2029" + TURNING

@@ -13,10 +13,9 @@ import msgspec
 import pytest
 from attrs import evolve
 
-from nxcdr_async.backfill import BackfillProgress
 from nxcdr_async.cli import progress as room
-from nxcdr_async.cli.monitor import BackfillNews
-from nxcdr_async.cli.progress import bar_or_lines
+from nxcdr_async.cli.progress import BackfillNews, bar_or_lines
+from nxcdr_async.ingest.report import BackfillProgress
 from nxcdr_async.stats import SessionStats
 from nxcdr_async.testing import Gateway
 

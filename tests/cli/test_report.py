@@ -9,7 +9,7 @@ import pytest
 
 from nxcdr_async import BackfillProgress, BusyError, NxcdrError, SinkError
 from nxcdr_async.cli.report import RunReport
-from nxcdr_async.records import SourceName
+from nxcdr_async.records.models import SourceName
 
 COMPLETE = datetime(2026, 1, 2, tzinfo=UTC)
 

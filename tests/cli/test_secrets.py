@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from nxcdr_async.settings import SECRET_VARIABLES
+from nxcdr_async.config import SECRET_VARIABLES
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc, and needs terminals")
 

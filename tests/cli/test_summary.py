@@ -4,12 +4,11 @@ from pathlib import Path
 import pytest
 
 from nxcdr_async import CallRecord, Direction, SessionStats
-from nxcdr_async.backfill.ledger import Entry, LedgerChange
-from nxcdr_async.backfill.sinks.duckdb import DuckDbSink
-from nxcdr_async.backfill.sinks.protocol import Origin
 from nxcdr_async.cli.summary import Run, show_summary
-from nxcdr_async.export.columns import rows_of
-from nxcdr_async.export.tables import CALLS
+from nxcdr_async.records.arrow import CALLS, rows_of
+from nxcdr_async.sinks.duckdb import DuckDbSink
+from nxcdr_async.sinks.ledger import Entry, LedgerChange
+from nxcdr_async.sinks.protocol import Origin
 from nxcdr_async.windows import Window
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -12,12 +12,11 @@ from hypothesis import given, settings, strategies as st
 from table_rows import table_of
 
 from nxcdr_async import CallRecord, DidCallRecord, Direction, FlashCallRecord, RecordError
-from nxcdr_async.convert import make_converter
-from nxcdr_async.export.columns import rows_of
-from nxcdr_async.export.tables import CALLS, DID_CALLS, EXTRA, FLASH_CALLS, Table
-from nxcdr_async.records import unread_row, vendor_fields
-from nxcdr_async.wire import CALLS as CALLS_API
-from nxcdr_async.wire.rows import TypedRows
+from nxcdr_async.protocol.endpoints import CALLS as CALLS_API
+from nxcdr_async.protocol.typed_rows import TypedRows
+from nxcdr_async.records.arrow import CALLS, DID_CALLS, EXTRA, FLASH_CALLS, Table, rows_of
+from nxcdr_async.records.converter import make_converter
+from nxcdr_async.records.models import unread_row, vendor_fields
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 START_MS = 1_767_225_600_123

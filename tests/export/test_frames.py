@@ -16,10 +16,9 @@ from hypothesis import given, settings, strategies as st
 from table_rows import amounts, extras, far_times, numbers, texts
 
 from nxcdr_async import CallRecord, ConfigurationError, DidCallRecord, Direction, FlashCallRecord, RecordError
-from nxcdr_async.export.columns import RECORDS_AT_ONCE, rows_of
-from nxcdr_async.export.frames import arrow_table, pandas_frame, polars_frame
-from nxcdr_async.export.money import narrowed
-from nxcdr_async.export.tables import CALLS, DID_CALLS, EXTRA, FLASH_CALLS, Table
+from nxcdr_async.records.arrow import CALLS, DID_CALLS, EXTRA, FLASH_CALLS, RECORDS_AT_ONCE, Table, rows_of
+from nxcdr_async.records.frames import arrow_table, pandas_frame, polars_frame
+from nxcdr_async.records.money import narrowed
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 UTC_TIME = "datetime64[us, UTC]"
@@ -212,7 +211,7 @@ def test_no_package_is_imported_that_is_not_needed(frame_of: str, imported: set[
     code = f"""
 import sys
 from nxcdr_async import CallRecord
-from nxcdr_async.export.frames import {frame_of}
+from nxcdr_async.records.frames import {frame_of}
 slow = {{"pyarrow", "pandas", "polars"}}
 assert not slow & set(sys.modules)
 {frame_of}(CallRecord)  # pyarrow itself looks for pandas with the first array it makes

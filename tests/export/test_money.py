@@ -13,10 +13,9 @@ import pyarrow.compute as pc
 import pytest
 
 from nxcdr_async import CallRecord, DidCallRecord
-from nxcdr_async.export.columns import RECORDS_AT_ONCE
-from nxcdr_async.export.frames import arrow_table, pandas_frame, polars_frame
-from nxcdr_async.export.money import narrowed
-from nxcdr_async.export.tables import CALLS
+from nxcdr_async.records.arrow import CALLS, RECORDS_AT_ONCE
+from nxcdr_async.records.frames import arrow_table, pandas_frame, polars_frame
+from nxcdr_async.records.money import narrowed
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 NARROW, WIDE = pa.decimal128(18, 8), pa.decimal128(38, 18)

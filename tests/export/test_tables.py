@@ -4,9 +4,9 @@ import pyarrow as pa
 import pytest
 from attrs import fields
 
-from nxcdr_async.backfill import SOURCES
-from nxcdr_async.export.tables import CALLS, DID_CALLS, EXTRA, FLASH_CALLS, TABLES, Table, table_for
-from nxcdr_async.records import Direction
+from nxcdr_async.ingest.api import SOURCES
+from nxcdr_async.records.arrow import CALLS, DID_CALLS, EXTRA, FLASH_CALLS, TABLES, Table, table_for
+from nxcdr_async.records.models import Direction
 
 all_tables = pytest.mark.parametrize("table", [CALLS, DID_CALLS, FLASH_CALLS], ids=lambda table: table.name)
 

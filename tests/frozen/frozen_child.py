@@ -80,8 +80,8 @@ async def read(gateway: Any, folder: Path) -> dict[str, Any]:
         found["stores"] = {}
         for name in ("calls.duckdb", "calls.sqlite", "calls.parquet", "calls.jsonl", "calls.csv"):
             store = folder / name
-            report = await nxcdr_async.backfill(cdr, "calls", start, end, store)
-            await nxcdr_async.backfill(cdr, "did", day, day, store)
+            report = await nxcdr_async.ingest.api(cdr, "calls", start, end, store)
+            await nxcdr_async.ingest.api(cdr, "did", day, day, store)
             await nxcdr_async.sync(cdr, "did", store)
             verified = await nxcdr_async.verify(cdr, store)
             pruned = await nxcdr_async.prune(store, end)
@@ -116,7 +116,7 @@ async def push_to(app: Any, gateway: Any) -> None:
 
 def main(tool: str, imported: str, started: str, folder: Path) -> None:
     if imported == "before":
-        import nxcdr_async.backfill
+        import nxcdr_async.ingest.api
         import nxcdr_async.testing  # noqa: F401
     if started == "before":
         from nxcdr_async.testing import Gateway

@@ -8,7 +8,7 @@ from world import APIS, STREAMED, Api, check_complete, order_of, upto_error
 
 from nxcdr_async import CdrSession, RecordError
 from nxcdr_async.testing import Gateway
-from nxcdr_async.testing.spoiling import row_fault
+from nxcdr_async.testing.emulator.spoiling import row_fault
 
 OpenSession = Callable[..., CdrSession]
 

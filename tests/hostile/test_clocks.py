@@ -14,8 +14,8 @@ from aiohttp import web
 from world import APIS, STREAMED, QuickTime, check_complete, order_of, until
 
 from nxcdr_async import CdrSession, ClockSkewError, Credentials
-from nxcdr_async.clock import LONGEST_UNHEARD, ClockEstimate
 from nxcdr_async.testing import Gateway
+from nxcdr_async.transport.clock_skew import LONGEST_UNHEARD, ClockEstimate
 
 OpenSession = Callable[..., CdrSession]
 DAY = 86_400.0

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from world import APIS, STREAMED, VENDOR_ZONE, Api, QuickTime, check_complete, order_of, until, upto_error
 
 from nxcdr_async import CdrSession, NxcdrError, ServerError, ThrottledError, TransportError
-from nxcdr_async.retry import LONGEST_OUTAGE, MOST_ATTEMPTS, MOST_ATTEMPTS_THROTTLED, asks_for_less
 from nxcdr_async.testing import FAULT_KINDS, FaultKind, Gateway
+from nxcdr_async.transport.retry import LONGEST_OUTAGE, MOST_ATTEMPTS, MOST_ATTEMPTS_THROTTLED, asks_for_less
 
 OpenSession = Callable[..., CdrSession]
 

@@ -11,7 +11,7 @@ import anyio
 from attrs import define, field
 
 from nxcdr_async import CdrSession
-from nxcdr_async.limiter import Limiter
+from nxcdr_async.limits.limiter import Limiter
 from nxcdr_async.testing import EndpointName, Gateway
 
 VENDOR_ZONE = timezone(timedelta(hours=8))

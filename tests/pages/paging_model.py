@@ -8,14 +8,20 @@ from typing import Any
 from attrs import define, field
 
 from nxcdr_async import CallRecord, SaturatedSecondError
-from nxcdr_async.answer_limits import AnswerLimits
-from nxcdr_async.convert import make_converter, structure_row
-from nxcdr_async.pages import PageReader, PageSize, Pump, RowStructurer, Sequencer, WindowedPages, WindowPageReader
-from nxcdr_async.pages.source import Ask
-from nxcdr_async.plan import WindowPlan
+from nxcdr_async.paging.answer_limits import AnswerLimits
+from nxcdr_async.paging.base import Ask
+from nxcdr_async.paging.page_reader import PageReader, PageSize, RowStructurer
+from nxcdr_async.paging.planner import WindowPlan
+from nxcdr_async.paging.prefetch import Pump
+from nxcdr_async.paging.sequencer import Sequencer
+from nxcdr_async.paging.uncounted import WindowedPages
+from nxcdr_async.paging.window_pages import WindowPageReader
+from nxcdr_async.protocol.endpoints import CALLS
+from nxcdr_async.protocol.responses import Page
+from nxcdr_async.records.converter import make_converter, structure_row
+from nxcdr_async.sources.queries import CallQuery
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window
-from nxcdr_async.wire import CALLS, CallQuery, Page
 
 PAGE = 5
 BEGIN = 1_767_225_600

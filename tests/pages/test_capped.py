@@ -20,14 +20,19 @@ from nxcdr_async import (
     RecordError,
     SaturatedSecondError,
 )
-from nxcdr_async.convert import make_converter, structure_row
-from nxcdr_async.pages import CappedList, PageReader, PageSize, Pump, RowStructurer, Sequencer
-from nxcdr_async.plan import WindowPlan
+from nxcdr_async.paging.capped import CappedList
+from nxcdr_async.paging.page_reader import PageReader, PageSize, RowStructurer
+from nxcdr_async.paging.planner import WindowPlan
+from nxcdr_async.paging.prefetch import Pump
+from nxcdr_async.paging.sequencer import Sequencer
+from nxcdr_async.protocol.endpoints import FLASH
+from nxcdr_async.protocol.responses import Page
+from nxcdr_async.records.converter import make_converter, structure_row
+from nxcdr_async.sources.queries import flash_parameters
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.testing import Gateway
-from nxcdr_async.testing.switches import Order
+from nxcdr_async.testing.emulator.switches import Order
 from nxcdr_async.windows import window_of
-from nxcdr_async.wire import FLASH, Page, flash_parameters
 
 OpenSession = Callable[..., CdrSession]
 DAY = timedelta(days=1)

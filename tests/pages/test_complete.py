@@ -12,12 +12,12 @@ from hypothesis import assume, given, settings, strategies as st
 from paging_model import BEGIN, PAGE, ModelGateway, drain, evenly, pump_of, read
 
 from nxcdr_async import IncompleteError, ServerError
-from nxcdr_async.pages.progress import MOST_PAGES_IN_VAIN
-from nxcdr_async.pages.pump import FEWEST_WINDOWS
-from nxcdr_async.pages.source import Ask
-from nxcdr_async.plan import TOO_FULL
+from nxcdr_async.paging.base import Ask
+from nxcdr_async.paging.growth import MOST_PAGES_IN_VAIN
+from nxcdr_async.paging.planner import TOO_FULL
+from nxcdr_async.paging.prefetch import FEWEST_WINDOWS
+from nxcdr_async.protocol.responses import DatedRecord, Page
 from nxcdr_async.stats import PaginatorStats
-from nxcdr_async.wire import DatedRecord, Page
 
 moments = st.one_of(
     st.lists(st.integers(0, 3_599_999), max_size=120),

@@ -11,9 +11,9 @@ from hypothesis import given, settings, strategies as st
 from paging_model import BEGIN, ModelGateway, evenly, pump_of
 
 from nxcdr_async import CallRecord, CdrSession, Paginator, ServerError
+from nxcdr_async.protocol.responses import Page
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.testing import Gateway
-from nxcdr_async.wire import Page
 
 OpenSession = Callable[..., CdrSession]
 SECOND = timedelta(seconds=1)

@@ -18,11 +18,15 @@ from nxcdr_async import (
     RecordError,
     ServerError,
 )
-from nxcdr_async.convert import UTC_PLUS_8, make_converter, structure_row
-from nxcdr_async.pages import CountedPages, PageReader, ReadResult, RowStructurer
+from nxcdr_async.paging.base import ReadResult
+from nxcdr_async.paging.counted import CountedPages
+from nxcdr_async.paging.page_reader import PageReader, RowStructurer
+from nxcdr_async.protocol.endpoints import DID
+from nxcdr_async.protocol.responses import Page
+from nxcdr_async.records.converter import UTC_PLUS_8, make_converter, structure_row
+from nxcdr_async.sources.queries import DidQuery
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.testing import Gateway
-from nxcdr_async.wire import DID, DidQuery, Page
 
 OpenSession = Callable[..., CdrSession]
 DAY = date(2026, 1, 1)

@@ -22,7 +22,7 @@ from nxcdr_async import (
     SaturatedSecondError,
     ServerError,
 )
-from nxcdr_async.answer_limits import AnswerLimits
+from nxcdr_async.paging.answer_limits import AnswerLimits
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.testing import Gateway
 

@@ -2,7 +2,7 @@
 
 from hypothesis import given, strategies as st
 
-from nxcdr_async.pages.ending import Part, halves_of, rest_of
+from nxcdr_async.paging.ending import Part, halves_of, rest_of
 from nxcdr_async.windows import Window
 
 WINDOW = Window(1_000, 2_000)

@@ -9,7 +9,7 @@ import pytest
 
 from nxcdr_async import CdrSession
 from nxcdr_async.testing import Gateway
-from nxcdr_async.testing.switches import Order
+from nxcdr_async.testing.emulator.switches import Order
 
 OpenSession = Callable[..., CdrSession]
 

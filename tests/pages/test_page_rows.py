@@ -2,7 +2,7 @@ from typing import Any
 
 from attrs import define
 
-from nxcdr_async.pages.page_rows import Company, distinct_rows, first_of_each
+from nxcdr_async.paging.page_rows import Company, distinct_rows, first_of_each
 
 
 @define(frozen=True)

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given, strategies as st
 from paging_model import BEGIN, ModelGateway, drain, evenly, pump_of
 
-from nxcdr_async.pages import PageSize
-from nxcdr_async.pages.outlook import Outlook
-from nxcdr_async.plan import WindowPlan
+from nxcdr_async.paging.page_reader import PageSize
+from nxcdr_async.paging.planner import Outlook, WindowPlan
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window
 

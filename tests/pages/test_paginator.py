@@ -28,10 +28,9 @@ from nxcdr_async import (
     ServerError,
     TransportError,
 )
-from nxcdr_async.export.columns import rows_of
-from nxcdr_async.export.money import narrowed
-from nxcdr_async.export.tables import CALLS, DID_CALLS, FLASH_CALLS
-from nxcdr_async.pages.pump import FEWEST_WINDOWS
+from nxcdr_async.paging.prefetch import FEWEST_WINDOWS
+from nxcdr_async.records.arrow import CALLS, DID_CALLS, FLASH_CALLS, rows_of
+from nxcdr_async.records.money import narrowed
 from nxcdr_async.session import ROWS_A_WINDOW
 from nxcdr_async.testing import Gateway
 

@@ -7,7 +7,7 @@ import pytest
 from attrs import define, field
 from hypothesis import given, settings, strategies as st
 
-from nxcdr_async.pages.proof import PageProof, Verdict
+from nxcdr_async.paging.completeness import PageProof, Verdict
 
 MOST_STEPS = 2_000
 SIZE = 3

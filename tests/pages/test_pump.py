@@ -11,12 +11,12 @@ from attrs import define, field
 from paging_model import records_of
 
 from nxcdr_async import ServerError
-from nxcdr_async.pages import Pump, ReadResult, Sequencer
-from nxcdr_async.pages.pump import FEWEST_WINDOWS, LARGEST_BATCH, MOST_CALLS_HELD
-from nxcdr_async.pages.source import Outcome, Split, Step
+from nxcdr_async.paging.base import Outcome, ReadResult, Split, Step
+from nxcdr_async.paging.prefetch import FEWEST_WINDOWS, LARGEST_BATCH, MOST_CALLS_HELD, Pump
+from nxcdr_async.paging.sequencer import Sequencer
+from nxcdr_async.protocol.responses import DatedRecord
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window
-from nxcdr_async.wire import DatedRecord
 
 SECONDS = 100
 

@@ -3,8 +3,8 @@
 from hypothesis import given, strategies as st
 
 from nxcdr_async import ServerError
-from nxcdr_async.answer_limits import NARROWEST
-from nxcdr_async.pages import Questions
+from nxcdr_async.paging.answer_limits import NARROWEST
+from nxcdr_async.paging.bounded import Questions
 from nxcdr_async.windows import Window
 
 BEGIN = 1_767_225_600

@@ -9,11 +9,11 @@ from attrs import define, field
 from paging_model import BEGIN, pump_of
 
 from nxcdr_async import ServerError
-from nxcdr_async.pages.source import Outcome, ReadResult, Split, Step
-from nxcdr_async.pages.windowed import WindowedPages, WindowReading
+from nxcdr_async.paging.base import Outcome, ReadResult, Split, Step
+from nxcdr_async.paging.uncounted import WindowedPages, WindowReading
+from nxcdr_async.protocol.responses import Page
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window
-from nxcdr_async.wire import Page
 
 WINDOW = Window(BEGIN, BEGIN + 3600)
 SIZE = 2

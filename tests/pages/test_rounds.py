@@ -11,10 +11,10 @@ from attrs import define, field
 from paging_model import BEGIN, drain, pump_of
 
 from nxcdr_async import CdrSession
+from nxcdr_async.protocol.responses import DatedRecord, Page
 from nxcdr_async.session import ROWS_A_WINDOW, ROWS_AT_ONCE
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.testing import Gateway
-from nxcdr_async.wire import DatedRecord, Page
 
 DAY = 86_400
 READERS = 16

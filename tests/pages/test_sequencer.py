@@ -7,9 +7,11 @@ from attrs import define
 from hypothesis import given, strategies as st
 
 from nxcdr_async import CallRecord, make_converter
-from nxcdr_async.pages import Sequencer
+from nxcdr_async.paging.sequencer import Sequencer
+from nxcdr_async.protocol.endpoints import CALLS as CALLS_API
+from nxcdr_async.protocol.responses import Dated, DatedRecord
+from nxcdr_async.protocol.typed_rows import TypedRows
 from nxcdr_async.windows import Window
-from nxcdr_async.wire import CALLS as CALLS_API, Dated, DatedRecord, TypedRows
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 START = 1_767_225_600  # 2026-01-01 00:00 UTC

@@ -5,7 +5,7 @@ from random import Random
 from attrs import define
 from throttling_model import Bounds, Line, run
 
-from nxcdr_async.allowance import HIGHEST_LIMIT
+from nxcdr_async.limits.concurrency import HIGHEST_LIMIT
 
 SECONDS_TO_SETTLE, REPLIES_TO_SETTLE = 40, 400
 SECONDS_MEASURED, REPLIES_MEASURED = 80, 1_200

@@ -12,11 +12,14 @@ import attrs
 from strange_server import APIS
 
 from nxcdr_async import NxcdrError, RecordError, make_converter
-from nxcdr_async.convert import structure_row
-from nxcdr_async.redaction import Redactor
+from nxcdr_async._util.redaction import Redactor
+from nxcdr_async.protocol.endpoints import ENDPOINTS
+from nxcdr_async.protocol.filter_check import FilterCheck
+from nxcdr_async.protocol.responses import DatedRecord, Reply, read_page
+from nxcdr_async.protocol.typed_rows import TypedRows
+from nxcdr_async.records.converter import structure_row
 from nxcdr_async.testing import CallHistory
-from nxcdr_async.testing.replies import answer
-from nxcdr_async.wire import ENDPOINTS, DatedRecord, FilterCheck, Reply, TypedRows, read_page
+from nxcdr_async.testing.emulator.replies import answer
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 CONVERTER = make_converter()

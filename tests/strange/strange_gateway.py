@@ -17,21 +17,14 @@ from typing import Any, Literal
 import msgspec
 from attrs import define, evolve, field
 
-from nxcdr_async import (
-    CdrSession,
-    Credentials,
-    Direction,
-    FlashApp,
-    NxcdrError,
-    ServerError,
-    session as session_room,
-)
-from nxcdr_async.convert import UTC_PLUS_8
+from nxcdr_async import CdrSession, Credentials, Direction, FlashApp, NxcdrError, ServerError, session as session_room
+from nxcdr_async._util.redaction import NO_SECRETS, Redactor
 from nxcdr_async.errors import IncompleteError, MalformedReplyError, RecordError, SaturatedSecondError
-from nxcdr_async.limiter import Limiter
-from nxcdr_async.redaction import NO_SECRETS, Redactor
-from nxcdr_async.telemetry import SILENCE, Telemetry
-from nxcdr_async.wire import CALLS, DID, FLASH, Endpoint, Page, Reply, read_page
+from nxcdr_async.limits.limiter import Limiter
+from nxcdr_async.protocol.endpoints import CALLS, DID, FLASH, Endpoint
+from nxcdr_async.protocol.responses import Page, Reply, read_page
+from nxcdr_async.records.converter import UTC_PLUS_8
+from nxcdr_async.telemetry.watch import SILENCE, Telemetry
 
 PAGE = 5
 ROWS_A_WINDOW = 20

@@ -8,7 +8,8 @@ import zlib
 import pytest
 from strange_server import Speak, read_all, session_on, speaking
 
-from nxcdr_async import MalformedReplyError, NxcdrError, TimedOutError, TransportError, connection as line
+from nxcdr_async import MalformedReplyError, NxcdrError, TimedOutError, TransportError
+from nxcdr_async.transport import connection as line
 
 MEBIBYTE = 1024 * 1024
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

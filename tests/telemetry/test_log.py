@@ -136,6 +136,8 @@ def test_fields_are_no_attributes_every_record_has() -> None:
 
 
 def test_a_warning_shows_where_nobody_configured_logging() -> None:
-    code = "import nxcdr_async.webhook, logging; logging.getLogger('nxcdr_async').warning('a call push was refused')"
+    code = (
+        "import nxcdr_async.webhook.app, logging; logging.getLogger('nxcdr_async').warning('a call push was refused')"
+    )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stderr == "a call push was refused\n"

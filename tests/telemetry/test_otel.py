@@ -20,9 +20,9 @@ from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
 
 from nxcdr_async import CdrSession, Credentials, FlashApp, NxcdrError, Region, __version__, backfill
-from nxcdr_async.telemetry import SILENCE, telemetry_for
 from nxcdr_async.telemetry.log import _log_failed_telemetry
 from nxcdr_async.telemetry.otel import OtelTelemetry
+from nxcdr_async.telemetry.watch import SILENCE, telemetry_for
 from nxcdr_async.testing import Gateway
 
 OpenSession = Callable[..., CdrSession]

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from attrs import define, field
 
-from nxcdr_async.signing import sign
+from nxcdr_async.protocol.auth import sign
 from nxcdr_async.testing import Gateway
 
 PATHS = {

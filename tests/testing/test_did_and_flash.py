@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from nxcdr_async.convert import UTC_PLUS_8
+from nxcdr_async.records.converter import UTC_PLUS_8
 from nxcdr_async.testing import Gateway
 
 

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from nxcdr_async.hangup import HANGUPS
+from nxcdr_async.records.hangup import HANGUPS
 from nxcdr_async.testing import CallHistory
-from nxcdr_async.testing.call_rows import LONGEST_CALL_MS
+from nxcdr_async.testing.data.call_rows import LONGEST_CALL_MS
 
 
 @pytest.fixture(scope="module")

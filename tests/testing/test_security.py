@@ -4,8 +4,8 @@ from typing import Any
 import attrs
 import pytest
 
-from nxcdr_async.credentials import Credentials
-from nxcdr_async.signing import sign
+from nxcdr_async.config import Credentials
+from nxcdr_async.protocol.auth import sign
 from nxcdr_async.testing import Gateway
 
 BODY = b'{"startTime":1,"endTime":2,"page":1,"size":1}'

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from nxcdr_async.testing import ROW_FAULT_KINDS, Gateway, Switches
-from nxcdr_async.testing.spoiling import row_fault
+from nxcdr_async.testing.emulator.spoiling import row_fault
 
 WHOLE = {"nan", "tab"}
 """Kinds that Python's own decoder reads, if it is not strict."""

@@ -3,7 +3,7 @@
 import pytest
 from throttling_model import Bounds, Line, run
 
-from nxcdr_async.allowance import HIGHEST_LIMIT
+from nxcdr_async.limits.concurrency import HIGHEST_LIMIT
 
 STEADY = 40.0
 """Seconds after which a run is steady."""

@@ -9,8 +9,8 @@ from typing import Any
 
 from attrs import define, field
 
-from nxcdr_async.limiter import Limiter
-from nxcdr_async.retry import delay_before
+from nxcdr_async.limits.limiter import Limiter
+from nxcdr_async.transport.retry import delay_before
 
 GATEWAY = "https://gateway.example"
 ACCOUNT = "account"

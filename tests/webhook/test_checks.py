@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given, strategies as st
 from pushing import PAIR, TOKEN, signed_headers
 
-from nxcdr_async.webhook.answers import PushRefusedError
-from nxcdr_async.webhook.checks import Doorkeeper, check_shape
-from nxcdr_async.webhook.head import Head, Headers
+from nxcdr_async.webhook.authenticate import Doorkeeper, check_shape
+from nxcdr_async.webhook.http import Head, Headers, PushRefusedError
 
 NAMES = st.sampled_from([b"token", b"Token", b"sign", b"ts", b"accessKey", b"bizType", b"action", b"algorithm"])
 VALUES = st.binary() | st.sampled_from([b"8", b"callback", b"AKpush", b"1", b"md5"])

@@ -1,6 +1,6 @@
 from hypothesis import given, strategies as st
 
-from nxcdr_async.webhook.head import path_below
+from nxcdr_async.webhook.http import path_below
 
 
 @given(st.sampled_from(["", "/api", "/a/b"]), st.sampled_from(["/", "/calls", "/a"]))

@@ -4,8 +4,8 @@ import tracemalloc
 
 from hypothesis import given, strategies as st
 
-from nxcdr_async.webhook.memory import MOST_OF_A_CALL, PushMemory
-from nxcdr_async.wire import SignedHeaders
+from nxcdr_async.protocol.auth import SignedHeaders
+from nxcdr_async.webhook.dedupe import MOST_OF_A_CALL, PushMemory
 
 
 def signed(ts: int, signature: str = "a") -> SignedHeaders:

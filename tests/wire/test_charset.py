@@ -3,7 +3,7 @@ import json
 import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async.wire.charset import declared_charset, in_utf8
+from nxcdr_async.protocol.charset import declared_charset, in_utf8
 
 NAME = "客服一号"
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from nxcdr_async import CallRecord, DidCallRecord, FlashCallRecord
-from nxcdr_async.records import vendor_fields
-from nxcdr_async.wire import CALLS, DID, ENDPOINTS, FLASH, ORDER, Endpoint
-from nxcdr_async.wire.codes import FLASH_CODES
+from nxcdr_async.protocol.codes import FLASH_CODES
+from nxcdr_async.protocol.endpoints import CALLS, DID, ENDPOINTS, FLASH, ORDER, Endpoint
+from nxcdr_async.records.models import vendor_fields
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, strategies as st
 
 from nxcdr_async import Direction, IncompleteError, make_converter
+from nxcdr_async.protocol.endpoints import CALLS
+from nxcdr_async.protocol.filter_check import FEWEST_TO_JUDGE, ROWS_IN_MIND, FilterCheck
+from nxcdr_async.protocol.responses import Page
+from nxcdr_async.protocol.typed_rows import TypedRows
+from nxcdr_async.sources.queries import CallQuery, DidQuery, order_filters
 from nxcdr_async.testing import CallHistory
-from nxcdr_async.wire import CALLS, CallQuery, DidQuery, FilterCheck, Page, TypedRows, order_filters
-from nxcdr_async.wire.filters import FEWEST_TO_JUDGE, ROWS_IN_MIND
 
 ROW: dict[str, Any] = {"callId": "a", "startTime": 1690442492841}
 Filters = Any

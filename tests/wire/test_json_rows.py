@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 from hypothesis import example, given, strategies as st
 
-from nxcdr_async.wire.json_rows import MOST_WORK, _Scan, is_cut_off, split_body
-from nxcdr_async.wire.json_text import decode_body
+from nxcdr_async.protocol.json_rows import MOST_WORK, _Scan, is_cut_off, split_body
+from nxcdr_async.protocol.json_text import decode_body
 
 TEXTS = st.text(st.sampled_from('ab"\\{}[],:\t\n é牛'), max_size=8)
 VALUES = st.recursive(

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async.convert import UnreadableRow
-from nxcdr_async.wire.charset import in_utf8
-from nxcdr_async.wire.json_text import UNDECODABLE, decode_body, fault_in, read_row
+from nxcdr_async.protocol.charset import in_utf8
+from nxcdr_async.protocol.json_text import UNDECODABLE, decode_body, fault_in, read_row
+from nxcdr_async.records.converter import UnreadableRow
 
 
 def unreadable(raw: bytes) -> UnreadableRow:

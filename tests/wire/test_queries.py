@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from nxcdr_async import ConfigurationError, Direction
+from nxcdr_async.sources.queries import CallQuery, DidQuery, checked_days, order_parameters
 from nxcdr_async.windows import Window
-from nxcdr_async.wire import CallQuery, DidQuery, checked_days, order_parameters
 
 WINDOW = Window(1688140800, 1690819200)
 DAY = date(2022, 8, 23)

@@ -17,10 +17,11 @@ from nxcdr_async import (
     ServerError,
     ThrottledError,
 )
-from nxcdr_async.convert import UnreadableRow
-from nxcdr_async.redaction import LONGEST_LINE, Redactor
-from nxcdr_async.wire import CALLS, DID, ENDPOINTS, FLASH, ORDER, Endpoint, Page, Reply, read_page
-from nxcdr_async.wire.codes import CODES
+from nxcdr_async._util.redaction import LONGEST_LINE, Redactor
+from nxcdr_async.protocol.codes import CODES
+from nxcdr_async.protocol.endpoints import CALLS, DID, ENDPOINTS, FLASH, ORDER, Endpoint
+from nxcdr_async.protocol.responses import Page, Reply, read_page
+from nxcdr_async.records.converter import UnreadableRow
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 NOW = 1_700_000_000.0

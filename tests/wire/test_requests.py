@@ -7,7 +7,8 @@ from attrs.exceptions import FrozenInstanceError
 from hypothesis import given, strategies as st
 
 from nxcdr_async import Credentials, FlashApp, sign
-from nxcdr_async.wire import CALLS, DID, FLASH, ORDER, Endpoint, Request, flash_request, signed_request
+from nxcdr_async.protocol.auth import Request, flash_request, signed_request
+from nxcdr_async.protocol.endpoints import CALLS, DID, FLASH, ORDER, Endpoint
 
 CREDENTIALS = Credentials("AK1", "TopSecret42")
 APP = FlashApp("app", "Flash+Secret/4=&?#")

@@ -18,11 +18,12 @@ from cattrs import Converter
 from hypothesis import event, example, given, strategies as st
 
 from nxcdr_async import CallRecord, Direction, NxcdrError, RecordError, make_converter
-from nxcdr_async.convert import structure_row
-from nxcdr_async.records import read_whole, unread_row, vendor_fields
-from nxcdr_async.redaction import NO_SECRETS
-from nxcdr_async.wire import CALLS, ORDER, Page, ReadTyped, Reply, TypedRows, read_page
-from nxcdr_async.wire.rows import MOST_UNKNOWN_KEYS, RECORDS_TO_JUDGE_BY, TypedRow
+from nxcdr_async._util.redaction import NO_SECRETS
+from nxcdr_async.protocol.endpoints import CALLS, ORDER
+from nxcdr_async.protocol.responses import Page, ReadTyped, Reply, read_page
+from nxcdr_async.protocol.typed_rows import MOST_UNKNOWN_KEYS, RECORDS_TO_JUDGE_BY, TypedRow, TypedRows
+from nxcdr_async.records.converter import structure_row
+from nxcdr_async.records.models import read_whole, unread_row, vendor_fields
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 SAMPLE = (SAMPLES / "cdr_page.json").read_bytes()

@@ -5,7 +5,7 @@ from http import HTTPStatus
 import pytest
 
 from nxcdr_async import AuthenticationError, GatewayError, InvalidRequestError, ServerError, ThrottledError
-from nxcdr_async.wire.statuses import has_no_body, is_partial, is_success, name_of, status_meaning
+from nxcdr_async.protocol.codes import has_no_body, is_partial, is_success, name_of, status_meaning
 
 REFUSED = {101, *range(300, 500), 501, 505, 510, 511} - {408, 425, 429, 499}
 """Those that another attempt would not change."""

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from nxcdr_async import Credentials
-from nxcdr_async.wire import SignedHeaders, Signing
+from nxcdr_async.protocol.auth import SignedHeaders
+from nxcdr_async.protocol.endpoints import Signing
 
 PUBLISHED = Credentials("fme2na3kdi3ki", "abciiiko2k3")
 FOR = Signing("1", "send")

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from nxcdr_async.backfill.sinks.files import as_path
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.sinks.files import as_path
 
 
 def demo(
@@ -24,8 +24,7 @@ def demo(
     missing = [package for package in ("duckdb", "pyarrow", "filelock") if find_spec(package) is None]
     if missing:
         raise ConfigurationError(f"the demo needs {' and '.join(missing)}: install the package with its extra duckdb")
-    from nxcdr_async.cli.demo import History, run_demo  # noqa: PLC0415 - imports DuckDB and rich
-    from nxcdr_async.cli.demo_file import checked_target, free_target  # noqa: PLC0415 - imports DuckDB
+    from nxcdr_async.cli.demo import History, checked_target, free_target, run_demo  # noqa: PLC0415 - imports DuckDB and rich  # noqa: PLC0415 - imports DuckDB
 
     path = as_path(to)
     target = free_target(path) if force else checked_target(path)

@@ -9,7 +9,7 @@ import typer
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.options import parse_day, parse_duration
 from nxcdr_async.errors import ConfigurationError
-from nxcdr_async.testing.switches import Switches
+from nxcdr_async.testing.emulator.switches import Switches
 
 
 class RowOrder(Enum):

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from nxcdr_async.backfill.sinks import sink_for
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.options import (
     CommonOptions,
@@ -22,6 +21,7 @@ from nxcdr_async.cli.options import (
     parse_span,
     parse_target,
 )
+from nxcdr_async.sinks.factory import sink_for
 
 
 def plan(

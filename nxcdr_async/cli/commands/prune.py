@@ -7,7 +7,7 @@ import typer
 from nxcdr_async.cli import prune as room
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.options import Source, TargetOption, ZoneOption, parse_moment, parse_target
-from nxcdr_async.records import SourceName
+from nxcdr_async.records.models import SourceName
 
 
 def prune(

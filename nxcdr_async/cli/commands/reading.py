@@ -23,7 +23,7 @@ from nxcdr_async.cli.options import (
     parse_moment,
     parse_span,
 )
-from nxcdr_async.records import Direction
+from nxcdr_async.records.models import Direction
 
 
 class CallDirection(Enum):

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from nxcdr_async.backfill import SAMPLE
 from nxcdr_async.cli import verify as room
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.options import (
@@ -27,6 +26,7 @@ from nxcdr_async.cli.options import (
     parse_target,
 )
 from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.ingest.api import SAMPLE
 
 
 def verify(

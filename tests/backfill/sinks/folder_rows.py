@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from nxcdr_async.backfill.sinks.folder_files import Format
-from nxcdr_async.export.tables import EXTRA, MONEY, Table
+from nxcdr_async.records.arrow import EXTRA, MONEY, Table
+from nxcdr_async.sinks.folder.files import Format
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(
     ["", "null", "=1", "'", '"', "\\", "a\nb", "a\r\nb", "\x00", "\x1f", "\u2028", ",", "001", "🕮"]

@@ -13,9 +13,9 @@ from folder_rows import written_by
 from hypothesis import given, settings, strategies as st
 from pyarrow import csv
 
-from nxcdr_async.backfill.sinks.cells import safe_cells, texts_of
-from nxcdr_async.backfill.sinks.csv import CSV
-from nxcdr_async.export.tables import CALLS
+from nxcdr_async.records.arrow import CALLS
+from nxcdr_async.sinks.folder.cells import safe_cells, texts_of
+from nxcdr_async.sinks.folder.csv import CSV
 
 TRIGGERS = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 BLANKS = " \u00a0\u3000"

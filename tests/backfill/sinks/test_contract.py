@@ -23,11 +23,11 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from table_rows import ALL_TIME, plain_rows, row_values, rows, table_of, values_of
 
 from nxcdr_async import ConfigurationError, SinkError
-from nxcdr_async.backfill.ledger import Entry, Ledger, LedgerChange
-from nxcdr_async.backfill.merge import merge
-from nxcdr_async.backfill.sinks import sink_for
-from nxcdr_async.backfill.sinks.protocol import Held, Origin, PushSink, Sink
-from nxcdr_async.export.tables import CALLS, DID_CALLS, FLASH_CALLS, Table
+from nxcdr_async.records.arrow import CALLS, DID_CALLS, FLASH_CALLS, Table
+from nxcdr_async.sinks.factory import sink_for
+from nxcdr_async.sinks.ledger import Entry, Ledger, LedgerChange
+from nxcdr_async.sinks.merge import merge
+from nxcdr_async.sinks.protocol import Held, Origin, PushSink, Sink
 from nxcdr_async.windows import Window
 
 BEGIN = 1_767_225_600

@@ -11,8 +11,8 @@ import pytest
 from folder_rows import any_rows, written_by
 from hypothesis import given, settings, strategies as st
 
-from nxcdr_async.backfill.sinks.csv import CSV
-from nxcdr_async.export.tables import CALLS, TABLES, Table
+from nxcdr_async.records.arrow import CALLS, TABLES, Table
+from nxcdr_async.sinks.folder.csv import CSV
 
 TIME = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
 

@@ -17,12 +17,11 @@ import pytest
 from attrs import evolve
 
 from nxcdr_async import BusyError, CallRecord, ConfigurationError, SinkError
-from nxcdr_async.backfill.ledger import Entry, LedgerChange
-from nxcdr_async.backfill.sinks.duckdb import DuckDbSink
-from nxcdr_async.backfill.sinks.duckdb_file import LOG_BYTES
-from nxcdr_async.backfill.sinks.protocol import Origin
-from nxcdr_async.export.columns import rows_of
-from nxcdr_async.export.tables import CALLS
+from nxcdr_async.records.arrow import CALLS, rows_of
+from nxcdr_async.sinks.duckdb import DuckDbSink
+from nxcdr_async.sinks.duckdb_file import LOG_BYTES
+from nxcdr_async.sinks.ledger import Entry, LedgerChange
+from nxcdr_async.sinks.protocol import Origin
 from nxcdr_async.windows import Window
 
 START = 1_767_225_600
@@ -91,10 +90,10 @@ _SHARED = """
 import os, resource, signal, sys
 from pathlib import Path
 import pyarrow as pa
-from nxcdr_async.backfill.ledger import Entry, LedgerChange
-from nxcdr_async.backfill.sinks.duckdb import DuckDbSink
-from nxcdr_async.backfill.sinks.protocol import Origin
-from nxcdr_async.export.tables import CALLS
+from nxcdr_async.sinks.ledger import Entry, LedgerChange
+from nxcdr_async.sinks.duckdb import DuckDbSink
+from nxcdr_async.sinks.protocol import Origin
+from nxcdr_async.records.arrow import CALLS
 from nxcdr_async.windows import Window
 
 START, HOUR, SIZE = 1767225600, 3600, 10_000

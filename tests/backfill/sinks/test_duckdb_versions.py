@@ -16,12 +16,12 @@ from all_sinks import opened
 from table_rows import plain_rows
 
 from nxcdr_async import prune
-from nxcdr_async.backfill.ledger import Entry, LedgerChange
-from nxcdr_async.backfill.sinks import sink_for
-from nxcdr_async.backfill.sinks.duckdb_file import STORAGE
-from nxcdr_async.backfill.sinks.protocol import Origin
-from nxcdr_async.export.tables import CALLS
-from nxcdr_async.moments import moment_at
+from nxcdr_async._util.moments import moment_at
+from nxcdr_async.records.arrow import CALLS
+from nxcdr_async.sinks.duckdb_file import STORAGE
+from nxcdr_async.sinks.factory import sink_for
+from nxcdr_async.sinks.ledger import Entry, LedgerChange
+from nxcdr_async.sinks.protocol import Origin
 from nxcdr_async.windows import Window
 
 __all__ = ["sink_for"]  # for a child of a test

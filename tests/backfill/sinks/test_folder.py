@@ -17,17 +17,16 @@ import pytest
 from hypothesis import given, strategies as st
 
 from nxcdr_async import ConfigurationError, SinkError
-from nxcdr_async.backfill.cutter import Cut
-from nxcdr_async.backfill.sinks import folder_ledger
-from nxcdr_async.backfill.sinks.folder import FolderSink
-from nxcdr_async.backfill.sinks.folder_ledger import LEDGER_NAME
-from nxcdr_async.backfill.sinks.folder_names import file_name, table_and_window
-from nxcdr_async.backfill.sinks.parquet import ParquetSink
-from nxcdr_async.backfill.sinks.protocol import Origin
-from nxcdr_async.backfill.store import Allowed, Finding, Store
-from nxcdr_async.export.columns import rows_of
-from nxcdr_async.export.tables import CALLS, DID_CALLS, FLASH_CALLS
-from nxcdr_async.records import CallRecord
+from nxcdr_async.ingest.segmenter import Cut
+from nxcdr_async.ingest.table_writer import Allowed, Finding, Store
+from nxcdr_async.records.arrow import CALLS, DID_CALLS, FLASH_CALLS, rows_of
+from nxcdr_async.records.models import CallRecord
+from nxcdr_async.sinks.folder import ledger as folder_ledger
+from nxcdr_async.sinks.folder.ledger import LEDGER_NAME
+from nxcdr_async.sinks.folder.names import file_name, table_and_window
+from nxcdr_async.sinks.folder.parquet import ParquetSink
+from nxcdr_async.sinks.folder.sink import FolderSink
+from nxcdr_async.sinks.protocol import Origin
 from nxcdr_async.windows import Window
 
 BEGIN = 1_767_225_600  # 2026-01-01T00:00:00Z
@@ -470,13 +469,13 @@ import os, resource, signal, sys
 from datetime import datetime, UTC
 from pathlib import Path
 from nxcdr_async import NxcdrError
-from nxcdr_async.export.columns import rows_of
-from nxcdr_async.backfill.cutter import Cut
-from nxcdr_async.backfill.sinks import sink_for
-from nxcdr_async.backfill.sinks.protocol import Origin
-from nxcdr_async.backfill.store import Allowed, Finding, Store
-from nxcdr_async.export.tables import CALLS
-from nxcdr_async.records import CallRecord
+from nxcdr_async.records.arrow import rows_of
+from nxcdr_async.ingest.segmenter import Cut
+from nxcdr_async.sinks.factory import sink_for
+from nxcdr_async.sinks.protocol import Origin
+from nxcdr_async.ingest.table_writer import Allowed, Finding, Store
+from nxcdr_async.records.arrow import CALLS
+from nxcdr_async.records.models import CallRecord
 from nxcdr_async.windows import Window
 path, limit, user = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 sink = sink_for(path)

@@ -13,15 +13,15 @@ import pytest
 from attrs import evolve
 from table_rows import plain_rows
 
-from nxcdr_async.backfill.ledger import Entry, LedgerChange
-from nxcdr_async.backfill.sinks.csv import CSV
-from nxcdr_async.backfill.sinks.durable import Piece
-from nxcdr_async.backfill.sinks.folder import FolderSink
-from nxcdr_async.backfill.sinks.folder_files import Format
-from nxcdr_async.backfill.sinks.jsonl import JSON_LINES
-from nxcdr_async.backfill.sinks.parquet import PARQUET
-from nxcdr_async.backfill.sinks.protocol import Origin
-from nxcdr_async.export.tables import CALLS, DID_CALLS, FLASH_CALLS, TABLES, Table
+from nxcdr_async.records.arrow import CALLS, DID_CALLS, FLASH_CALLS, TABLES, Table
+from nxcdr_async.sinks.durable import Piece
+from nxcdr_async.sinks.folder.csv import CSV
+from nxcdr_async.sinks.folder.files import Format
+from nxcdr_async.sinks.folder.jsonl import JSON_LINES
+from nxcdr_async.sinks.folder.parquet import PARQUET
+from nxcdr_async.sinks.folder.sink import FolderSink
+from nxcdr_async.sinks.ledger import Entry, LedgerChange
+from nxcdr_async.sinks.protocol import Origin
 from nxcdr_async.windows import Window
 
 BEGIN = 1_767_225_600

@@ -12,9 +12,9 @@ import pytest
 from folder_rows import any_rows, written_by
 from hypothesis import given, settings, strategies as st
 
-from nxcdr_async.backfill.sinks.jsonl import JSON_LINES
-from nxcdr_async.backfill.sinks.text import ROWS_A_PIECE
-from nxcdr_async.export.tables import CALLS, TABLES, Table
+from nxcdr_async.records.arrow import CALLS, TABLES, Table
+from nxcdr_async.sinks.folder.jsonl import JSON_LINES
+from nxcdr_async.sinks.values import ROWS_A_PIECE
 
 TIME = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from nxcdr_async import BusyError, ConfigurationError
-from nxcdr_async.backfill.sinks import lock
-from nxcdr_async.backfill.sinks.lock import SinkLock
+from nxcdr_async.sinks import lock
+from nxcdr_async.sinks.lock import SinkLock
 
 
 @pytest.fixture

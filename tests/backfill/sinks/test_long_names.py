@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from nxcdr_async import CdrSession, ConfigurationError, backfill, prune, sync
-from nxcdr_async.backfill.sinks.files import LONGEST_NAME, name_beside
+from nxcdr_async.sinks.files import LONGEST_NAME, name_beside
 from nxcdr_async.testing import Gateway
 
 OpenSession = Callable[..., CdrSession]

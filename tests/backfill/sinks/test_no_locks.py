@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 RUN = """
 import asyncio, sys
 from nxcdr_async import CdrSession, NxcdrError, backfill
-from nxcdr_async.backfill.sinks import sqlite
+from nxcdr_async.sinks import sqlite
 from nxcdr_async.testing import Gateway
 
 sqlite.SECONDS_TO_WAIT = 0.1

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from nxcdr_async import CdrSession, ConfigurationError, PushedCalls, backfill, prune, sync, verify
-from nxcdr_async.backfill.sinks import path_of, sink_for
-from nxcdr_async.backfill.sinks.files import as_path
+from nxcdr_async.sinks.factory import path_of, sink_for
+from nxcdr_async.sinks.files import as_path
 from nxcdr_async.testing import Gateway
 
 OpenSession = Callable[..., CdrSession]

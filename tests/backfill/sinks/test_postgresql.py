@@ -10,12 +10,12 @@ from attrs import evolve
 from shared.postgresql_server import PASSWORD, QUOTED_PASSWORD, USER, PostgresqlServer
 
 from nxcdr_async import BackfillProgress, CdrSession, ConfigurationError, SinkError, backfill
-from nxcdr_async.backfill import engine
-from nxcdr_async.backfill.ledger import Entry, LedgerChange
-from nxcdr_async.backfill.merge import merge
-from nxcdr_async.backfill.sinks.postgresql import PostgresqlSink
-from nxcdr_async.backfill.sinks.protocol import Origin
-from nxcdr_async.export.tables import CALLS, DID_CALLS, FLASH_CALLS, Table
+from nxcdr_async.ingest import pipeline as engine
+from nxcdr_async.records.arrow import CALLS, DID_CALLS, FLASH_CALLS, Table
+from nxcdr_async.sinks.ledger import Entry, LedgerChange
+from nxcdr_async.sinks.merge import merge
+from nxcdr_async.sinks.postgresql.sink import PostgresqlSink
+from nxcdr_async.sinks.protocol import Origin
 from nxcdr_async.testing import Gateway
 from nxcdr_async.windows import Window
 
@@ -24,7 +24,7 @@ MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 WHOLE = Window(0, 4_000_000_000)
 HOLD_AND_WAIT_TO_BE_KILLED = """
 import os, signal, sys
-from nxcdr_async.backfill.sinks.postgresql import PostgresqlSink
+from nxcdr_async.sinks.postgresql.sink import PostgresqlSink
 PostgresqlSink(sys.argv[1]).open()
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -11,10 +11,10 @@ from postgresql_calls import ORIGIN, SECOND, TABLES, WHOLE, answer, change, exec
 from shared.postgresql_server import PostgresqlServer
 
 from nxcdr_async import BackfillProgress, BusyError, CdrSession, SinkError, backfill
-from nxcdr_async.backfill import engine
-from nxcdr_async.backfill.ledger import LedgerChange
-from nxcdr_async.backfill.sinks.postgresql import PostgresqlSink
-from nxcdr_async.export.tables import CALLS, DID_CALLS, Table
+from nxcdr_async.ingest import pipeline as engine
+from nxcdr_async.records.arrow import CALLS, DID_CALLS, Table
+from nxcdr_async.sinks.ledger import LedgerChange
+from nxcdr_async.sinks.postgresql.sink import PostgresqlSink
 from nxcdr_async.testing import Gateway
 
 SECONDS_TO_CLOSE = 30.0

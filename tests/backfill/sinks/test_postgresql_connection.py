@@ -4,7 +4,7 @@ import pytest
 from shared.postgresql_server import PASSWORD, QUOTED_PASSWORD, USER, PostgresqlServer
 
 from nxcdr_async import ConfigurationError, SinkError
-from nxcdr_async.backfill.sinks.postgresql_connection import Server
+from nxcdr_async.sinks.postgresql.connection import Server
 
 
 @pytest.mark.parametrize(

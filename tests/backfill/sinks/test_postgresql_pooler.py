@@ -13,7 +13,7 @@ from postgresql_proxies import TransactionPooler, listening
 from shared.postgresql_server import PASSWORD, USER, PostgresqlServer
 
 from nxcdr_async import ConfigurationError
-from nxcdr_async.backfill.sinks.postgresql import PostgresqlSink
+from nxcdr_async.sinks.postgresql.sink import PostgresqlSink
 
 PGBOUNCER = shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
 NEEDS_PGBOUNCER = pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed")

@@ -22,7 +22,7 @@ from postgresql_fixtures import Loader
 from shared.postgresql_server import PostgresqlServer, found_binaries, new_database, run_server
 
 from nxcdr_async import ConfigurationError, SinkError
-from nxcdr_async.export.tables import CALLS, DID_CALLS, FLASH_CALLS, Table
+from nxcdr_async.records.arrow import CALLS, DID_CALLS, FLASH_CALLS, Table
 
 SECONDS_TO_FOLLOW = 60.0
 IDENTITY = "SELECT relreplident::text FROM pg_class WHERE oid = '{}'::regclass"

@@ -5,7 +5,7 @@ from postgresql_calls import ORIGIN, SECOND, TABLES, WHOLE, answer, change, go_r
 from postgresql_fixtures import Loader
 
 from nxcdr_async import ConfigurationError
-from nxcdr_async.export.tables import CALLS, DID_CALLS, Table
+from nxcdr_async.records.arrow import CALLS, DID_CALLS, Table
 
 ALL_TABLES = ("calls", "did_calls", "flash_calls", "nxcdr_windows", "nxcdr_sources")
 ALL = "CREATE POLICY all_rows ON {table} USING (true) WITH CHECK (true)"

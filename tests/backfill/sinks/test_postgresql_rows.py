@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async.backfill.sinks.postgresql_rows import REPLACEMENT, as_read, clean, from_csv, to_csv
-from nxcdr_async.export.tables import CALLS, DID_CALLS, EXTRA
+from nxcdr_async.records.arrow import CALLS, DID_CALLS, EXTRA
+from nxcdr_async.sinks.postgresql.rows import REPLACEMENT, as_read, clean, from_csv, to_csv
 
 AWKWARD = [
     "", None, '"', '""', "a\nb", "a\r\nb", "\r", "\\", "\\.", "x\n\\.\ny", "\\.\n", "\\N", "NULL", "null", "é漢😀",

@@ -6,9 +6,9 @@ from postgresql_fixtures import Loader
 from shared.postgresql_server import PostgresqlServer
 
 from nxcdr_async import ConfigurationError
-from nxcdr_async.backfill.sinks.postgresql import PostgresqlSink
-from nxcdr_async.backfill.sinks.postgresql_connection import Server
-from nxcdr_async.export.tables import CALLS, DID_CALLS
+from nxcdr_async.records.arrow import CALLS, DID_CALLS
+from nxcdr_async.sinks.postgresql.connection import Server
+from nxcdr_async.sinks.postgresql.sink import PostgresqlSink
 
 ODD_SETTINGS = [
     ("client_encoding", "LATIN1"),

@@ -4,7 +4,7 @@ import pytest
 from postgresql_calls import ORIGIN, SECOND, WHOLE, answer, execute, keyed_rows, opened, put
 
 from nxcdr_async import ConfigurationError
-from nxcdr_async.export.tables import CALLS, DID_CALLS, Table
+from nxcdr_async.records.arrow import CALLS, DID_CALLS, Table
 
 DO_NOTHING = "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$"
 KEEPS = "a trigger or rule of {} in .* keeps 1 rows from being {}: drop it"

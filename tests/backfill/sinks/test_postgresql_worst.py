@@ -21,11 +21,11 @@ from postgresql_proxies import PLAIN, SilentLine, listening
 from shared.postgresql_server import QUOTED_PASSWORD, USER, PostgresqlServer
 
 from nxcdr_async import BackfillProgress, BackfillReport, CdrSession, SinkError, backfill
-from nxcdr_async.backfill import engine
-from nxcdr_async.backfill.sinks import postgresql_bounded
-from nxcdr_async.backfill.sinks.postgresql import PostgresqlSink
-from nxcdr_async.backfill.sinks.postgresql_connection import Server
-from nxcdr_async.export.tables import CALLS
+from nxcdr_async.ingest import pipeline as engine
+from nxcdr_async.records.arrow import CALLS
+from nxcdr_async.sinks.postgresql import bounded as postgresql_bounded
+from nxcdr_async.sinks.postgresql.connection import Server
+from nxcdr_async.sinks.postgresql.sink import PostgresqlSink
 from nxcdr_async.testing import Gateway
 
 CALLS_THERE = 8_000

@@ -6,18 +6,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from nxcdr_async import ConfigurationError
-from nxcdr_async.backfill.ledger import Entry
-from nxcdr_async.backfill.sinks.protocol import Held
-from nxcdr_async.backfill.sinks.sql import (
-    LedgerRow,
-    SourceRow,
-    StoredRows,
-    check_columns,
-    held_by,
-    lost_windows,
-    quoted,
-)
-from nxcdr_async.export.tables import CALLS, FLASH_CALLS
+from nxcdr_async.records.arrow import CALLS, FLASH_CALLS
+from nxcdr_async.sinks.ledger import Entry
+from nxcdr_async.sinks.protocol import Held
+from nxcdr_async.sinks.sql import LedgerRow, SourceRow, StoredRows, check_columns, held_by, lost_windows, quoted
 from nxcdr_async.windows import Window
 
 SOURCE = SourceRow("calls", "account", "UTC", "https://gateway", 7)

@@ -18,13 +18,12 @@ from all_sinks import opened
 from table_rows import plain_rows, table_of
 
 from nxcdr_async import CallRecord, CdrSession, ConfigurationError, SinkError, backfill
-from nxcdr_async.backfill.ledger import Entry, LedgerChange
-from nxcdr_async.backfill.sinks import sink_for
-from nxcdr_async.backfill.sinks.protocol import Origin, UnfitError
-from nxcdr_async.backfill.sinks.sqlite import SqliteSink
-from nxcdr_async.export.columns import rows_of
-from nxcdr_async.export.tables import CALLS, EXTRA, MONEY, TABLES, Table
-from nxcdr_async.moments import moment_at
+from nxcdr_async._util.moments import moment_at
+from nxcdr_async.records.arrow import CALLS, EXTRA, MONEY, TABLES, Table, rows_of
+from nxcdr_async.sinks.factory import sink_for
+from nxcdr_async.sinks.ledger import Entry, LedgerChange
+from nxcdr_async.sinks.protocol import Origin, UnfitError
+from nxcdr_async.sinks.sqlite import SqliteSink
 from nxcdr_async.testing import Gateway
 from nxcdr_async.windows import Window
 
@@ -60,8 +59,8 @@ _PRUNED_BESIDE_A_SMALL_FOLDER = """
 mount -t tmpfs -o size=64k none "$SQLITE_TMPDIR" || exit 77
 exec "$0" -c '
 import sys
-from nxcdr_async.backfill.sinks import sink_for
-from nxcdr_async.export.tables import CALLS
+from nxcdr_async.sinks.factory import sink_for
+from nxcdr_async.records.arrow import CALLS
 sink = sink_for(sys.argv[1])
 sink.open()
 print(sink.prune(CALLS, int(sys.argv[2]), is_trial=False))

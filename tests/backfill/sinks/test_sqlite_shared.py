@@ -18,10 +18,10 @@ from all_sinks import opened
 from table_rows import ALL_TIME, plain_rows
 
 from nxcdr_async import BusyError, CdrSession, PushedCalls, backfill
-from nxcdr_async.backfill.ledger import Entry, LedgerChange
-from nxcdr_async.backfill.sinks import sqlite
-from nxcdr_async.backfill.sinks.protocol import Origin, Sink
-from nxcdr_async.export.tables import CALLS
+from nxcdr_async.records.arrow import CALLS
+from nxcdr_async.sinks import sqlite
+from nxcdr_async.sinks.ledger import Entry, LedgerChange
+from nxcdr_async.sinks.protocol import Origin, Sink
 from nxcdr_async.testing import Gateway
 from nxcdr_async.windows import Window
 

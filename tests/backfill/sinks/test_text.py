@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async.backfill.sinks.text import plain_amount, plain_amounts, plain_times
-from nxcdr_async.export.tables import MONEY
+from nxcdr_async.records.arrow import MONEY
+from nxcdr_async.sinks.values import plain_amount, plain_amounts, plain_times
 
 amounts = st.decimals(min_value=-(10**19), max_value=10**19, places=18) | st.integers(-(10**19), 10**19).map(Decimal)
 

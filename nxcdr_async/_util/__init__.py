@@ -1,0 +1,1 @@
+"""What any module may need, and what knows of no call."""

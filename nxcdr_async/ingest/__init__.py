@@ -1,0 +1,1 @@
+"""From a gateway into a sink: backfill, sync, verify, prune, and pushed calls."""

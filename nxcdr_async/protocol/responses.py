@@ -1,0 +1,324 @@
+"""Replies of the gateways: bytes to rows, or the error they stand for. Pure."""
+
+from collections.abc import Callable, Hashable, Mapping
+from datetime import UTC
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol
+
+import msgspec
+from attrs import define, evolve, field
+
+from nxcdr_async._util.redaction import Redactor
+from nxcdr_async.errors import (
+    GatewayError,
+    MalformedReplyError,
+    NxcdrError,
+)
+from nxcdr_async.protocol.charset import in_utf8
+from nxcdr_async.protocol.codes import CodeMeaning, has_no_body, is_partial, is_success, name_of, status_meaning
+from nxcdr_async.protocol.json_rows import is_cut_off, split_body
+from nxcdr_async.protocol.json_text import UNDECODABLE, decode_body, fault_in, read_row
+from nxcdr_async.records.converter import are_sensible
+
+LONGEST_RETRY_AFTER = 300.0
+"""Seconds; a gateway that asks for a longer pause gets an error handed to the user instead of a silent sleep."""
+
+MOST_ROWS = 10**12
+"""A count above this is no count."""
+
+_UNPACKED = {"", "identity", "gzip", "deflate"}
+"""What is told of bodies that came as they are, or were unpacked on the line; what else it is, is left packed."""
+
+_PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+"""How gzip and zstd begin, and no text does."""
+
+_LONGEST_CODING = 40
+"""Characters of it that a message shows."""
+
+REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-correlation-id", "x-trace-id", "x-amzn-trace-id", "cf-ray")
+"""Where servers and proxies tell the id of a request, where the body does not."""
+
+
+@define(frozen=True)
+class Reply:
+    """An HTTP reply, read to its end.
+
+    Attributes:
+        status: the HTTP status.
+        headers: found by their names in lower case.
+        body: the decoded body.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class Dated(Protocol):
+    """A call on its way: a typed row, of which a record is made when it is handed out, or a record made already.
+
+    A typed row takes half the memory of a record, and no time of the garbage collector's.
+    """
+
+    @property
+    def start_ms(self) -> float:
+        """The time it is sorted by, epoch milliseconds."""
+
+    @property
+    def identity(self) -> Hashable | None:
+        """Its id, None without one."""
+
+
+class DatedRecord(msgspec.Struct, gc=False, frozen=True):
+    """A record made already, with its time and id."""
+
+    start_ms: float
+    identity: Any
+    record: Any
+
+
+@define(frozen=True)
+class Page:
+    """The rows of one reply.
+
+    Attributes:
+        rows: as decoded from JSON, numbers with a fraction as Decimal; or typed rows, where they were asked for. A row
+            that is no JSON is an `UnreadableRow`.
+        is_vague: True when the reply said success but `data` was null, absent or {}: perhaps no rows, perhaps a fault.
+        total_rows: how many rows there are in all, where the vendor tells.
+        total_pages: how many pages, where the vendor tells.
+        is_typed: whether all rows are typed.
+    """
+
+    rows: list[Any] = field(repr=False)
+    is_vague: bool = False
+    total_rows: int | None = None
+    total_pages: int | None = None
+    is_typed: bool = False
+
+
+ReadTyped = Callable[[bytes], Page | None]
+"""A quicker way to read the body of a plain success; None for any other body."""
+
+
+def read_page(
+    reply: Reply,
+    *,
+    rows_at: tuple[str, ...],
+    codes: Mapping[int, CodeMeaning],
+    now: float,
+    redactor: Redactor,
+    read_typed: ReadTyped | None = None,
+) -> Page:
+    """Return the rows of a reply.
+
+    Args:
+        reply: the reply.
+        rows_at: the keys that lead to the rows.
+        codes: what its result codes mean.
+        now: the gateway's time, epoch seconds, to read a `Retry-After` date against.
+        redactor: knows the secrets, which never get into an error, even if the gateway sends them back.
+        read_typed: a quicker way to read the body of a plain success; None for any other body.
+
+    Raises:
+        GatewayError: the gateway refused; the subclass and the code say why.
+        MalformedReplyError: the reply is not what the vendor documents.
+    """
+    reply = evolve(reply, body=in_utf8(reply.body, reply.headers.get("content-type")))
+    if read_typed is not None and reply.status == 200:  # noqa: PLR2004 - HTTP's plain success
+        page = read_typed(reply.body)
+        if page is not None:
+            return page
+    envelope = _decode(reply.body, rows_at)
+    try:
+        return _page_in(envelope, reply, rows_at, codes, now=now, redactor=redactor)
+    except NxcdrError as error:
+        told = _told_id(envelope) or request_id_in(reply.headers)
+        error.request_id = redactor.line(told) if told else None
+        raise
+
+
+def request_id_in(headers: Mapping[str, str]) -> str | None:
+    """Return the id of a request that the headers of its reply tell, as it came."""
+    return next((headers[name] for name in REQUEST_ID_HEADERS if headers.get(name)), None)
+
+
+def _told_id(envelope: Mapping[str, Any] | None) -> str | None:
+    told = (envelope or {}).get("reqId") or (envelope or {}).get("requestId")
+    return str(told) if told else None
+
+
+def _page_in(
+    envelope: Mapping[str, Any] | None,
+    reply: Reply,
+    rows_at: tuple[str, ...],
+    codes: Mapping[int, CodeMeaning],
+    *,
+    now: float,
+    redactor: Redactor,
+) -> Page:
+    if is_partial(reply.status):
+        raise MalformedReplyError(
+            f"the reply is only a part of an answer (HTTP {reply.status}), which nobody asked for: does a cache or a "
+            "proxy stand in front of the gateway?",
+            is_whole=True,
+        )
+    if envelope is None:
+        raise _without_envelope(reply, now)
+    code = read_code(envelope)
+    if not is_success(reply.status) or code:
+        raise _refusal(reply, envelope, code, codes, now=now, redactor=redactor)
+    if code is None:
+        raise MalformedReplyError("the reply has no result code; is this address a gateway of the vendor?")
+    return page_of(envelope, rows_at)
+
+
+def _decode(body: bytes, rows_at: tuple[str, ...]) -> Mapping[str, Any] | None:
+    try:
+        envelope = decode_body(body)
+    except UNDECODABLE:
+        return _decode_row_by_row(body, rows_at)
+    return envelope if isinstance(envelope, dict) else None
+
+
+def _decode_row_by_row(body: bytes, rows_at: tuple[str, ...]) -> Mapping[str, Any] | None:
+    """Decode a body of which some row is no JSON."""
+    split = split_body(body, rows_at)
+    if split is None:
+        return None
+    try:
+        envelope = decode_body(split.envelope)
+        holder = envelope
+        for key in rows_at[:-1]:
+            holder = holder[key]
+        holder[rows_at[-1]] = list(map(read_row, split.rows))
+    except (*UNDECODABLE, TypeError):  # the keys may stand there twice, and lead elsewhere
+        return None
+    return envelope if isinstance(envelope, dict) else None
+
+
+def read_code(envelope: Mapping[str, Any]) -> int | None:
+    """Return the result code of a reply, None if it has no readable one."""
+    code = envelope.get("code")
+    if isinstance(code, bool) or not isinstance(code, int | str):
+        return None
+    try:
+        return int(code)
+    except ValueError:
+        return None
+
+
+def text_of(value: Any) -> str | None:
+    """Return a value of a row as text, None for what is no plain value: 5, 5.0 and "5" are one."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Decimal):
+        return f"{value:.0f}" if are_sensible([value]) and value == value.to_integral_value() else None
+    return str(value) if isinstance(value, int | str) else None
+
+
+def page_of(envelope: Mapping[str, Any], rows_at: tuple[str, ...]) -> Page:
+    """Return the rows of a success.
+
+    Raises:
+        MalformedReplyError: there is something else where they belong.
+    """
+    found: Any = envelope
+    holder: Mapping[str, Any] = envelope
+    for key in rows_at:
+        if found is None or found == []:
+            break
+        if not isinstance(found, dict):
+            raise MalformedReplyError(f"the reply holds {type(found).__name__} where an object with {key!r} belongs")
+        holder, found = found, found.get(key)
+    total_rows, total_pages = _count(holder, "totalRow"), _count(holder, "totalPage")
+    if found is None or found == {}:
+        return Page([], is_vague=total_rows != 0, total_rows=total_rows, total_pages=total_pages)
+    if not isinstance(found, list):
+        raise MalformedReplyError(f"the reply holds {type(found).__name__} where a list of rows belongs")
+    return Page(found, total_rows=total_rows, total_pages=total_pages)
+
+
+def _count(holder: Mapping[str, Any], key: str) -> int | None:
+    value = holder.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_ROWS else None
+
+
+def _without_envelope(reply: Reply, now: float) -> NxcdrError:
+    if not is_success(reply.status):
+        name = name_of(reply.status)
+        told = f"there is no readable answer{f', but {name}' if name else ''}"
+        return _by_status(reply, told, {"http_status": reply.status}, now)
+    return _unreadable(reply)
+
+
+def _unreadable(reply: Reply) -> MalformedReplyError:
+    """Return the error of a success whose body cannot be read."""
+    if not reply.body.strip():
+        if has_no_body(reply.status):
+            return MalformedReplyError(f"the reply is empty, as its status says (HTTP {reply.status})", is_whole=True)
+        return MalformedReplyError("the reply is empty")
+    coding = reply.headers.get("content-encoding", "").strip().lower()
+    if reply.body.startswith(_PACKED) or coding not in _UNPACKED:
+        return MalformedReplyError(
+            "the reply is packed in a way that was not asked for: something in front of the gateway packs it "
+            f"{f'as {coding[:_LONGEST_CODING]!r}' if coding else 'and does not say so'}",
+            is_whole=True,
+        )
+    if reply.body.lstrip()[:1] == b"<":
+        return MalformedReplyError(
+            "the reply is a web page, not JSON: a proxy, a maintenance page, or an address that is no gateway",
+        )
+    if is_cut_off(reply.body):
+        return MalformedReplyError(
+            f"the reply was cut off: it ends after {len(reply.body)} bytes, in the middle of JSON"
+        )
+    return MalformedReplyError(
+        f"the reply is no JSON object: {fault_in(reply.body) or 'it is another value'}", is_whole=True
+    )
+
+
+def _refusal(
+    reply: Reply,
+    envelope: Mapping[str, Any],
+    code: int | None,
+    codes: Mapping[int, CodeMeaning],
+    *,
+    now: float,
+    redactor: Redactor,
+) -> GatewayError:
+    told = envelope.get("msg") or envelope.get("message") or envelope.get("info")
+    message = redactor.line(told) if isinstance(told, str) and told else "the gateway refused without a reason"
+    facts: dict[str, Any] = {"code": code, "http_status": reply.status}
+    known = codes.get(code or 0)
+    if not code or reply.status == 429 or (known is None and not is_success(reply.status)):  # noqa: PLR2004 - HTTP
+        return _by_status(reply, message, facts, now)
+    meaning = known or (GatewayError, "a code nobody has documented")
+    return _made(message, meaning, facts, reply, now=now)
+
+
+def _by_status(reply: Reply, message: str, facts: dict[str, Any], now: float) -> GatewayError:
+    return _made(message, status_meaning(reply.status), facts, reply, now=now)
+
+
+def _made(message: str, meaning: CodeMeaning, facts: dict[str, Any], reply: Reply, *, now: float) -> GatewayError:
+    kind, hint = meaning
+    pause = read_retry_after(reply.headers.get("retry-after"), now=now)
+    if pause is not None and pause > LONGEST_RETRY_AFTER:
+        hint = f"{hint}; it asks for a pause of {pause:,.15g} s, which is longer than a session waits"
+    return kind(message, retry_after=pause, hint=hint, **facts)
+
+
+def read_retry_after(value: str | None, *, now: float) -> float | None:
+    """Read a `Retry-After` header: seconds, also a fraction, or a date (against `now`, the gateway's epoch seconds)."""
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.replace(".", "", 1).isdigit():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+        return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

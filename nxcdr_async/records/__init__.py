@@ -1,0 +1,1 @@
+"""What users get: the records, and the shapes they can be put into."""

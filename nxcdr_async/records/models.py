@@ -1,0 +1,293 @@
+"""The records the vendor's APIs answer with.
+
+An attribute is the vendor's key in snake_case (`agentNickName` → `agent_nick_name`). Times are aware, in UTC; money is
+an exact `Decimal`; what the vendor writes as 0 or "" to mean "none" is None. Keys nobody knows yet are kept in `extra`.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import IntEnum
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
+
+from attrs import Attribute, define, field, fields
+
+from nxcdr_async._util.moments import with_true_times
+from nxcdr_async.records.hangup import Hangup, HangupParty, explain_hangup
+
+SourceName = Literal["calls", "did", "flash"]
+"""What records are read from: the calls of the call center, calls over DID numbers, flash calls."""
+
+
+class Direction(IntEnum):
+    """Which way a call went. Numbers the vendor adds later survive as members named UNKNOWN_n.
+
+    The values are those of a reply; a request of cdr/page counts one higher, which the wire takes care of.
+    """
+
+    INBOUND = 0
+    OUTBOUND = 1
+    AICC = 2
+    """A robot call, possibly transferred to a person."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, int) or isinstance(value, bool):
+            return None
+        unknown = int.__new__(cls, value)
+        unknown._name_ = f"UNKNOWN_{value}"
+        unknown._value_ = value
+        return unknown
+
+    def __reduce_ex__(self, _protocol: object) -> tuple[type[Self], tuple[int]]:
+        # By the number: the first versions of Python 3.11 go by the name, which members of our own making have not.
+        return type(self), (self._value_,)
+
+
+class UnreadRow(Protocol):
+    """A row of a reply whose values are checked but not yet converted."""
+
+    @property
+    def readers(self) -> "Mapping[str, tuple[str, type | None, Callable[[Any, Any], Any], Any]]":
+        """Where the value of each attribute stands in the row, and what makes it that of the record.
+
+        Values of the class given, unless empty, are as they should be; others are for the hook, which cannot fail, with
+        the type of the attribute.
+        """
+
+    @property
+    def unknown(self) -> "Mapping[str, str]":
+        """The keys nobody knows that rows of its class may have."""
+
+    @property
+    def asked(self) -> "Counter[str]":
+        """How often each attribute was converted by itself, of late."""
+
+
+class _Record:
+    """What all records have in common: one that was made from an unread row converts a value when it is asked for.
+
+    Most programs read few of the many attributes of a call, and converting them is most of the work of reading calls.
+    """
+
+    __slots__ = ("_row",)
+
+    _row: UnreadRow
+
+    if not TYPE_CHECKING:  # else a type checker would believe in attributes of any name
+
+        def __getattr__(self, name: str) -> Any:
+            # Python comes here only for what is in no slot: not read yet, or no attribute at all.
+            try:
+                row = _get_row(self)
+                key, plain, convert, kind = row.readers[name]
+                row.asked[name] += 1
+            except (AttributeError, KeyError):
+                message = f"{type(self).__name__!r} object has no attribute {name!r}"
+                raise AttributeError(message, name=name, obj=self) from None
+            value = getattr(row, key)
+            # The rule of `read_column`, written again here and in `read_whole`: a call would cost more than the rule.
+            if value is not None and (value.__class__ is not plain or value == ""):
+                value = convert(value, kind)
+            _set_slot(self, name, value)
+            return value
+
+
+_RecordT = TypeVar("_RecordT", bound=_Record)
+_new = object.__new__
+_set_slot = object.__setattr__
+_get_row = _Record.__dict__["_row"].__get__
+_set_row = _Record.__dict__["_row"].__set__
+_consume: Callable[[Iterable[object]], None] = deque[object](maxlen=0).extend
+
+
+def set_values(records: list[_RecordT], name: str, values: Iterable[Any]) -> None:
+    """Give each record its value of an attribute."""
+    _consume(map(getattr(type(records[0]), name).__set__, records, values))
+
+
+def unread_records(record_class: type[_RecordT], rows: list[Any]) -> list[_RecordT]:
+    """Return records that convert the values of their rows as they are asked for."""
+    records = list(map(_new, repeat(record_class, len(rows))))
+    _consume(map(_set_row, records, rows))
+    return records
+
+
+def unread_row(record: Any) -> Any:
+    """Return the row a record was made from, None if it was made from values."""
+    try:
+        return _get_row(record)
+    except AttributeError:
+        return None
+
+
+def read_column(values: list[Any], plain: type | None, convert: Callable[[Any, Any], Any], kind: Any) -> list[Any]:
+    """Return the values of one attribute of many rows, converted where they are not as they should be."""
+    # Most columns are all as they should be, which shows in a fraction of the time of one value after the other.
+    if set(map(type, values)) <= {plain, type(None)} and not (plain is str and "" in values):
+        return values
+    return [
+        value if value is None or (value.__class__ is plain and value != "") else convert(value, kind)
+        for value in values
+    ]
+
+
+def read_whole(record: Any) -> None:
+    """Convert all values of a record at once, for those who need them all: that takes half as long as one by one."""
+    row = unread_row(record)
+    if row is None:
+        return
+    for name, (key, plain, convert, kind) in row.readers.items():
+        # The one value that can be changed may have been, so it is left as it is.
+        if name != "extra":
+            value = getattr(row, key)
+            is_plain = value is None or (value.__class__ is plain and value != "")
+            _set_slot(record, name, value if is_plain else convert(value, kind))
+
+
+@define(frozen=True, kw_only=True, field_transformer=with_true_times)
+class CallRecord(_Record):
+    """One call of the call center (cdr/page, cdr/queryByOrderId, and the call push).
+
+    Times are UTC with milliseconds. Durations the vendor counts itself (`call_duration`, `ring_duration`,
+    `queue_duration`) are its raw numbers; `queue_duration` is seconds in some rows and milliseconds in others, so use
+    `queue_wait`. `hangup_by` is raw too and contradicts `hangup_code`, so use `hangup_party`.
+    """
+
+    call_id: str
+    start_time: datetime
+    end_time: datetime | None = None
+    answer_time: datetime | None = None
+    ring_time: datetime | None = None
+    in_queue_time: datetime | None = None
+    out_queue_time: datetime | None = None
+    direction: Direction | None = None
+    answered: bool | None = None
+    caller: str | None = None
+    callee: str | None = None
+    agent_name: str | None = None
+    """The agent's account; may be an e-mail address."""
+    agent_nick_name: str | None = None
+    call_duration: int | None = None
+    """Seconds, as the vendor counts them."""
+    ring_duration: int | None = None
+    """Seconds, as the vendor counts them."""
+    queue_duration: int | None = None
+    """Raw: seconds in some rows, milliseconds in others."""
+    hangup_by: int | None = None
+    """Raw: 0 agent, 1 user, 2 unknown by the documents, the opposite in their samples."""
+    hangup_code: int | None = None
+    hangup_reason: str | None = None
+    """The vendor's words, in the language of the account."""
+    call_status: str | None = None
+    """The vendor's words, in the language of the account."""
+    order_id: str | None = None
+    task_id: str | None = None
+    """The robot-call task, for AICC calls."""
+    dtmf_keys: str | None = None
+    intent: str | None = None
+    other: str | None = None
+    """What the caller of the vendor's API passed through."""
+    record_url: str | None = None
+    leave_msg_url: str | None = None
+    total_customer_price: Decimal | None = None
+    line_ip: str | None = None
+    media_ip: str | None = None
+    term_sip_code: int | None = None
+    hangup_cause: str | None = None
+    mos: Decimal | None = None
+    """Mean opinion score of the audio, 1 to 5."""
+    extra: dict[str, Any] = field(factory=dict, hash=False)
+
+    @property
+    def queue_wait(self) -> timedelta | None:
+        """How long the caller waited in the queue, from the queue's own times.
+
+        None when the call met no queue, or the two times contradict each other.
+        """
+        if self.in_queue_time is None or self.out_queue_time is None or self.out_queue_time < self.in_queue_time:
+            return None
+        return self.out_queue_time - self.in_queue_time
+
+    @property
+    def hangup(self) -> Hangup | None:
+        """What `hangup_code` means, None without a code."""
+        return None if self.hangup_code is None else explain_hangup(self.hangup_code)
+
+    @property
+    def hangup_party(self) -> HangupParty:
+        """Who ended the call, derived from `hangup_code`."""
+        return HangupParty.UNKNOWN if self.hangup is None else self.hangup.party
+
+
+@define(frozen=True, kw_only=True, field_transformer=with_true_times)
+class DidCallRecord(_Record):
+    """One call over a rented (DID) number (did/cdr). Times are UTC; the vendor sends local ones without an offset."""
+
+    id: int | None = None
+    start_time: datetime
+    end_time: datetime | None = None
+    number: str | None = None
+    """The DID number; missing from the vendor's own sample."""
+    call_number: str | None = None
+    call_type: Direction | None = None
+    country_name: str | None = None
+    call_duration: int | None = None
+    """Seconds."""
+    fee_type: int | None = None
+    """0 bills by started minutes (60+60), 1 by seconds (1+1)."""
+    fee_duration_minute: Decimal | None = None
+    """Minutes billed."""
+    call_price_unit: Decimal | None = None
+    """Yuan a minute."""
+    call_price: Decimal | None = None
+    """Yuan."""
+    end_direction: int | None = None
+    """Who hung up: 0 caller, 1 callee, anything else other."""
+    end_reason: str | None = None
+    end_reason_name: str | None = None
+    caller_ip: str | None = None
+    callee_ip: str | None = None
+    extra: dict[str, Any] = field(factory=dict, hash=False)
+
+
+@define(frozen=True, kw_only=True, field_transformer=with_true_times)
+class FlashCallRecord(_Record):
+    """One flash call (otp/call/list). Times are UTC; the vendor sends local ones without an offset."""
+
+    id: int
+    gmt_create: datetime
+    """When the flash call was asked for; the list is filtered and continued by this time, in whole seconds."""
+    gmt_modified: datetime | None = None
+    call_start_at: datetime | None = None
+    call_end_at: datetime | None = None
+    callback_at: datetime | None = None
+    customer_id: int | None = None
+    app_id: int | None = None
+    msisdn: str | None = None
+    """The number called, exactly as the vendor stores it, even with a leading space."""
+    calling_number: str | None = None
+    token: str | None = None
+    """The digits the user has to recognise."""
+    request_id: str | None = None
+    ip: str | None = None
+    price: Decimal | None = None
+    call_status: int | None = None
+    extra: dict[str, Any] = field(factory=dict, hash=False)
+
+
+def vendor_key(attribute: str) -> str:
+    """Return the vendor's key of an attribute.
+
+    >>> vendor_key("agent_nick_name")
+    'agentNickName'
+    """
+    head, *rest = attribute.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def vendor_fields(record_class: type[Any]) -> "dict[str, Attribute[Any]]":
+    """Return the vendor's keys of a record class with their attributes, without `extra`."""
+    return {vendor_key(attribute.name): attribute for attribute in fields(record_class) if attribute.name != "extra"}

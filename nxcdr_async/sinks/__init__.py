@@ -1,0 +1,1 @@
+"""Where records are stored. Nothing here knows the network."""

@@ -1,0 +1,143 @@
+"""What the client and the pagers tell of their work: to nobody, or to OpenTelemetry where its API is installed."""
+
+from datetime import date
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeAlias
+
+from nxcdr_async._util.moments import moment_at
+from nxcdr_async.errors import NxcdrError
+from nxcdr_async.protocol.endpoints import Endpoint
+from nxcdr_async.telemetry.log import log_broken_telemetry
+from nxcdr_async.windows import Window
+
+Part: TypeAlias = Window | date | str
+"""A range of time, a day, or in words what else there is, such as "of order 'A1'"."""
+
+
+@lru_cache(maxsize=64)  # a window has many pages
+def edges_of(window: Window) -> tuple[str, str]:
+    """Return the start and the end of a window as ISO 8601, in UTC."""
+    start, end = (moment_at(edge).isoformat() for edge in (window.start, window.end))
+    return start, end
+
+
+class PageWatch(Protocol):
+    """A page that is asked for, from the first wait for a slot to the answer; used with `with`."""
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class AttemptWatch(Protocol):
+    """One attempt at a question, from the moment it is sent; used with `with`."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def replied(self, status: int) -> None:
+        """Tell that the reply is there to its last byte, and its HTTP status."""
+
+    def answered(self, rows: int) -> None:
+        """Tell that the reply is a success, and how many rows it has."""
+
+
+class Telemetry(Protocol):
+    """Who is told what a session does."""
+
+    def page(self, endpoint: Endpoint[Any], part: Part, number: int | None) -> PageWatch:
+        """Watch a page that is asked for.
+
+        Args:
+            endpoint: the API.
+            part: which part of its records it is of.
+            number: its number; None where there are no pages.
+        """
+
+    def attempt(self, endpoint: Endpoint[Any], gateway: str, *, number: int, waited: float) -> AttemptWatch:
+        """Watch an attempt.
+
+        Args:
+            endpoint: the API.
+            gateway: base URL of where it is asked.
+            number: 1 for the first attempt at the question.
+            waited: seconds it waited for its slot, and for the gateway's clock to be measured.
+        """
+
+    def retried(self, endpoint: Endpoint[Any], gateway: str, fault: NxcdrError) -> None:
+        """Tell that a question will be asked again, and why."""
+
+    def measured(self, gateway: str, *, limit: int, skew: float | None) -> None:
+        """Tell what is known of a gateway by now.
+
+        Args:
+            gateway: its base URL.
+            limit: requests that may be in flight there.
+            skew: seconds its clock is ahead of ours; None while it is unknown.
+        """
+
+
+class Silence:
+    """Tells nobody anything."""
+
+    def page(self, _endpoint: Endpoint[Any], _part: Part, _number: int | None) -> Self:
+        """Watch no page."""
+        return self
+
+    def attempt(self, _endpoint: Endpoint[Any], _gateway: str, *, number: int, waited: float) -> Self:  # noqa: ARG002 - the protocol has them
+        """Watch no attempt."""
+        return self
+
+    def retried(self, _endpoint: Endpoint[Any], _gateway: str, _fault: NxcdrError) -> None:
+        """Tell nobody."""
+
+    def measured(self, _gateway: str, *, limit: int, skew: float | None) -> None:
+        """Tell nobody."""
+
+    def replied(self, _status: int) -> None:
+        """Tell nobody."""
+
+    def answered(self, _rows: int) -> None:
+        """Tell nobody."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Tell nobody."""
+
+
+SILENCE = Silence()
+"""What there is without OpenTelemetry."""
+
+
+def telemetry_for(region: str) -> Telemetry:
+    """Return who is told what a session does: OpenTelemetry where its API is installed.
+
+    An API that is broken, too old or wrongly configured costs the telemetry, and never the session; the log says so.
+
+    Args:
+        region: the name of the session's region, "custom" for a gateway given by hand.
+    """
+    try:
+        if not _is_installed():
+            return SILENCE
+        from nxcdr_async.telemetry.otel import OtelTelemetry  # noqa: PLC0415 - whoever has no session is spared it
+
+        return OtelTelemetry(region)
+    except Exception as error:  # noqa: BLE001 - whatever it is, calls can be read without it
+        log_broken_telemetry(error)
+        return SILENCE
+
+
+@cache
+def _is_installed() -> bool:
+    # Other packages put modules of their own below `opentelemetry`.
+    return find_spec("opentelemetry") is not None and find_spec("opentelemetry.trace") is not None

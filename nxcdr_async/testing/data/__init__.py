@@ -1,0 +1,1 @@
+"""The seeded records that an emulator answers with."""

@@ -1,0 +1,1 @@
+"""The emulator of the vendor's gateway, room by room."""

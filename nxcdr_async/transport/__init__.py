@@ -1,0 +1,1 @@
+"""One question to a gateway: signed, sent, and asked again where that may help."""

@@ -1,0 +1,120 @@
+"""A push as HTTP: its head, and how it is answered. Pure."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from attrs import define, field
+
+
+@define(frozen=True)
+class Headers:
+    """The headers of a request, found whatever the case of their names."""
+
+    _values: Mapping[bytes, list[bytes]] = field(repr=False)
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[bytes, bytes]]) -> "Headers":
+        """Return those that came as pairs of a name and a value."""
+        values: dict[bytes, list[bytes]] = {}
+        for name, value in pairs:
+            values.setdefault(name.lower(), []).append(value)
+        return cls(values)
+
+    def all(self, name: str) -> list[bytes]:
+        """Return every value that came under a name."""
+        return self._values.get(name.lower().encode(), [])
+
+    def text(self, name: str) -> str | None:
+        """Return the value of a name as text, byte by byte; None without one."""
+        values = self.all(name)
+        return values[0].decode("latin-1") if values else None
+
+
+@define(frozen=True)
+class Head:
+    """A request without its body.
+
+    Attributes:
+        method: of HTTP.
+        path: below whatever the app is mounted on, as `path_below` gives it; None where a router has decided on it.
+        headers: as they came.
+    """
+
+    method: str
+    path: str | None
+    headers: Headers
+
+
+def path_below(path: str, mounted_on: str, outside: str = "") -> str:
+    """Return a path below the prefix an app is mounted on, whether or not the framework has taken it off already.
+
+    A slash at the end does not count.
+
+    Args:
+        path: as the server or the framework gives it.
+        mounted_on: the prefix.
+        outside: the beginning of the prefix that only whoever is before a proxy sees, and the path may lack.
+    """
+    for prefix in (mounted_on.rstrip("/"), mounted_on.removeprefix(outside).rstrip("/")):
+        if f"{path}/".startswith(f"{prefix}/"):
+            # Litestar puts a slash behind each path.
+            return path[len(prefix) :].rstrip("/") or "/"
+    return path.rstrip("/") or "/"
+
+
+@define(frozen=True)
+class Answer:
+    """The answer to one push.
+
+    Attributes:
+        status: of HTTP; 200 acknowledges, all else is a failure to the vendor.
+        said: what the body says, as a JSON object.
+        headers: besides those of every answer.
+        is_cut: whether the connection ends with the answer. Not after each body that was not read: whoever still sends
+            would lose the answer with it, and servers read on and throw away.
+    """
+
+    status: int
+    said: Mapping[str, str]
+    headers: Mapping[str, str] = field(factory=dict)
+    is_cut: bool = False
+
+    @property
+    def body(self) -> bytes:
+        """The bytes of the body."""
+        return msgspec.json.encode(self.said)
+
+    @property
+    def all_headers(self) -> dict[str, str]:
+        """Every header, its name in lower case."""
+        return {"content-type": "application/json", "content-length": str(len(self.body)), **self.headers}
+
+
+TAKEN = Answer(200, {"result": "taken"})
+KNOWN = Answer(200, {"result": "known already"})
+
+
+class PushRefusedError(Exception):
+    """A push is refused.
+
+    Attributes:
+        answer: what goes back to whoever sent it.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        is_cut: bool = False,
+        **said: str,
+    ) -> None:
+        self.answer = Answer(status, {"error": reason, **said}, headers or {}, is_cut)
+        super().__init__(reason)
+
+
+def unauthorized(reason: str) -> PushRefusedError:
+    """Return the refusal of a push that does not show that it is the vendor's."""
+    # HTTP wants the header with each 401; there is no registered scheme for either mode.
+    return PushRefusedError(401, reason, headers={"www-authenticate": 'NXCloud realm="call push"'})
