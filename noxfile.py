@@ -1,5 +1,9 @@
-"""What is done to the project: `nox` runs lint, types and tests; `nox -s lowest audit soak bench demo` the rest."""
+"""What is done to the project: `nox` runs lint, types and tests.
 
+`nox -s docs slow coverage lowest audit soak bench demo` does the rest.
+"""
+
+import re
 from pathlib import Path
 
 import nox
@@ -9,8 +13,12 @@ nox.options.default_venv_backend = "venv"
 nox.options.sessions = ["lint", "types", "tests"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
-CODE = ("nxcdr_async", "tests", "benchmarks", "noxfile.py")
+CODE = ("nxcdr_async", "tests", "benchmarks", "docs", "noxfile.py")
 ASYNC_RULES = "ASYNC1,ASYNC2,ASYNC3,ASYNC900"
+WAITS = re.compile(r"\b(async|await|asyncio|anyio|BaseException|Cancelled\w*)\b|except:")
+"""What stands in every module that an async rule could have something to say about."""
+
+SPREAD = ("-n", "auto", "--dist", "worksteal")
 BENCHMARKS = ("startup", "processor", "wall", "memory", "peers", "faults", "throttling", "backfill", "service")
 RESOLUTIONS = ("highest", "lowest-direct")
 UV = "uv>=0.9"
@@ -24,7 +32,24 @@ LINTERS = ("ruff>=0.8", "flake8>=7.1", "flake8-async>=24.9.5")
 def tests(session: nox.Session) -> None:
     """Run the tests with the newest of every dependency, on every Python that is there."""
     session.install("--upgrade", "--upgrade-strategy", "eager", "--editable", ".[all,test]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *SPREAD, *session.posargs)
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """Run what takes too long for each day: storms of kills, further variants, benchmarks, all examples."""
+    session.install("--editable", ".[all,test]")
+    session.run("pytest", *SPREAD, "-m", "slow or hypothesis", "--hypothesis-profile", "full", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Tell how many lines and branches the tests of each day reach, in processes of their own too."""
+    session.install("--editable", ".[all,test]", "coverage>=7.10")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *SPREAD, *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
 
 
 @nox.session(python=PYTHONS[0])
@@ -32,7 +57,7 @@ def lowest(session: nox.Session) -> None:
     """Run the tests with the lowest version of each dependency that pyproject.toml allows."""
     session.install(UV)
     session.run("uv", "pip", "install", "--upgrade", "--resolution", "lowest-direct", "--editable", ".[all,test]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *SPREAD, *session.posargs)
 
 
 @nox.session
@@ -61,11 +86,14 @@ def _pins(session: nox.Session, resolution: str) -> list[str]:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style with ruff, and the async rules with flake8-async."""
+    """Check style with ruff, and the async rules with flake8-async, where a module has anything to do with them."""
     session.install(*LINTERS)
     session.run("ruff", "check", *CODE)
     session.run("ruff", "format", "--check", *CODE)
-    session.run("flake8", f"--select={ASYNC_RULES}", f"--enable={ASYNC_RULES}", "--anyio", "--asyncio", "nxcdr_async")
+    modules = Path("nxcdr_async").rglob("*.py")
+    waiting = [str(path) for path in modules if WAITS.search(path.read_text(encoding="utf-8"))]
+    # It walks through a module six times, blanks and comments included: half of them need not pay for that.
+    session.run("flake8", f"--select={ASYNC_RULES}", f"--enable={ASYNC_RULES}", "--anyio", "--asyncio", *waiting)
 
 
 @nox.session
@@ -73,6 +101,17 @@ def types(session: nox.Session) -> None:
     """Check types with mypy strict, the public face as a user would write it included."""
     session.install("--editable", ".[all,test]", "mypy>=1.13", "nox>=2024.10.9")
     session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation, each warning an error; `nox -s docs -- links` asks other sites for their pages instead.
+
+    A link inside the pages that leads nowhere is a warning, and so is a public name that the reference lacks.
+    """
+    session.install("--editable", ".[docs]")
+    builder = "linkcheck" if "links" in session.posargs else "html"
+    session.run("sphinx-build", "-W", "--keep-going", "-E", "-b", builder, "docs", f"{session.create_tmp()}/{builder}")
 
 
 @nox.session

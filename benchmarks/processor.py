@@ -91,7 +91,7 @@ class Row(msgspec.Struct):
     mos: Decimal | None = None
 
 
-class Reply(msgspec.Struct):
+class Response(msgspec.Struct):
     """A reply of cdr/page."""
 
     data: list[Row]
@@ -100,7 +100,7 @@ class Reply(msgspec.Struct):
 KEYS = Row.__struct_fields__
 every_column: Callable[[Row], Any] = attrgetter(*KEYS)
 every_attribute: Callable[[CallRecord], Any] = attrgetter(*(one.name for one in fields(CallRecord)))
-decode_structs = msgspec.json.Decoder(Reply).decode
+decode_structs = msgspec.json.Decoder(Response).decode
 
 
 def decode_dicts(body: bytes) -> list[Any]:

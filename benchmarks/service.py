@@ -149,7 +149,9 @@ async def served(told: Told) -> AsyncIterator[tuple[Client, Service]]:
     }
     with (
         TemporaryDirectory() as folder,
-        running(environment, Path(folder), *UVICORN, "--no-access-log", "fastapi_service:app") as service,
+        running(
+            environment, Path(folder), *UVICORN, "--no-access-log", "tests.services.fastapi_service:app"
+        ) as service,
     ):
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as http:
             client = Client(service, told, http)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from nxcdr_async.records.arrow import CALLS
 from nxcdr_async.sinks.factory import sink_for
-from nxcdr_async.sinks.ledger import Entry, LedgerChange
+from nxcdr_async.sinks.ledger import LedgerChange, LedgerEntry
 from nxcdr_async.sinks.protocol import CheckedSink, Origin
 from nxcdr_async.windows import Window
 
@@ -45,7 +45,7 @@ def measure(to: str) -> None:
         window = Window(BEGIN + number * SECONDS, BEGIN + (number + 1) * SECONDS)
         rows = rows_of(number)
         sink.find(CALLS, rows)
-        sink.write(CALLS, rows, LedgerChange(Entry(window, window.end, ROWS_A_WINDOW), (), None))
+        sink.write(CALLS, rows, LedgerChange(LedgerEntry(window, window.end, ROWS_A_WINDOW), (), None))
     sink.close()
     filled = time.perf_counter() - began
     took = {}
@@ -53,13 +53,13 @@ def measure(to: str) -> None:
         moments = [time.perf_counter()]
         sink.open()
         moments.append(time.perf_counter())
-        sink.look(CALLS)
+        sink.inspect(CALLS)
         moments.append(time.perf_counter())
         assert isinstance(sink, CheckedSink)
         assert sink.lost(CALLS) == []
         moments.append(time.perf_counter())
         sink.close()
-        steps = zip(("open", "look", "check"), moments, moments[1:], strict=False)
+        steps = zip(("open", "inspect", "check"), moments, moments[1:], strict=False)
         for name, before, after in steps:
             took[name] = min(took.get(name, 9e9), (after - before) * 1000)
     told = ", ".join(f"{name} {milliseconds:.0f} ms" for name, milliseconds in took.items())

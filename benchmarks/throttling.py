@@ -157,7 +157,7 @@ async def _watch(cdr: CdrSession, began: float, allowed: float, seconds: float) 
         samples.append(
             Sample(
                 at=time.monotonic() - began,
-                limit=stats.limit,
+                limit=stats.concurrency_limit,
                 in_flight=stats.in_flight,
                 refused=stats.throttled - last.throttled,
                 replies=good(cdr) - replies,

@@ -6,8 +6,10 @@
 ...             print(call.call_id, call.start_time, call.queue_wait, call.total_customer_price)
 """
 
+from typing import TYPE_CHECKING
+
+from nxcdr_async._util.late_imports import lazy_names
 from nxcdr_async._version import __version__
-from nxcdr_async.config import Credentials, FlashApp, Region
 from nxcdr_async.errors import (
     AuthenticationError,
     BusyError,
@@ -30,26 +32,57 @@ from nxcdr_async.errors import (
     TimedOutError,
     TransportError,
 )
-from nxcdr_async.ingest.api import backfill, prune, sync, verify
-from nxcdr_async.ingest.pushes import PushedCalls
-from nxcdr_async.ingest.report import (
-    BackfillProgress,
-    BackfillReport,
-    Difference,
-    Gap,
-    PrunedSource,
-    PruneReport,
-    VerifiedSource,
-    VerifyReport,
-)
-from nxcdr_async.paging.paginator import Paginator
-from nxcdr_async.protocol.auth import sign
-from nxcdr_async.records.converter import make_converter
-from nxcdr_async.records.hangup import Hangup, HangupCategory, HangupParty, explain_hangup
-from nxcdr_async.records.json_lines import LineReader, closing_line, json_lines
-from nxcdr_async.records.models import CallRecord, DidCallRecord, Direction, FlashCallRecord
-from nxcdr_async.session import CdrSession
-from nxcdr_async.stats import PaginatorStats, SessionStats
+
+if TYPE_CHECKING:
+    from nxcdr_async.config import Credentials, FlashApp, Region
+    from nxcdr_async.ingest.api import backfill, prune, sync, verify
+    from nxcdr_async.ingest.pushes import PushedCalls
+    from nxcdr_async.ingest.report import (
+        BackfillProgress,
+        BackfillReport,
+        Difference,
+        Gap,
+        PrunedSource,
+        PruneReport,
+        VerifiedSource,
+        VerifyReport,
+    )
+    from nxcdr_async.paging.paginator import Paginator
+    from nxcdr_async.protocol.auth import sign
+    from nxcdr_async.records.converter import make_converter
+    from nxcdr_async.records.hangup import Hangup, HangupCategory, HangupParty, explain_hangup
+    from nxcdr_async.records.json_lines import LineReader, closing_line, json_lines
+    from nxcdr_async.records.models import CallRecord, DidCallRecord, Direction, FlashCallRecord
+    from nxcdr_async.session import CdrSession
+    from nxcdr_async.stats import PaginatorStats, SessionStats
+else:
+    # Each is imported as it is first used: whoever needs a few of them, or only the version, waits for no more.
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "nxcdr_async.config": ("Credentials", "FlashApp", "Region"),
+            "nxcdr_async.ingest.api": ("backfill", "prune", "sync", "verify"),
+            "nxcdr_async.ingest.pushes": ("PushedCalls",),
+            "nxcdr_async.ingest.report": (
+                "BackfillProgress",
+                "BackfillReport",
+                "Difference",
+                "Gap",
+                "PrunedSource",
+                "PruneReport",
+                "VerifiedSource",
+                "VerifyReport",
+            ),
+            "nxcdr_async.paging.paginator": ("Paginator",),
+            "nxcdr_async.protocol.auth": ("sign",),
+            "nxcdr_async.records.converter": ("make_converter",),
+            "nxcdr_async.records.hangup": ("Hangup", "HangupCategory", "HangupParty", "explain_hangup"),
+            "nxcdr_async.records.json_lines": ("LineReader", "closing_line", "json_lines"),
+            "nxcdr_async.records.models": ("CallRecord", "DidCallRecord", "Direction", "FlashCallRecord"),
+            "nxcdr_async.session": ("CdrSession",),
+            "nxcdr_async.stats": ("PaginatorStats", "SessionStats"),
+        },
+    )
 
 __all__ = [
     "AuthenticationError",
@@ -107,3 +140,7 @@ __all__ = [
     "sync",
     "verify",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -92,12 +92,12 @@ def checked_gateway(url: str) -> str:
 
 
 def is_host_and_port(text: str) -> bool:
-    """Tell whether a text is a host, with a port or without, and nothing else."""
+    """Return whether a text is a host, with a port or without, and nothing else."""
     return _HOST_AND_PORT.fullmatch(text) is not None
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine, as its name or address says."""
+    """Return whether a host is this machine, as its name or address says."""
     if host == "localhost":
         return True
     try:
@@ -136,12 +136,12 @@ class Credentials:
     def __init__(self, access_key: str, access_secret: str, algorithm: str = "md5") -> None:
         key, secret = as_text(access_key) or "", as_text(access_secret) or ""
         chosen = ALGORITHMS.get((as_text(algorithm) or "").lower())
-        told = _fault("access_key", key) or _fault("access_secret", secret)
+        fault = _fault("access_key", key) or _fault("access_secret", secret)
         if chosen is None:
-            told = told or f"algorithm {algorithm!r} is not known: use 'md5' or 'sha256'"
-        if told is not None or chosen is None:
+            fault = fault or f"algorithm {algorithm!r} is not known: use 'md5' or 'sha256'"
+        if fault is not None or chosen is None:
             del self, access_key, access_secret, key, secret  # a traceback may show variables
-            raise ConfigurationError(told)
+            raise ConfigurationError(fault)
         self.__attrs_init__(key, secret, chosen)
 
 
@@ -160,11 +160,51 @@ class FlashApp:
 
     def __init__(self, appkey: str, secretkey: str) -> None:
         key, secret = as_text(appkey) or "", as_text(secretkey) or ""
-        told = _fault("appkey", key) or _fault("secretkey", secret)
-        if told is not None:
+        fault = _fault("appkey", key) or _fault("secretkey", secret)
+        if fault is not None:
             del self, appkey, secretkey, key, secret  # a traceback may show variables
-            raise ConfigurationError(told)
+            raise ConfigurationError(fault)
         self.__attrs_init__(key, secret)
+
+
+@define(frozen=True)
+class KeyPairs:
+    """The key pairs of a session, of which each API takes one."""
+
+    credentials: Credentials | None = None
+    flash_app: FlashApp | None = None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Their private halves."""
+        access_secret = (self.credentials.access_secret,) if self.credentials else ()
+        return (*access_secret, self.flash_app.secretkey) if self.flash_app else access_secret
+
+    def need_credentials(self) -> Credentials:
+        """Return the credentials.
+
+        Raises:
+            ConfigurationError: there are none.
+        """
+        if self.credentials is None:
+            raise ConfigurationError(
+                "no credentials: give CdrSession(credentials=Credentials(access_key, access_secret)), or set "
+                "NXCDR_ACCESS_KEY and NXCDR_ACCESS_SECRET and use CdrSession.from_env()",
+            )
+        return self.credentials
+
+    def need_flash_app(self) -> FlashApp:
+        """Return the flash-call application.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        if self.flash_app is None:
+            raise ConfigurationError(
+                "no flash-call application: give CdrSession(flash_app=FlashApp(appkey, secretkey)), or set "
+                "NXCDR_FLASH_APPKEY and NXCDR_FLASH_SECRETKEY and use CdrSession.from_env()",
+            )
+        return self.flash_app
 
 
 def _fault(name: str, value: str) -> str | None:
@@ -181,7 +221,7 @@ SECRET_VARIABLES = ("NXCDR_ACCESS_SECRET", "NXCDR_FLASH_SECRETKEY", "PGPASSWORD"
 
 
 def may_hold_secret(variable: str) -> bool:
-    """Tell whether a variable is one that nobody else should read."""
+    """Return whether a variable is one that nobody else should read."""
     return variable in SECRET_VARIABLES or variable.lower().endswith("_proxy")
 
 

@@ -1,15 +1,16 @@
-"""Records for pydantic, and so for FastAPI: types to annotate with in place of the record classes. Pure.
+"""Records for pydantic and FastAPI: types to annotate with in place of the record classes. Pure.
 
-To Python and to type checkers they are the record classes. To pydantic they say how a record becomes JSON, just as
-`json_lines` writes it: money as text, times in UTC, directions as names; how one is made of such JSON again; and what
-OpenAPI tells of it. All is taken from the attributes of the record class.
+To Python and to type checkers they are the record classes. Pydantic writes them as JSON just as `json_lines` does:
+money as text, times in UTC, directions as names. It makes records of such JSON again, and describes it for OpenAPI. All
+is derived from the attributes of the record class.
 
 >>> @app.get("/orders/{order_id}")
 ... async def calls_of_order(order_id: str, tenant: int, request: Request) -> list[CallModel]:
 ...     return await request.state.cdr.calls_by_order(order_id, tenant_id=tenant)
 
-What is derived in such JSON (`queue_wait`) is derived anew when a record is made of it. Amounts are read from text or
-whole numbers, as a number with a point would come through a float. Keys nobody knows are refused, unless in `extra`.
+Derived values in such JSON (`queue_wait`) are derived anew when a record is made of it. Amounts are read from text or
+whole numbers, as a number with a decimal point would become a float on the way. Unknown keys are refused, unless in
+`extra`.
 """
 
 import re

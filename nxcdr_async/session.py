@@ -1,10 +1,8 @@
 """The door: one method for each API of the vendor, and everything a session opens and closes."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import date, datetime, timedelta, tzinfo
-from functools import partial
-from hashlib import sha256
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,7 +13,7 @@ from nxcdr_async._util.tasks import cancel_and_wait
 from nxcdr_async._util.uncopied import Uncopied
 from nxcdr_async._util.validation import as_number
 from nxcdr_async._util.zones import checked_zone
-from nxcdr_async.config import Credentials, FlashApp, Region, checked_gateway, settings_from
+from nxcdr_async.config import Credentials, FlashApp, KeyPairs, Region, checked_gateway, settings_from
 from nxcdr_async.errors import (
     ConfigurationError,
     RecordError,
@@ -25,35 +23,24 @@ from nxcdr_async.errors import (
 )
 from nxcdr_async.limits.limiter import Limiter
 from nxcdr_async.paging.answer_limits import checked_span
-from nxcdr_async.paging.base import OnBadRow, in_words
-from nxcdr_async.paging.capped import CappedList
-from nxcdr_async.paging.counted import CountedPages
+from nxcdr_async.paging.base import OnBadRow
 from nxcdr_async.paging.paginator import Paginator
-from nxcdr_async.paging.single import read_at_once
-from nxcdr_async.paging.uncounted import WindowedPages
-from nxcdr_async.paging.window_pages import WindowPageReader
-from nxcdr_async.protocol.endpoints import CALLS, DID, FLASH, ORDER, Endpoint
-from nxcdr_async.protocol.filter_check import FilterCheck
-from nxcdr_async.protocol.responses import Page
 from nxcdr_async.records.converter import UTC_PLUS_8, make_converter
 from nxcdr_async.records.models import CallRecord, DidCallRecord, Direction, FlashCallRecord
-from nxcdr_async.sources.queries import (
-    CallQuery,
-    DidQuery,
-    checked_days,
-    flash_parameters,
-    order_filters,
-    order_parameters,
-)
-from nxcdr_async.sources.streams import Streams
+from nxcdr_async.sources.base import SourceContext, SourceState
+from nxcdr_async.sources.calls import CallQuery, CallSource
+from nxcdr_async.sources.did import DidQuery, DidSource
+from nxcdr_async.sources.flash import FlashSource
+from nxcdr_async.sources.flash_call import read_flash_call
+from nxcdr_async.sources.order import read_order
+from nxcdr_async.sources.units import checked_days
 from nxcdr_async.stats import SessionStats
 from nxcdr_async.telemetry.names import CUSTOM
 from nxcdr_async.telemetry.watch import telemetry_for
-from nxcdr_async.transport.client import Transport
-from nxcdr_async.transport.clock_skew import Span
+from nxcdr_async.transport.client import GatewayClient
 from nxcdr_async.transport.gateway import known_gateways
 from nxcdr_async.transport.proxies import ProxyRules, Route
-from nxcdr_async.windows import check_offset, window_of
+from nxcdr_async.windows import window_of
 
 if TYPE_CHECKING:
     import aiohttp
@@ -62,15 +49,6 @@ if TYPE_CHECKING:
 
 LONGEST_TIMEOUT = 86_400.0
 """Seconds; an attempt that may take longer has no timeout worth the name."""
-
-ROWS_A_WINDOW = 4_000
-"""Calls a window should hold: at 100 a page, the short page at its end costs little, and memory holds some windows."""
-
-ROWS_AT_ONCE = 10_000
-"""Calls up to which a range is read as one window, which takes the fewest round trips."""
-
-ROWS_A_LIST = 60
-"""Flash calls a window should hold: safely under the hundred its answer is cut off at."""
 
 
 class CdrSession(Uncopied):
@@ -144,15 +122,14 @@ class CdrSession(Uncopied):
         self._connection = _connection(http, seconds, routes)
         for limit in self._connection.limits:
             limiter.lower_ceiling(limit)
-        self._transport = Transport(
+        self._transport = GatewayClient(
             gateways=gateways,
             limiter=limiter,
             connection=self._connection,
-            credentials=credentials,
-            flash_app=flash_app,
+            keys=KeyPairs(credentials, flash_app),
             telemetry=telemetry_for(self.region.name if gateway is None else CUSTOM),
         )
-        self._streams = Streams(self._transport, max_seconds)
+        self._state = SourceState(max_seconds)
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -228,26 +205,14 @@ class CdrSession(Uncopied):
             call_id=call_id,
             order_id=order_id,
         )
-        window = window_of(start, end)
-        self._transport.need_credentials()
-        streams = self._streams
-        rows = streams.typed_rows(CALLS, self.converter)
-        structurer = streams.structurer(CALLS, rows.record, on_bad_row, bad_row_callback)
-        source = WindowedPages(
-            plan=streams.plan(CALLS, window, most_rows=ROWS_A_WINDOW, most_at_once=ROWS_AT_ONCE),
-            pages=WindowPageReader(
-                reader=streams.reader(CALLS, structurer.stats, FilterCheck(query.filters), rows.reading()),
-                parameters=partial(query.page, size=CALLS.page_size),
-                row_key=CALLS.row_key,
-                page_size=streams.page_size(CALLS),
-            ),
-            structurer=structurer,
-            end_ms=CALLS.end_ms,
-            stats=structurer.stats,
+        return CallSource(self._context).read(
+            window_of(start, end),
+            query,
+            on_bad_row=on_bad_row,
+            bad_row_callback=bad_row_callback,
             on_saturated_second=on_saturated_second,
+            on_refused_range=on_refused_range,
         )
-        bounded = streams.range_within_limits(CALLS, source, on_refused_range)
-        return streams.paginator(CALLS, bounded, rows.records, structurer, in_words(window))
 
     async def calls_by_order(
         self,
@@ -270,14 +235,7 @@ class CdrSession(Uncopied):
         Raises:
             NxcdrError: see `errors`.
         """
-        parameters = order_parameters(order_id, tenant_id)
-        self._transport.need_credentials()
-        streams = self._streams
-        rows = streams.typed_rows(ORDER, self.converter)
-        structurer = streams.structurer(ORDER, rows.record, on_bad_row, bad_row_callback)
-        reader = streams.reader(ORDER, structurer.stats, FilterCheck(order_filters(order_id)), rows.reading())
-        found = await read_at_once(reader, structurer, parameters, f"of order {order_id!r}")
-        return sorted(rows.records(found), key=lambda call: (call.start_time, call.call_id))
+        return await read_order(self._context, order_id, tenant_id, on_bad_row, bad_row_callback)
 
     def did_calls(
         self,
@@ -310,25 +268,14 @@ class CdrSession(Uncopied):
             ConfigurationError: not dates, a last day before the first, a wrong filter, no credentials.
         """
         query = DidQuery(did_number=did_number, call_number=call_number, direction=direction)
-        first, last = checked_days(first_day, last_day)
-        self._transport.need_credentials()
-        streams = self._streams
-        structure = streams.structure(DID, self.converter)
-        structurer = streams.structurer(DID, structure, on_bad_row, bad_row_callback)
-        source = CountedPages(
-            first_day=first,
-            last_day=last,
-            zone=self.naive_zone,
-            reader=streams.reader(DID, structurer.stats, FilterCheck(query.filters)),
-            parameters=partial(query.page, size=DID.page_size),
-            structurer=structurer,
-            row_key=DID.row_key,
-            page_size=DID.page_size,
-            stats=structurer.stats,
+        return DidSource(self._context).read(
+            *checked_days(first_day, last_day),
+            query,
+            on_bad_row=on_bad_row,
+            bad_row_callback=bad_row_callback,
             on_saturated_day=on_saturated_day,
+            on_refused_range=on_refused_range,
         )
-        bounded = streams.days_within_limits(DID, source, on_refused_range)
-        return streams.paginator(DID, bounded, _records, structurer, f"{first} to {last}")
 
     def flash_calls(
         self,
@@ -358,60 +305,38 @@ class CdrSession(Uncopied):
             ConfigurationError: a naive time, an end before the start, no flash-call application, a `naive_zone` whose
                 offset changes inside the range.
         """
-        window = window_of(start, end)
-        check_offset(self.naive_zone, window)
-        self._transport.need_flash_app()
-        streams = self._streams
-        structure = streams.structure(FLASH, self.converter)
-        structurer = streams.structurer(FLASH, structure, on_bad_row, bad_row_callback)
-        source = CappedList(
-            plan=streams.plan(FLASH, window, most_rows=ROWS_A_LIST, most_at_once=ROWS_A_LIST),
-            reader=streams.reader(FLASH, structurer.stats, FilterCheck()),
-            parameters=partial(flash_parameters, zone=self.naive_zone),
-            structurer=structurer,
-            row_key=FLASH.row_key,
-            page_size=streams.page_size(FLASH),
-            stats=structurer.stats,
+        return FlashSource(self._context).read(
+            window_of(start, end),
+            on_bad_row=on_bad_row,
+            bad_row_callback=bad_row_callback,
             on_saturated_second=on_saturated_second,
+            on_refused_range=on_refused_range,
         )
-        bounded = streams.range_within_limits(FLASH, source, on_refused_range)
-        return streams.paginator(FLASH, bounded, _records, structurer, in_words(window))
 
-    async def ask_page(self, endpoint: Endpoint[Any], parameters: Mapping[str, Any]) -> Page:
-        """Ask one question of an API and return the raw rows of its answer.
+    async def flash_call(self, request_id: str) -> FlashCallRecord | None:
+        """Look up one flash call by the id of its request (otp/call/get).
+
+        The vendor tells here what the call cost, too, which no attribute is for yet: `call.extra["cost"]`, as a
+        `Decimal` where it has a fraction.
+
+        >>> async def has_rung(cdr, request_id):
+        ...     call = await cdr.flash_call(request_id)
+        ...     return call is not None and call.call_start_at is not None
 
         Args:
-            endpoint: one of `nxcdr_async.wire`.
-            parameters: in the vendor's terms.
+            request_id: what the vendor answered with when the flash call was asked for; the `request_id` of a record.
+
+        Returns:
+            the flash call, or None if the gateway has none with this id: an answer without one is asked for twice, as
+            a throttled gateway may answer with nothing.
 
         Raises:
-            NxcdrError: see `errors`.
+            ConfigurationError: no id, or no flash-call application.
+            IncompleteError: the gateway told another flash call than the one asked for.
+            RecordError: what it told cannot be a record.
+            NxcdrError: it refused, or could not be asked; see `errors`.
         """
-        return await self._transport.ask(endpoint, parameters)
-
-    def time_at(self, endpoint: Endpoint[Any]) -> Span:
-        """Return the earliest and the latest that it may be now by the clock of an API's gateway, epoch seconds.
-
-        One moment where timestamps that it accepted prove it; else from the least to the most of what its replies and
-        this machine's clock say.
-        """
-        return self._transport.time_at(endpoint)
-
-    def account_of(self, endpoint: Endpoint[Any]) -> str:
-        """Return what tells the account that an API is asked for from others, without showing its key.
-
-        Raises:
-            ConfigurationError: no keys for it.
-        """
-        return sha256(self._transport.need_key(endpoint).encode()).hexdigest()[:16]
-
-    def gateway_of(self, endpoint: Endpoint[Any]) -> str:
-        """Return the base URL that an API is asked at."""
-        return self._transport.gateways[endpoint.gateway].url
-
-    def route_to(self, endpoint: Endpoint[Any]) -> Route:
-        """Return how the gateway of an API is reached: through which proxy, and why, or why through none."""
-        return self._connection.routes[self.gateway_of(endpoint)]
+        return await read_flash_call(self._context, request_id)
 
     async def aclose(self) -> None:
         """Stop every paginator and close what this session opened. Closing twice does no harm.
@@ -421,7 +346,7 @@ class CdrSession(Uncopied):
         """
         self._connection.check_closable()
         try:
-            await cancel_and_wait(list(self._streams.tasks))
+            await cancel_and_wait(list(self._state.tasks))
         finally:
             self._transport.limiter.leave()
             with anyio.CancelScope(shield=True):
@@ -440,10 +365,20 @@ class CdrSession(Uncopied):
     ) -> None:
         await self.aclose()
 
+    @property
+    def _context(self) -> SourceContext:
+        # Made anew each time, as a user may set another converter.
+        return SourceContext(self._transport, self._state, self.converter, self.naive_zone)
+
     def __repr__(self) -> str:
         # A traceback that shows variables asks this of a session that could not be made, too.
         transport = getattr(self, "_transport", None)
         return f"<CdrSession {transport.gateways['region'].url if transport else 'not made'}>"
+
+
+def context_of(session: CdrSession) -> SourceContext:
+    """Return the way of a session to its APIs, for what is built on sessions and not for users."""
+    return session._context  # noqa: SLF001 - the one way in for ingest and the command line, so that users see nothing internal
 
 
 def _connection(http: "aiohttp.ClientSession | None", timeout: float, routes: dict[str, Route]) -> "Connection":
@@ -458,10 +393,6 @@ def _connection(http: "aiohttp.ClientSession | None", timeout: float, routes: di
             f"SSLKEYLOGFILE names a file that cannot be written ({error.strerror}): unset it, or name another"
         ) from None
     return Connection(http=http, timeout=timeout, routes=routes)
-
-
-def _records(calls: list[Any]) -> list[Any]:
-    return [call.record for call in calls]
 
 
 def _checked(value: Any, kind: Any, name: str, wanted: str) -> Any:

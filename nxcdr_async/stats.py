@@ -19,9 +19,9 @@ class SessionStats:
         clock_refusals: replies that refused a timestamp (1004).
         in_flight: requests under way now, including those that wait for a gateway's clock to be measured.
         peak_in_flight: the most that were under way at once.
-        limit: the most that may be under way now at the gateway asked last, before any request the region's; sessions
-            of one account share it.
-        pace: requests a second that may start there now; None while nothing bounds them.
+        concurrency_limit: the most that may be under way now at the gateway asked last, before any request the
+            region's; sessions of one account share it.
+        rate_limit: requests a second that may start there now; None while nothing bounds them.
         clock_skew: seconds the clock of the gateway that answered last is believed to be ahead of ours; None before
             the first reply, and while nothing tells.
         clock_source: what tells it: the "date" of its replies; no more than the "timestamps" it accepted, to within a
@@ -34,8 +34,8 @@ class SessionStats:
     clock_refusals: int
     in_flight: int
     peak_in_flight: int
-    limit: int
-    pace: float | None
+    concurrency_limit: int
+    rate_limit: float | None
     clock_skew: float | None
     clock_source: ClockSource = "machine"
 

@@ -48,7 +48,7 @@ class Window:
         return max(0, self.start - OVERLAP), self.end
 
     def is_near(self, earliest: float, latest: float) -> bool:
-        """Tell whether what lies between two moments lies in the window, or not far outside."""
+        """Return whether what lies between two moments lies in the window, or not far outside."""
         return self.start - FARTHEST_OUTSIDE <= earliest and latest <= self.end + FARTHEST_OUTSIDE
 
     def shared_with(self, other: Self) -> Self | None:

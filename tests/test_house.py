@@ -1,4 +1,4 @@
-"""The rules of the house, read off the source: who imports whom, how long a room is, what is documented."""
+"""The rules of the house, read off the source: who imports whom, what is documented."""
 
 import ast
 import enum
@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,18 +31,19 @@ FLOORS = {
 PURE_FLOORS = ("_util", "records", "protocol", "limits", "config", "errors", "stats", "windows", "pydantic")
 """All in them is pure, but for what `THAT_WAIT` names."""
 
-THAT_WAIT = {"_util/clocks", "_util/tasks", "limits/fair_queue", "limits/gate", "limits/limiter", "limits/shared"}
-"""What waits, asks a clock or holds an event loop on these floors."""
+THAT_WAIT = {
+    *("_util/clocks", "_util/late_imports", "_util/tasks"),
+    *("limits/fair_queue", "limits/gate", "limits/limiter", "limits/shared"),
+}
+"""What waits, for a thread too, asks a clock or holds an event loop on these floors."""
 
 PURE_ABOVE = {
     "ingest/ranges",
     "ingest/report",
     "ingest/segmenter",
-    "sinks/duckdb_tables",
-    "sinks/folder/book",
-    "sinks/folder/cells",
-    "sinks/folder/names",
+    "sinks/extra_keys",
     "sinks/folder/placement",
+    "sinks/folder/table_ledger",
     "sinks/ledger",
     "sinks/matching",
     "sinks/merge",
@@ -50,7 +52,6 @@ PURE_ABOVE = {
     "sinks/postgresql/tables",
     "sinks/protocol",
     "sinks/sql",
-    "sinks/sqlite_tables",
     "sinks/values",
 }
 """The rules of what stores; all else there asks, waits or stores."""
@@ -64,12 +65,13 @@ MAY_IMPORT_AIOHTTP = {"session", "testing", "transport", "webhook"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
-def room_of(path: Path) -> str:
-    """Return the room a module stands in: its own name, or that of its folder."""
+def part_of(path: Path) -> str:
+    """Return the part of the package a module belongs to: its own name, or that of its folder."""
     first = path.relative_to(PACKAGE).parts[0]
     return first.removesuffix(".py")
 
 
+@cache
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
@@ -87,12 +89,12 @@ def imports_of(path: Path) -> Iterator[str]:
                 yield node.module or ""
 
 
-def rooms_imported_by(path: Path) -> set[str]:
+def parts_imported_by(path: Path) -> set[str]:
     names = (name.split(".") for name in imports_of(path))
     found = {parts[1] if len(parts) > 1 else NAME for parts in names if parts[0] == NAME}
     # `from nxcdr_async import CdrSession`: the front door, which stands above the session.
-    known = {room_of(module) for module in MODULES}
-    return {room if room in known else "__init__" for room in found}
+    known = {part_of(module) for module in MODULES}
+    return {part if part in known else "__init__" for part in found}
 
 
 def ids(path: Path) -> str:
@@ -100,31 +102,31 @@ def ids(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=ids)
-def test_a_room_imports_only_from_its_own_floor_and_those_below(path: Path) -> None:
-    room = room_of(path)
-    too_high = {other for other in rooms_imported_by(path) if FLOORS[other] > FLOORS[room]}
-    assert not too_high, f"{room} (floor {FLOORS[room]}) imports {too_high}"
+def test_a_part_imports_only_from_its_own_floor_and_those_below(path: Path) -> None:
+    part = part_of(path)
+    too_high = {other for other in parts_imported_by(path) if FLOORS[other] > FLOORS[part]}
+    assert not too_high, f"{part} (floor {FLOORS[part]}) imports {too_high}"
 
 
-def test_every_room_stands_on_a_floor() -> None:
-    assert {room_of(path) for path in MODULES} == set(FLOORS)
+def test_every_part_stands_on_a_floor() -> None:
+    assert {part_of(path) for path in MODULES} == set(FLOORS)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=ids)
-def test_only_the_line_knows_aiohttp(path: Path) -> None:
-    if room_of(path) not in MAY_IMPORT_AIOHTTP:
+def test_aiohttp_is_imported_by_few(path: Path) -> None:
+    if part_of(path) not in MAY_IMPORT_AIOHTTP:
         assert not [name for name in imports_of(path) if name.split(".")[0] in {"aiohttp", "yarl"}]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=ids)
-def test_only_one_room_knows_opentelemetry_and_of_it_the_api_alone(path: Path) -> None:
+def test_only_one_module_knows_opentelemetry_and_of_it_the_api_alone(path: Path) -> None:
     known = {name for name in imports_of(path) if name.split(".")[0] == "opentelemetry"}
     api = {"opentelemetry", "opentelemetry.context", "opentelemetry.metrics", "opentelemetry.trace"}
     assert known <= (api if ids(path) == str(Path("telemetry", "otel.py")) else set())
 
 
 @pytest.mark.parametrize("path", MODULES, ids=ids)
-def test_only_one_room_knows_pydantic(path: Path) -> None:
+def test_only_one_module_knows_pydantic(path: Path) -> None:
     known = {name for name in imports_of(path) if name.split(".")[0] in {"pydantic", "pydantic_core"}}
     assert not known or ids(path) == "pydantic.py"
 
@@ -142,7 +144,7 @@ def test_aiohttp_and_the_extras_are_not_imported_with_the_package() -> None:
     assert told.stdout.strip() == "set()"
 
 
-def test_the_webhook_knows_aiohttp_in_one_room_which_comes_with_the_first_request() -> None:
+def test_the_webhook_knows_aiohttp_in_one_module_which_comes_with_the_first_request() -> None:
     webhook = PACKAGE / "webhook"
     knowing = {path.name for path in webhook.glob("*.py") if "aiohttp" in set(imports_of(path))}
     assert knowing == {"aiohttp_web.py", "app.py"}
@@ -157,13 +159,13 @@ def name_of(path: Path) -> str:
 
 
 def is_pure(path: Path) -> bool:
-    """Tell whether a module is to be pure, or says of itself that it is."""
+    """Return whether a module is to be pure, or says of itself that it is."""
     says_so = (ast.get_docstring(tree_of(path)) or "").partition("\n")[0].endswith(" Pure.")
-    return says_so or name_of(path) in PURE_ABOVE or (room_of(path) in PURE_FLOORS and name_of(path) not in THAT_WAIT)
+    return says_so or name_of(path) in PURE_ABOVE or (part_of(path) in PURE_FLOORS and name_of(path) not in THAT_WAIT)
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if is_pure(path)], ids=ids)
-def test_a_pure_room_knows_no_loop_no_clock_and_no_chance(path: Path) -> None:
+def test_a_pure_module_knows_no_loop_no_clock_and_no_chance(path: Path) -> None:
     assert not IMPURE_MODULES & {name.split(".")[0] for name in imports_of(path)}
     waits = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Await | ast.AsyncFunctionDef)]
     assert not waits
@@ -173,7 +175,7 @@ def test_a_pure_room_knows_no_loop_no_clock_and_no_chance(path: Path) -> None:
     assert not now
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if room_of(path) != "testing"], ids=ids)
+@pytest.mark.parametrize("path", [path for path in MODULES if part_of(path) != "testing"], ids=ids)
 def test_how_long_something_takes_goes_by_the_clock_that_nobody_stops(path: Path) -> None:
     asked = {node.attr for node in ast.walk(tree_of(path)) if isinstance(node, ast.Attribute)}
     stopped_by_tests = {"monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns"}
@@ -184,14 +186,14 @@ def test_every_exception_is_of_a_module_that_is_there() -> None:
     assert {name_of(path) for path in MODULES} >= THAT_WAIT | PURE_ABOVE
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if room_of(path) == "ingest"], ids=ids)
+@pytest.mark.parametrize("path", [path for path in MODULES if part_of(path) == "ingest"], ids=ids)
 def test_ingest_knows_neither_the_command_line_nor_the_emulator(path: Path) -> None:
-    assert not rooms_imported_by(path) & UNKNOWN_TO_INGEST
+    assert not parts_imported_by(path) & UNKNOWN_TO_INGEST
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if room_of(path) == "sinks"], ids=ids)
+@pytest.mark.parametrize("path", [path for path in MODULES if part_of(path) == "sinks"], ids=ids)
 def test_a_sink_knows_nobody_who_asks(path: Path) -> None:
-    assert not rooms_imported_by(path) & UNKNOWN_TO_SINKS
+    assert not parts_imported_by(path) & UNKNOWN_TO_SINKS
 
 
 @pytest.mark.parametrize("path", MODULES, ids=ids)
@@ -253,6 +255,11 @@ def test_every_public_name_is_documented(name: str, thing: object) -> None:
     if inspect.isclass(thing) and not issubclass(thing, Exception):
         bases = [base.__doc__ for base in thing.__mro__[1:]]
         assert doc not in bases, f"{name} only inherits its docstring"
+
+
+def test_no_two_classes_have_one_name() -> None:
+    names = [node.name for path in MODULES for node in ast.walk(tree_of(path)) if isinstance(node, ast.ClassDef)]
+    assert sorted(names) == sorted(set(names))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=ids)

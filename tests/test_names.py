@@ -114,6 +114,7 @@ def test_every_public_name_is_there_and_sorted() -> None:
                 f"{ON_SATURATED_DAY}, {ON_REFUSED_RANGE}) -> Paginator[DidCallRecord]"
             ),
         ),
+        (CdrSession.flash_call, "(self, request_id: str) -> FlashCallRecord | None"),
         (
             CdrSession.flash_calls,
             (
@@ -174,7 +175,7 @@ def test_every_public_name_is_there_and_sorted() -> None:
         (
             PushedCalls,
             (
-                "(session: CdrSession, to: 'str | Path | Sink', *, new_key: bool = False, patience: float = 5.0, "
+                "(session: CdrSession, to: 'str | Path | Sink', *, new_key: bool = False, lock_timeout: float = 5.0, "
                 "new_gateway: bool = False) -> None"
             ),
         ),
@@ -208,18 +209,14 @@ def test_a_paginator_offers_nothing_else() -> None:
 
 def test_a_session_offers_nothing_else() -> None:
     assert {name for name in vars(CdrSession) if not name.startswith("_")} == {
-        "account_of",
         "aclose",
-        "ask_page",
         "calls",
         "calls_by_order",
         "did_calls",
+        "flash_call",
         "flash_calls",
         "from_env",
-        "gateway_of",
-        "route_to",
         "stats",
-        "time_at",
     }
 
 
@@ -261,7 +258,10 @@ def test_exactly_these_regions_are_known() -> None:
         ),
         (
             SessionStats,
-            "requests retries throttled clock_refusals in_flight peak_in_flight limit pace clock_skew clock_source",
+            (
+                "requests retries throttled clock_refusals in_flight peak_in_flight concurrency_limit rate_limit "
+                "clock_skew clock_source"
+            ),
         ),
         (PaginatorStats, "pages windows splits rereads records duplicates bad_rows out_of_order legs"),
         (

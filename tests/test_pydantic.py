@@ -9,13 +9,14 @@ from typing import Any, get_args
 import msgspec
 import pytest
 from attrs import fields
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from nxcdr_async import CallRecord, CdrSession, DidCallRecord, Direction, FlashCallRecord, json_lines
 from nxcdr_async.pydantic import CallModel, DidCallModel, FlashCallModel
 from nxcdr_async.records.json_lines import DERIVED, row_of
 from nxcdr_async.testing import Gateway
+from tests.examples import examples
 
 START = datetime(2026, 1, 1, 8, 30, tzinfo=UTC)
 CALL = CallRecord(
@@ -60,7 +61,7 @@ def records(draw: st.DrawFn) -> Any:
     return draw(st.builds(record_class, **{name: values_of(kind) for name, kind in kinds.items()}, extra=extra))
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(record=records())
 def test_any_record_is_written_as_json_lines_are_and_read_back_as_it_was(record: Any) -> None:
     adapter = TypeAdapter[Any](MODELS[type(record)])

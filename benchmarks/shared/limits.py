@@ -20,7 +20,7 @@ class Limit:
     why: str
 
     def is_met(self, figures: Mapping[str, float]) -> bool:
-        """Tell whether the figure was measured and is low enough; what was not measured is not met, nor is NaN."""
+        """Return whether the figure was measured and is low enough; what was not measured is not met, nor is NaN."""
         return self.figure in figures and figures[self.figure] <= self.most
 
     def in_words(self, figures: Mapping[str, float]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-SERVICES = Path(__file__).parents[2] / "tests" / "services"
+ROOT = Path(__file__).parents[2]
 UVICORN = ("-m", "uvicorn", "--port", "0", "--timeout-graceful-shutdown", "1")
 AIOHTTP = ("-m", "aiohttp.web", "--hostname", "127.0.0.1", "--port", "0")
 
@@ -62,7 +62,7 @@ def running(environment: Mapping[str, str], folder: Path, *command: str) -> Iter
         folder: where it runs; its output goes there.
         *command: how Python runs it; the services of the tests can be imported.
     """
-    path = os.pathsep.join([str(SERVICES), *filter(None, sys.path)])
+    path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
     log = folder / "service.log"
     with (
         log.open("wb") as output,

@@ -1,1 +1,1 @@
-"""What any module may need, and what knows of no call."""
+"""What any module may use, without anything about calls: time, late imports, tasks, arguments, secrets."""

@@ -32,14 +32,14 @@ _TOO_FAST = 0.5
 """Seconds that no loop takes to be asked for the time twice."""
 
 
-class _Kept:
+class _TrueClock:
     # In a class, as whoever freezes time replaces what modules hold.
     MONOTONIC: ClassVar[Callable[[], float]] = _unseen_time().monotonic
 
 
 def steady() -> float:
     """Return the seconds of the clock that never jumps, for durations."""
-    return _Kept.MONOTONIC()
+    return _TrueClock.MONOTONIC()
 
 
 def wall() -> float:
@@ -53,7 +53,7 @@ def present() -> datetime:
 
 
 def timers_keep_time() -> bool:
-    """Tell whether the timers of the event loop come due when they should, and not never or at once."""
+    """Return whether the timers of the event loop come due when they should, and not never or at once."""
     if isinstance(time.monotonic, BuiltinFunctionType):
         return True
     loop = asyncio.get_running_loop()
@@ -80,7 +80,7 @@ def move_on_after(seconds: float) -> Iterator[anyio.CancelScope]:
         with anyio.move_on_after(seconds) as scope:
             yield scope
         return
-    with stand_in_timeout(seconds) as scope:
+    with cancel_where_timers_fail(seconds) as scope:
         yield scope
 
 
@@ -98,8 +98,11 @@ def fail_after(seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def stand_in_timeout(seconds: float) -> Iterator[anyio.CancelScope]:
-    """Cancel a block that has timers of its own after some seconds where these do not keep time, and else never."""
+def cancel_where_timers_fail(seconds: float) -> Iterator[anyio.CancelScope]:
+    """Cancel a block after some seconds, but only where the timers that would end it by themselves do not keep time.
+
+    For blocks that have timers of their own, such as those of aiohttp, which tests that freeze time may stop.
+    """
     with anyio.CancelScope() as scope:
         if timers_keep_time():
             yield scope

@@ -6,9 +6,10 @@ is frozen. They are good enough to be given to us; what we make, and what we go 
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, ClassVar, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_args
 
-from attrs import Attribute
+if TYPE_CHECKING:
+    from attrs import Attribute
 
 KindT = TypeVar("KindT")
 

@@ -1,4 +1,4 @@
-"""Tasks and threads that are never left alone: whoever has begun them waits for their end."""
+"""Tasks and threads: where this runs, and how to wait for the end of what was begun, however often one is cancelled."""
 
 import asyncio
 from collections.abc import Callable, Collection
@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import anyio
 
 from nxcdr_async.errors import ConfigurationError
+
+ResultT = TypeVar("ResultT")
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
@@ -25,12 +27,9 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
 
 def is_cancelled() -> bool:
-    """Tell whether the task that runs here is cancelled, and not something that it waits for."""
+    """Return whether the task that runs here is cancelled, and not something that it waits for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-ResultT = TypeVar("ResultT")
 
 
 async def in_thread(work: Callable[[], ResultT]) -> ResultT:

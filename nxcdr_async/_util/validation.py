@@ -1,4 +1,4 @@
-"""What an argument is, as a plain value of Python's own; each room says how to mend a wrong one. Pure.
+"""What an argument is, as a plain value of Python's own; each module says how to mend a wrong one. Pure.
 
 A `str` enumeration is text to `isinstance` and another text to `str` and f-strings; a number may be NumPy's, or compare
 as its class likes. So what comes in is made plain at the door, past all that its class says.
@@ -11,12 +11,12 @@ from typing import Any, SupportsIndex, TypeGuard
 
 
 def is_whole(value: object) -> TypeGuard[int]:
-    """Tell whether a value is a whole number; to Python, True and False are such too."""
+    """Return whether a value is a whole number; to Python, True and False are such too."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Tell whether a value is a number that can be compared; `nan` is one that no bound holds for."""
+    """Return whether a value is a number that can be compared; `nan` is one that no bound holds for."""
     return is_whole(value) or isinstance(value, float)
 
 

@@ -2,7 +2,7 @@
 
 Zones of pytz may not be given to `replace`, `combine` or `datetime(…, tzinfo=…)`: their times are off by minutes then.
 Others tell no offset, raise, or are written with an address in memory, which is another one in the next process. So
-each zone is looked at once, when a session is made, and all rooms may use what comes of it like one of Python's own.
+each zone is looked at once, when a session is made, and all modules may use what comes of it like one of Python's own.
 """
 
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
@@ -97,7 +97,7 @@ def checked_zone(zone: Any, name: str) -> tzinfo:
 
 
 def is_unlocalized(moment: datetime) -> bool:
-    """Tell whether a time was made with a zone of pytz and without its `localize`: then it is local mean time."""
+    """Return whether a time was made with a zone of pytz and without its `localize`: then it is local mean time."""
     normalize = getattr(moment.tzinfo, "normalize", None)
     return normalize is not None and moment.tzname() == "LMT" and normalize(moment).utcoffset() != moment.utcoffset()
 
@@ -119,7 +119,7 @@ def _offsets(zone: tzinfo) -> tuple[timedelta, ...] | None:
 
 
 def _name_of(zone: tzinfo, offsets: tuple[timedelta, ...]) -> str:
-    """Return how a zone writes itself, or, if that is an address in memory, what tells it from others."""
+    """Return how a zone writes itself, or, if that is an address in memory, what distinguishes it from others."""
     written = str.__str__(str(zone))
     if written and " at 0x" not in written:
         return written

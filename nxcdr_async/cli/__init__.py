@@ -1,21 +1,21 @@
 """The command `nxcdr`: call records as JSON lines, a demo without an account, and tools around them.
 
-Importing any part of the package imports the SDK itself first. What only some commands need on top of that (rich,
-DuckDB, the emulator's web server) is imported when one of them runs, so that `nxcdr --help` does not wait for it.
+A command and what it needs (the SDK, rich, DuckDB, the emulator's web server) are imported when it is asked for, so
+that `nxcdr --help` does not wait for any of them.
 """
 
 import sys
 from importlib.util import find_spec
 
 from nxcdr_async.cli.exit_codes import ExitCode
-from nxcdr_async.cli.streams import drop_what_cannot_be_written, open_closed_streams
+from nxcdr_async.cli.terminal import flush_or_discard, open_closed_streams
 
 
 def main() -> None:
     """Run the command line; never returns.
 
     Raises:
-        SystemExit: 0 done, 1 failed, 2 wrong usage, 3 finished with known gaps, 130 stopped.
+        SystemExit: 0 done, 1 failed, 2 wrong usage, 3 finished with known gaps, 75 the store is in use, 130 stopped.
     """
     open_closed_streams()
     missing = [package for package in ("typer", "rich") if find_spec(package) is None]
@@ -27,4 +27,4 @@ def main() -> None:
     try:
         app(prog_name="nxcdr")
     finally:
-        drop_what_cannot_be_written(sys.stderr)
+        flush_or_discard(sys.stderr)

@@ -6,17 +6,20 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import Enum
-from typing import Annotated, Any, Literal, NamedTuple
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import unquote
 
 import typer
+from attrs import asdict, define, fields, has
 
 from nxcdr_async.config import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.records.models import SourceName
 
 
-class Source(Enum):
+class SourceChoice(Enum):
     """What can be read."""
 
     CALLS = "calls"
@@ -24,7 +27,7 @@ class Source(Enum):
     FLASH = "flash"
 
 
-SourceArgument = Annotated[Source, typer.Argument(metavar="SOURCE", help="calls, did or flash.")]
+SourceArgument = Annotated[SourceChoice, typer.Argument(metavar="SOURCE", help="calls, did or flash.")]
 TargetOption = Annotated[
     str,
     typer.Option(
@@ -38,30 +41,6 @@ SettleOption = Annotated[
     typer.Option("--settle", metavar="DURATION", help="How long rows may still turn up: 24h, 90m, 2d; hours if bare."),
 ]
 
-RegionOption = Annotated[
-    str | None,
-    typer.Option("--region", metavar="NAME", help="hk (the default), amer, idn or legacy; else NXCDR_REGION."),
-]
-GatewayOption = Annotated[
-    str | None,
-    typer.Option("--gateway", metavar="URL", help="Base URL instead of the region's own; else NXCDR_GATEWAY."),
-]
-ConcurrencyOption = Annotated[
-    int | None,
-    typer.Option("--concurrency", metavar="N", min=1, help="Most requests at once; adapts by itself if not given."),
-]
-RateOption = Annotated[
-    float | None,
-    typer.Option("--rate", metavar="N", help="Most requests a second; no bound if not given."),
-]
-TimeoutOption = Annotated[
-    float | None,
-    typer.Option("--timeout", metavar="SECONDS", help="How long one request may take; 30 if not given."),
-]
-MaxSpanOption = Annotated[
-    str | None,
-    typer.Option("--max-span", metavar="DURATION", help="Widest range to ask for at once: 31d; learned if not given."),
-]
 ZoneOption = Annotated[
     str,
     typer.Option("--tz", metavar="ZONE", help="Zone of times written without an offset: Asia/Hong_Kong, +08:00."),
@@ -82,75 +61,161 @@ RangeEndOption = Annotated[
     str,
     typer.Option("--end", metavar="TIME", help="The moment the range ends before; for did a day that is read too."),
 ]
-NewKeyOption = Annotated[
-    bool, typer.Option("--new-key", help="Go on in a store that was filled with another key of the same account.")
-]
-NewGatewayOption = Annotated[
-    bool, typer.Option("--new-gateway", help="Go on in a store that was filled from another address of the gateway.")
-]
-ReportOption = Annotated[
-    str | None, typer.Option("--report", metavar="FILE", help="Write the report as JSON too; - is stdout.")
-]
 SkipOption = Annotated[
     bool,
     typer.Option("--skip-bad-rows", help="Leave out rows that cannot be read instead of stopping; ends with code 3."),
 ]
 
-Secrets = Literal["credentials", "flash app"]
 
-_ASKED: dict[Secrets, tuple[tuple[str, str], tuple[str, str]]] = {
+def filter_option(option: str, which: str) -> Any:
+    """Return an option that leaves only calls of one kind, say "from this number"."""
+    return typer.Option(option, metavar="TEXT", help=f"Only calls {which}.")
+
+
+_Secrets = Literal["credentials", "flash app"]
+
+_PROMPTS: dict[_Secrets, tuple[tuple[str, str], tuple[str, str]]] = {
     "credentials": (("NXCDR_ACCESS_KEY", "access key"), ("NXCDR_ACCESS_SECRET", "access secret")),
     "flash app": (("NXCDR_FLASH_APPKEY", "flash-call appkey"), ("NXCDR_FLASH_SECRETKEY", "flash-call secretkey")),
 }
+"""The variable and the prompt of each secret."""
 
-_PAIRS: dict[Secrets, tuple[str, Callable[[str, str], Credentials | FlashApp]]] = {
+_PAIRS: dict[_Secrets, tuple[str, Callable[[str, str], Credentials | FlashApp]]] = {
     "credentials": ("credentials", Credentials),
     "flash app": ("flash_app", FlashApp),
 }
 
-_SECRETS_FOR: dict[SourceName, Secrets] = {"calls": "credentials", "did": "credentials", "flash": "flash app"}
+_SECRETS_FOR: dict[SourceName, _Secrets] = {"calls": "credentials", "did": "credentials", "flash": "flash app"}
 _DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]+)?)\s*([smhd]?)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "": "hours", "d": "days"}
 _PASSWORD = re.compile(r"://[^@]*:.*@|password\s*=", re.IGNORECASE | re.DOTALL)
 
+ReturnT = TypeVar("ReturnT")
 
-class CommonOptions(NamedTuple):
-    """How to reach a gateway: what the common options say; None leaves it to the environment, then to the default."""
 
-    region: str | None
-    gateway: str | None
-    concurrency: int | None
-    rate: float | None
-    timeout: float | None
-    max_span: timedelta | None = None
+@define(frozen=True)
+class GatewayOptions:
+    """How to reach a gateway; None leaves it to the environment, then to the default."""
+
+    region: Annotated[
+        str | None,
+        typer.Option("--region", metavar="NAME", help="hk (the default), amer, idn or legacy; else NXCDR_REGION."),
+    ] = None
+    gateway: Annotated[
+        str | None,
+        typer.Option("--gateway", metavar="URL", help="Base URL instead of the region's own; else NXCDR_GATEWAY."),
+    ] = None
+    concurrency: Annotated[
+        int | None,
+        typer.Option("--concurrency", metavar="N", min=1, help="Most requests at once; adapts by itself if not given."),
+    ] = None
+    rate: Annotated[
+        float | None,
+        typer.Option("--rate", metavar="N", help="Most requests a second; no bound if not given."),
+    ] = None
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", metavar="SECONDS", help="How long one request may take; 30 if not given."),
+    ] = None
 
     def arguments(self) -> dict[str, Any]:
-        """Return what was given, as arguments of `CdrSession.from_env`."""
-        return {name: value for name, value in self._asdict().items() if value is not None}
+        """Return what was given, as arguments of `CdrSession.from_env`.
+
+        Raises:
+            ConfigurationError: a value is none that its option can have.
+        """
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def arguments_for(self, source: SourceName) -> dict[str, Any]:
-        """Return what was given, with the secrets that a source is asked with.
+        """Return what was given, and the secrets that a source is asked with.
 
         Raises:
-            ConfigurationError: they are missing, and nobody can be asked.
+            ConfigurationError: a value is none that its option can have; or the secrets are missing, and nobody can be
+                asked.
         """
-        return self.arguments_with(_SECRETS_FOR[source])
+        return {**self.arguments(), **secrets_for(source)}
 
-    def arguments_with(self, secrets: Secrets) -> dict[str, Any]:
-        """Return what was given, with secrets the environment lacks asked for at the terminal.
+
+@define(frozen=True)
+class RangeOptions(GatewayOptions):
+    """How to reach a gateway, for commands that ask for a range of time."""
+
+    max_span: Annotated[
+        str | None,
+        typer.Option(
+            "--max-span", metavar="DURATION", help="Widest range to ask for at once: 31d; learned if not given."
+        ),
+    ] = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what was given, as arguments of `CdrSession.from_env`.
 
         Raises:
-            ConfigurationError: they are missing, and nobody can be asked.
+            ConfigurationError: the widest range is no duration.
         """
-        (key_variable, key_words), (secret_variable, secret_words) = _ASKED[secrets]
-        if os.environ.get(key_variable) or os.environ.get(secret_variable):
-            return self.arguments()
-        if not sys.stdin.isatty():
-            raise ConfigurationError(f"no {secrets}: set {key_variable} and {secret_variable} in the environment")
-        argument, pair = _PAIRS[secrets]
-        # No variable holds the secret: a traceback may show them.
-        given = pair(typer.prompt(key_words, err=True), typer.prompt(secret_words, hide_input=True, err=True))
-        return {**self.arguments(), argument: given}
+        arguments = super().arguments()
+        if self.max_span is not None:
+            arguments["max_span"] = parse_duration("--max-span", self.max_span)
+        return arguments
+
+
+@define(frozen=True)
+class StoreOptions:
+    """How to go on in a store, and where to report."""
+
+    new_key: Annotated[
+        bool, typer.Option("--new-key", help="Go on in a store that was filled with another key of the same account.")
+    ] = False
+    new_gateway: Annotated[
+        bool,
+        typer.Option("--new-gateway", help="Go on in a store that was filled from another address of the gateway."),
+    ] = False
+    report: Annotated[
+        str | None, typer.Option("--report", metavar="FILE", help="Write the report as JSON too; - is stdout.")
+    ] = None
+
+
+def secrets_for(source: SourceName) -> dict[str, Credentials | FlashApp]:
+    """Ask at the terminal for the secrets of a source that the environment lacks; returns an argument of a session.
+
+    Raises:
+        ConfigurationError: they are missing, and nobody can be asked.
+    """
+    secrets = _SECRETS_FOR[source]
+    (key_variable, key_prompt), (secret_variable, secret_prompt) = _PROMPTS[secrets]
+    if os.environ.get(key_variable) or os.environ.get(secret_variable):
+        return {}
+    if not sys.stdin.isatty():
+        raise ConfigurationError(f"no {secrets}: set {key_variable} and {secret_variable} in the environment")
+    argument, pair = _PAIRS[secrets]
+    # No variable holds the secret: a traceback may show them.
+    return {argument: pair(typer.prompt(key_prompt, err=True), typer.prompt(secret_prompt, hide_input=True, err=True))}
+
+
+def with_option_groups(command: Callable[..., ReturnT]) -> Callable[..., ReturnT]:
+    """Show typer the single options of each group that a command takes, in the group's place."""
+    parameters: list[Parameter] = []
+    groups: dict[str, type[Any]] = {}
+    for parameter in signature(command).parameters.values():
+        if not has(parameter.annotation):
+            parameters.append(parameter)
+            continue
+        groups[parameter.name] = parameter.annotation
+        parameters += [
+            Parameter(option.name, Parameter.KEYWORD_ONLY, default=option.default, annotation=option.type)
+            for option in fields(parameter.annotation)
+        ]
+
+    @wraps(command)
+    def with_groups(**given: Any) -> ReturnT:
+        made = {
+            name: group(**{option.name: given.pop(option.name) for option in fields(group)})
+            for name, group in groups.items()
+        }
+        return command(**given, **made)
+
+    with_groups.__signature__ = Signature(parameters)  # type: ignore[attr-defined] # what typer reads, if it is there
+    return with_groups
 
 
 def parse_moment(option: str, text: str, zone: str) -> datetime:
@@ -181,13 +246,13 @@ def _moment_in(option: str, text: str, moment: datetime, zone: str) -> datetime:
     )
 
 
-def parse_range(source: Source, start: str, end: str, zone: str) -> tuple[date, date]:
+def parse_range(source: SourceChoice, start: str, end: str, zone: str) -> tuple[date, date]:
     """Read --start and --end of a source: days for did, else times, in a zone if they have no offset of their own.
 
     Raises:
         ConfigurationError: one is not ISO 8601, or there is no such zone.
     """
-    if source is Source.DID:
+    if source is SourceChoice.DID:
         return parse_day("--start", start), parse_day("--end", end)
     return parse_moment("--start", start, zone), parse_moment("--end", end, zone)
 
@@ -235,15 +300,6 @@ def parse_duration(option: str, text: str) -> timedelta:
         raise ConfigurationError(f"{option} {text!r} is no duration: write hours, or 24h, 90m, 2d")
     number, unit = found.groups()
     return timedelta(**{_UNITS[unit]: float(number)})
-
-
-def parse_span(text: str | None) -> timedelta | None:
-    """Read --max-span.
-
-    Raises:
-        ConfigurationError: it is no duration.
-    """
-    return None if text is None else parse_duration("--max-span", text)
 
 
 def parse_target(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The report of a backfill: as lines for people, and as JSON for programs."""
+"""The report of a run into a store, or of a verification: as lines for people, and as JSON for programs."""
 
 import os
 import sys
@@ -12,15 +12,14 @@ from typing import Any, Literal
 import msgspec
 from attrs import asdict, define, field
 
-from nxcdr_async._util.clocks import present
+from nxcdr_async._util.clocks import present, steady
 from nxcdr_async.cli.stdout import ReaderGoneError, escaped, write_at_once
-from nxcdr_async.cli.streams import point_to_nowhere
-from nxcdr_async.cli.terminal import duration, say
+from nxcdr_async.cli.terminal import discard, duration, say
 from nxcdr_async.errors import BusyError, ConfigurationError, NxcdrError, SinkError
 from nxcdr_async.ingest.report import BackfillProgress, BackfillReport, Gap
 from nxcdr_async.records.models import SourceName
 from nxcdr_async.sinks.factory import path_of
-from nxcdr_async.sinks.files import RANDOM_CHARACTERS, as_path, name_beside
+from nxcdr_async.sinks.paths import RANDOM_CHARACTERS, as_path, name_beside
 
 STDOUT = "-"
 MOST_GAPS_SHOWN = 5
@@ -61,7 +60,7 @@ class ReportPlace:
         if sink is not None and (path == sink.resolve() or sink.resolve() in path.parents):
             raise ConfigurationError(f"--report {given} lies where the rows go: give it another place")
         place = cls(path)
-        with place._telling():
+        with place._errors_named():
             if not path.parent.is_dir():
                 raise ConfigurationError(f"there is no folder {path.parent}: make it first, or give another --report")
             if path.exists() and not path.is_file():
@@ -81,7 +80,7 @@ class ReportPlace:
             SinkError: it cannot be removed.
         """
         if self.path is not None:
-            with self._telling():
+            with self._errors_named():
                 self.path.unlink(missing_ok=True)
 
     def write(self, report: bytes) -> None:
@@ -93,11 +92,11 @@ class ReportPlace:
         if self.path is None:
             _print(report)
             return
-        with self._telling(), _written_aside(self.path, report) as aside:
+        with self._errors_named(), _written_aside(self.path, report) as aside:
             aside.replace(self.path)
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _errors_named(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -106,35 +105,44 @@ class ReportPlace:
 
 @define(eq=False)
 class RunReport:
-    """The report of one run. That of an earlier one is left alone until the run has hold of the store.
+    """What a run has said of its progress, and what becomes of it as JSON however the run ends.
 
-    So it is not lost to a run that finds the store in use, perhaps by the one that is going to write there.
+    The report of an earlier run is left alone until this one has hold of the store. So it is not lost to a run that
+    finds the store in use, perhaps by the one that is going to write there.
 
     Attributes:
-        place: where to, None if nobody wants one.
+        place: where to, None if nobody asked for one.
         source: what is read, None for all that is stored.
         started: when the run began.
+        updated: when it last said something, by the clock that nobody stops.
     """
 
     place: ReportPlace | None
     source: SourceName | None
     started: datetime = field(factory=present)
-    _latest: dict[SourceName, BackfillProgress] = field(factory=dict, init=False)
+    updated: float = field(factory=steady, init=False)
+    _progress: dict[SourceName, BackfillProgress] = field(factory=dict, init=False)
 
     @classmethod
     def checked(cls, given: str | None, to: str, source: SourceName | None) -> "RunReport":
         """Return a report that can be written; the arguments and errors are those of `ReportPlace.checked`."""
         return cls(None if given is None else ReportPlace.checked(given, to), source)
 
-    def take(self, progress: BackfillProgress) -> None:
-        """Take news of the run, which has hold of the store then: one that is killed leaves no report of an earlier.
+    @property
+    def latest(self) -> BackfillProgress | None:
+        """What the run said last, None before it said anything; of several sources, which come in turn, the last."""
+        return next(reversed(self._progress.values()), None)
+
+    def update(self, progress: BackfillProgress) -> None:
+        """Note the progress of the run, which has hold of the store then: if killed it leaves no report of an earlier.
 
         Raises:
             SinkError: an earlier report cannot be removed.
         """
-        if not self._latest and self.place is not None:
+        if not self._progress and self.place is not None:
             self.place.clear()
-        self._latest[progress.source] = progress
+        self._progress[progress.source] = progress
+        self.updated = steady()
 
     def end(self, outcome: str, report: dict[str, Any]) -> None:
         """Report a run that came to its end.
@@ -151,15 +159,15 @@ class RunReport:
         Args:
             ended: an error of ours, or that it was stopped.
         """
-        if self.place is None or not (self._latest or self._may_tell_unbegun(ended, self.place)):
+        if self.place is None or not (self._progress or self._may_report_unbegun(ended, self.place)):
             return
         try:
             self.place.write(json_line(self._of_failure(ended)))
-        except NxcdrError as failure:  # what ended the run is what has to be told
+        except NxcdrError as failure:  # the error that ended the run is the one to show
             ended.add_note(str(failure))
 
-    def _may_tell_unbegun(self, ended: BaseException, place: ReportPlace) -> bool:
-        """Tell whether a run that never had hold of the store may report so: not in place of another run's report."""
+    def _may_report_unbegun(self, ended: BaseException, place: ReportPlace) -> bool:
+        """Return whether a run that never had hold of the store may report so: not in place of another run's report."""
         return place.path is None or not (place.is_taken or isinstance(ended, BusyError))
 
     def _of_failure(self, ended: BaseException) -> dict[str, Any]:
@@ -176,15 +184,14 @@ class RunReport:
         }
 
     def _figures(self) -> dict[str, Any]:
-        """Return what the run told last, under the names a report has for it; of several sources what holds for all."""
-        told = list(self._latest.values())
-        last = asdict(told[-1]) if told else {}
+        """Return what is known of the run, by the names a report has for it; of several sources what holds for all."""
+        last = {} if self.latest is None else asdict(self.latest)
         names = ("requests", "retries", "throttled", "reached", "seconds")
-        complete = [progress.complete_until for progress in told]
+        complete = [progress.complete_until for progress in self._progress.values()]
         known = [moment for moment in complete if moment is not None]
         return {
-            "rows": sum(progress.rows for progress in told),
-            "windows": sum(progress.windows for progress in told),
+            "rows": sum(progress.rows for progress in self._progress.values()),
+            "windows": sum(progress.windows for progress in self._progress.values()),
             **{name: last.get(name) for name in names},
             "complete_until": min(known) if known and len(known) == len(complete) else None,
         }
@@ -224,12 +231,12 @@ def show_report(report: BackfillReport) -> None:
 def show_gaps(gaps: tuple[Gap, ...]) -> None:
     """Say on stderr what is known to be missing, some of it."""
     for gap in gaps[:MOST_GAPS_SHOWN]:
-        say(f"{'':9} - {_told(gap)}")
+        say(f"{'':9} - {_gap_text(gap)}")
     if len(gaps) > MOST_GAPS_SHOWN:
         say(f"{'':9} - and {len(gaps) - MOST_GAPS_SHOWN:,} more, which --report names")
 
 
-def _told(gap: Gap) -> str:
+def _gap_text(gap: Gap) -> str:
     if gap.kind == "saturated second":
         return f"the second {moment_text(gap.start)} holds more calls than the gateway shows"
     if gap.kind == "saturated day":
@@ -255,7 +262,7 @@ def _print(report: bytes) -> None:
     try:
         write_at_once(report)
     except ReaderGoneError:  # how the run ended still has its exit code
-        point_to_nowhere(sys.stdout)
+        discard(sys.stdout)
 
 
 @contextmanager

@@ -4,7 +4,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from traceback import format_exception
 from typing import ParamSpec
@@ -14,8 +15,7 @@ import typer
 from nxcdr_async._util.redaction import Redactor
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.stdout import ReaderGoneError, flush_stdout
-from nxcdr_async.cli.streams import point_to_nowhere
-from nxcdr_async.cli.terminal import say, say_error, say_in_passing, shown
+from nxcdr_async.cli.terminal import discard, printable, say, say_error, say_last
 from nxcdr_async.config import SECRET_VARIABLES
 from nxcdr_async.errors import BusyError, ConfigurationError, NxcdrError, SaturatedDayError, SaturatedSecondError
 from nxcdr_async.transport.proxies import ProxyRules
@@ -30,7 +30,7 @@ Parameters = ParamSpec("Parameters")
 
 class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return shown(super().format(record), sys.stderr)
+        return printable(super().format(record), sys.stderr)
 
 
 class CommandError(NxcdrError):
@@ -42,28 +42,43 @@ def guarded(command: Callable[Parameters, ExitCode]) -> Callable[Parameters, Non
 
     @wraps(command)
     def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
-        try:
-            _prepare()
+        with exit_on_error():
+            _handle_signals()
+            _log_to_stderr()
             code = command(*args, **kwargs)
             flush_stdout()
-        except NxcdrError as error:
-            say_error(error)
-            code = exit_code(error)
-        except ReaderGoneError:
-            point_to_nowhere(sys.stdout)
-            code = ExitCode.DONE
-        except (KeyboardInterrupt, typer.Abort) as stop:
-            point_to_nowhere(sys.stdout)  # whoever should read it may never do so
-            say_in_passing(": ".join(["stopped", *getattr(stop, "__notes__", ())]))
-            code = ExitCode.STOPPED
-        except Exception as error:  # noqa: BLE001 - the user gets a line, and the rest when asked for
-            if _log_level() == logging.DEBUG:
-                _tell_where(error)
-            say(f"error: {_told(error)}")
-            code = ExitCode.FAILED
         raise SystemExit(code)
 
     return run
+
+
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """Turn whatever ends a block early into a clear line on stderr and an exit code.
+
+    Raises:
+        SystemExit: with the code of what ended it.
+    """
+    try:
+        yield
+    except NxcdrError as error:
+        say_error(error)
+        code = exit_code(error)
+    except ReaderGoneError:
+        discard(sys.stdout)
+        code = ExitCode.DONE
+    except (KeyboardInterrupt, typer.Abort) as stop:
+        discard(sys.stdout)  # whoever should read it may never do so
+        say_last(": ".join(["stopped", *getattr(stop, "__notes__", ())]))
+        code = ExitCode.STOPPED
+    except Exception as error:  # noqa: BLE001 - the user gets a line, and the rest when asked for
+        if os.environ.get("NXCDR_LOG", "").lower() == "debug":
+            _say_traceback(error)
+        say(f"error: {_description(error)}")
+        code = ExitCode.FAILED
+    else:
+        return
+    raise SystemExit(code)
 
 
 def exit_code(error: NxcdrError) -> ExitCode:
@@ -75,11 +90,11 @@ def exit_code(error: NxcdrError) -> ExitCode:
     return ExitCode.KNOWN_GAPS if isinstance(error, SaturatedDayError | SaturatedSecondError) else ExitCode.FAILED
 
 
-def _stop(_number: int, _frame: object) -> None:
+def _interrupt(_number: int, _frame: object) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def _told(error: Exception) -> str:
+def _description(error: Exception) -> str:
     """Say what ended a command: a want of the machine in its words, a fault of ours without, as they may be private."""
     if isinstance(error, OSError | MemoryError | ImportError) or str(error) == _NO_MORE_THREADS:
         reason = _redactor().text(str(error)) or "no memory is left"
@@ -90,23 +105,27 @@ def _told(error: Exception) -> str:
     )
 
 
-def _prepare() -> None:
+def _handle_signals() -> None:
     # What `kill` sends, and a terminal that goes, end a command as Ctrl-C does: with everything closed and cleaned up.
     # A shell starts what it puts in the background with SIGINT ignored, and then neither would.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, _interrupt)
     if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
-        signal.signal(signal.SIGHUP, _stop)
+        signal.signal(signal.SIGHUP, _interrupt)
+
+
+def _log_to_stderr() -> None:
     level = _log_level()
-    if level is not None:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(_OneLine("%(asctime)s %(name)s %(levelname)s %(message)s"))
-        logger = logging.getLogger("nxcdr_async")
-        logger.addHandler(handler)
-        logger.setLevel(level)
+    if level is None:
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("nxcdr_async")
+    logger.addHandler(handler)
+    logger.setLevel(level)
 
 
-def _tell_where(error: Exception) -> None:
+def _say_traceback(error: Exception) -> None:
     """Show a traceback: without variables, and without the secrets of the environment, whoever wrote its messages."""
     for line in _redactor().text("".join(format_exception(error))).splitlines():
         say(line)

@@ -35,7 +35,7 @@ async def write_lines(lines: bytes) -> None:
     written: Future[None] = Future()
     written.set_running_or_notify_cancel()
     # A daemon, as nothing can wake it while the reader does not read, and the process would wait for any other to end.
-    Thread(target=_settle, args=(written, escaped(lines)), name="nxcdr stdout", daemon=True).start()
+    Thread(target=_write_and_settle, args=(written, escaped(lines)), name="nxcdr stdout", daemon=True).start()
     await asyncio.wrap_future(written)
 
 
@@ -75,7 +75,7 @@ def escaped(lines: bytes) -> bytes:
     return _NOT_ON_A_LINE.sub(lambda found: f"\\u{ord(found[0].decode()):04x}".encode(), lines)
 
 
-def _settle(written: Future[None], lines: bytes) -> None:
+def _write_and_settle(written: Future[None], lines: bytes) -> None:
     try:
         write_at_once(lines)
     except Exception as error:  # noqa: BLE001 - raised again where it is awaited

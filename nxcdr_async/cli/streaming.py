@@ -1,6 +1,6 @@
 """Records of a session as JSON lines on stdout."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime, time
 from typing import Any
 
@@ -9,7 +9,7 @@ from attrs import define, field
 
 from nxcdr_async._util.clocks import steady
 from nxcdr_async.cli.exit_codes import ExitCode
-from nxcdr_async.cli.progress import ProgressTracker, bar_or_nothing
+from nxcdr_async.cli.progress import ReadStatus, bar_or_nothing
 from nxcdr_async.cli.stdout import write_lines
 from nxcdr_async.cli.terminal import duration, say
 from nxcdr_async.errors import NxcdrError, RecordError
@@ -23,28 +23,20 @@ MOST_BAD_ROWS_SHOWN = 5
 
 @define
 class BadRows:
-    """What to do with rows that cannot be records: stop at the first, or skip, tell and count them.
+    """Rows that cannot be records: a reading stops at the first, or leaves them out, says so and counts them.
 
     Attributes:
-        options: keyword arguments for a paginator of the session.
+        are_skipped: whether they are left out.
         skipped: how many were.
     """
 
-    options: dict[str, Any] = field(factory=dict, init=False)
+    are_skipped: bool
     skipped: int = field(default=0, init=False)
 
-    @classmethod
-    def skipping(cls) -> "BadRows":
-        """Skip them."""
-        made = cls()
-        made.options = {"on_bad_row": "skip", "bad_row_callback": made.skip}
-        return made
-
-    def skip(self, bad: RecordError) -> None:
-        """Take a row that cannot be a record."""
-        self.skipped += 1
-        if self.skipped <= MOST_BAD_ROWS_SHOWN:
-            say(f"skipped: {bad}")
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments for whatever reads records."""
+        return {"on_bad_row": "skip", "bad_row_callback": self._skip} if self.are_skipped else {}
 
     def conclude(self) -> ExitCode:
         """Say how many were skipped, and return the exit code that stands for it."""
@@ -53,16 +45,15 @@ class BadRows:
         say(f"warning: {self.skipped} rows could not be read and were left out")
         return ExitCode.KNOWN_GAPS
 
-
-def note_how_to_skip(ended: BaseException) -> None:
-    """Say with an error of a row that such rows can be left out of a store."""
-    if isinstance(ended, RecordError):
-        ended.add_note("with --skip-bad-rows such rows are left out, told and counted as gaps")
+    def _skip(self, bad: RecordError) -> None:
+        self.skipped += 1
+        if self.skipped <= MOST_BAD_ROWS_SHOWN:
+            say(f"skipped: {bad}")
 
 
 @define(frozen=True)
-class Span:
-    """The range that is read, to tell from a record's time how far a reading is.
+class ProgressRange:
+    """The range that is read, to see by a record's time how far a reading is.
 
     Attributes:
         start: where it begins.
@@ -75,7 +66,7 @@ class Span:
     moment: Callable[[Any], datetime]
 
     @classmethod
-    def of_days(cls, first: date, last: date, moment: Callable[[Any], datetime]) -> "Span":
+    def of_days(cls, first: date, last: date, moment: Callable[[Any], datetime]) -> "ProgressRange":
         """Return the span of whole days in the vendor's zone, both inclusive."""
         start, end = (datetime.combine(day, edge, UTC_PLUS_8) for day, edge in ((first, time.min), (last, time.max)))
         return cls(start, end, moment)
@@ -85,8 +76,8 @@ class Span:
         return (self.moment(record) - self.start) / (self.end - self.start)
 
 
-def write(
-    arguments: dict[str, Any], read: Callable[[CdrSession], Paginator[Any]], span: Span, bad_rows: BadRows
+def write_pages(
+    arguments: dict[str, Any], read: Callable[[CdrSession], Paginator[Any]], span: ProgressRange, bad_rows: BadRows
 ) -> ExitCode:
     """Write the records of a paginator to stdout as they come; returns the exit code.
 
@@ -94,25 +85,27 @@ def write(
         NxcdrError: the reading ended early; what was written before it is complete up to its `complete_until`.
         ReaderGoneError: nobody reads stdout any more.
     """
-    return anyio.run(_write, arguments, read, span, bad_rows)
+    return anyio.run(_write_pages, arguments, read, span, bad_rows)
 
 
-def write_order(arguments: dict[str, Any], order_id: str, tenant_id: int, bad_rows: BadRows) -> ExitCode:
-    """Write the calls of an order to stdout; returns the exit code."""
-    return anyio.run(_write_order, arguments, order_id, tenant_id, bad_rows)
+def write_all(arguments: dict[str, Any], read: Callable[[CdrSession], Awaitable[Sequence[Any]]]) -> int:
+    """Write records that come all at once to stdout; returns how many."""
+    return anyio.run(_write_all, arguments, read)
 
 
-async def _write(
-    arguments: dict[str, Any], read: Callable[[CdrSession], Paginator[Any]], span: Span, bad_rows: BadRows
+async def _write_pages(
+    arguments: dict[str, Any], read: Callable[[CdrSession], Paginator[Any]], span: ProgressRange, bad_rows: BadRows
 ) -> ExitCode:
     began = steady()
     async with CdrSession.from_env(**arguments) as session, read(session) as paginator:
         with bar_or_nothing("records") as display:
-            tracker = ProgressTracker(display, lambda: session.stats)
+            done = 0
+            display.show(ReadStatus(done, 0.0, 0.0, session.stats))
             try:
                 async for page in paginator.pages():
                     await write_lines(json_lines(page))
-                    tracker.advance(len(page), span.share(page[-1]))
+                    done += len(page)
+                    display.show(ReadStatus(done, span.share(page[-1]), steady() - began, session.stats))
             except NxcdrError as error:
                 if error.complete_until is not None and error.complete_until > span.start:
                     error.add_note(f"what was written is complete before {error.complete_until.isoformat()}")
@@ -122,10 +115,8 @@ async def _write(
     return bad_rows.conclude()
 
 
-async def _write_order(arguments: dict[str, Any], order_id: str, tenant_id: int, bad_rows: BadRows) -> ExitCode:
+async def _write_all(arguments: dict[str, Any], read: Callable[[CdrSession], Awaitable[Sequence[Any]]]) -> int:
     async with CdrSession.from_env(**arguments) as session:
-        calls = await session.calls_by_order(order_id, tenant_id=tenant_id, **bad_rows.options)
-    await write_lines(json_lines(calls))
-    if not calls and not bad_rows.skipped:
-        say(f"order {order_id} of tenant {tenant_id} has no calls")
-    return bad_rows.conclude()
+        records = await read(session)
+    await write_lines(json_lines(records))
+    return len(records)

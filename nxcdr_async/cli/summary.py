@@ -8,12 +8,12 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-from attrs import define
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nxcdr_async.cli.terminal import PlainConsole, can_show, duration, megabytes, shown
+from nxcdr_async.cli.console import PlainConsole
+from nxcdr_async.cli.terminal import can_show, duration, megabytes, printable
 from nxcdr_async.records.hangup import HANGUPS
 from nxcdr_async.stats import SessionStats
 
@@ -49,34 +49,25 @@ WHERE hangup_code IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?
 _MEANINGS = pa.table({"code": list(HANGUPS), "meaning": [hangup.meaning for hangup in HANGUPS.values()]})
 
 
-@define(frozen=True)
-class Run:
-    """What a demo did.
+def show_summary(target: Path, held: int, stats: SessionStats, seconds: float) -> bool:
+    """Print the summary of a database to stdout; returns whether it is complete.
 
-    Attributes:
+    Args:
         target: the database.
         held: how many calls the emulator says it holds.
         stats: the session's counts.
         seconds: how long reading and storing took.
     """
-
-    target: Path
-    held: int
-    stats: SessionStats
-    seconds: float
-
-
-def show_summary(run: Run) -> bool:
-    """Print the summary to stdout; returns whether the database is complete."""
     console = PlainConsole()
-    with duckdb.connect(str(run.target), read_only=True) as database:
+    with duckdb.connect(str(target), read_only=True) as database:
         stored, distinct = database.execute("SELECT count(*), count(DISTINCT call_id) FROM calls").fetchall()[0]
         for part in (_chart(database), _figures(database), _lists(database)):
             console.print(part)
             console.print()
-    is_complete = bool(stored == distinct == run.held)
-    console.print(_proof(run, stored, distinct, is_complete=is_complete))
-    console.print(_next_steps(run.target))
+    is_complete = bool(stored == distinct == held)
+    console.print(_verdict(stored, distinct, held, is_complete=is_complete))
+    console.print(_figures_of_run(target, stored, stats, seconds))
+    console.print(_next_steps(target))
     return is_complete
 
 
@@ -124,7 +115,7 @@ def _lists(database: duckdb.DuckDBPyConnection) -> Table:
     for nickname, account, calls, hours in database.execute(_BUSIEST, [MOST_LISTED]).fetchall():
         # A name in letters the terminal has none for is of less use than the account.
         name = nickname if nickname and can_show(nickname, sys.stdout) else account
-        agents.add_row(shown(name, sys.stdout), f"{calls:,}", f"{hours:,.1f}")
+        agents.add_row(printable(name, sys.stdout), f"{calls:,}", f"{hours:,.1f}")
     hangups = _table("how calls ended", "calls", "share")
     database.register("hangups", _MEANINGS)
     for meaning, calls, share in database.execute(_HANGUPS, [MOST_LISTED]).fetchall():
@@ -142,21 +133,23 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
-def _proof(run: Run, stored: int, distinct: int, *, is_complete: bool) -> Text:
+def _verdict(stored: int, distinct: int, held: int, *, is_complete: bool) -> Text:
     good, bad = ("✓", "✗") if can_show("✓✗", sys.stdout) else ("OK:", "FAILED:")
     verdict = (f"{good} complete", "bold green") if is_complete else (f"{bad} not complete", "bold red")
+    return Text.assemble(verdict, f": {stored:,} calls stored, {distinct:,} different ids, {held:,} in the emulator")
+
+
+def _figures_of_run(target: Path, stored: int, stats: SessionStats, seconds: float) -> Text:
     return Text.assemble(
-        verdict,
-        f": {stored:,} calls stored, {distinct:,} different ids, {run.held:,} in the emulator\n",
-        f"{run.stats.requests:,} requests, {run.stats.retries} of them repeated, up to {run.stats.peak_in_flight} at "
-        f"once; {run.seconds:.1f} s, {stored / run.seconds:,.0f} calls a second\n",
-        (shown(str(run.target), sys.stdout), "bold"),
-        f", {megabytes(run.target.stat().st_size)}, table calls\n",
+        f"{stats.requests:,} requests, {stats.retries} of them repeated, up to {stats.peak_in_flight} at once; "
+        f"{seconds:.1f} s, {stored / seconds:,.0f} calls a second\n",
+        (printable(str(target), sys.stdout), "bold"),
+        f", {megabytes(target.stat().st_size)}, table calls\n",
     )
 
 
 def _next_steps(target: Path) -> Text:
-    path = shown(str(target), sys.stdout).replace("'", "''")
+    path = printable(str(target), sys.stdout).replace("'", "''")
     return Text.assemble(
         ("Ask it something", "bold"),
         ", in Python:\n",

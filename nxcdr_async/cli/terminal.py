@@ -1,42 +1,73 @@
-"""Text and tables for people: clean lines, and numbers as they say them."""
+"""The standard streams, whatever a shell or a service gave us for them, and plain lines for people on stderr."""
 
 import os
 import sys
 from contextlib import suppress
 from threading import Thread
-from typing import NoReturn, TextIO
+from typing import Literal, TextIO
 
-from rich.console import Console
-
-from nxcdr_async.cli.stdout import ReaderGoneError
-from nxcdr_async.cli.streams import point_to_nowhere
 from nxcdr_async.errors import NxcdrError
 
-SECONDS_IN_PASSING = 0.5
+SECONDS_FOR_THE_LAST_LINE = 0.5
 
 _MINUTE, _MEGABYTE = 60, 1_000_000
 _SECONDS_UP_TO, _TENTHS_UP_TO = 2 * _MINUTE, 10 * _MINUTE
 
 
+def open_closed_streams() -> None:
+    """Open the null device in place of the streams that were closed before we began.
+
+    Python has None for each of them, and the system would give its number to the next file or connection.
+    """
+    if sys.stdin is None:
+        sys.stdin = _null_device("r")
+    if sys.stdout is None:
+        sys.stdout = _null_device("w")
+    if sys.stderr is None:
+        sys.stderr = _null_device("w")
+
+
+def discard(stream: TextIO) -> None:
+    """Drop what a stream holds and all that comes, so that nothing waits or complains when it is flushed at exit."""
+    null_device = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null_device, stream.fileno())
+    os.close(null_device)
+
+
+def flush_or_discard(stream: TextIO) -> None:
+    """Drop what a stream holds if it can never be written: Python would end with a code of its own for it."""
+    try:
+        stream.flush()
+    except OSError:
+        discard(stream)
+
+
 def say(text: str) -> None:
     """Write one line for people to stderr, if it can be written: no work fails for want of a line about it."""
     with suppress(OSError):
-        sys.stderr.write(f"{shown(text, sys.stderr)}\n")
+        sys.stderr.write(f"{printable(text, sys.stderr)}\n")
         sys.stderr.flush()
 
 
-def say_in_passing(text: str) -> None:
-    """Write one line for people to stderr as the last, and do not wait long for somebody to read it."""
-    line = f"{shown(text, sys.stderr)}\n".encode(sys.stderr.encoding or "ascii")
+def say_error(error: NxcdrError) -> None:
+    """Write an error and the notes on it to stderr."""
+    say(f"error: {error}")
+    for note in getattr(error, "__notes__", ()):
+        say(f"  {note}")
+
+
+def say_last(text: str) -> None:
+    """Write the last line for people to stderr, and do not wait long for somebody to read it."""
+    line = f"{printable(text, sys.stderr)}\n".encode(sys.stderr.encoding or "ascii")
     # Past the stream and its lock, which nothing could take at exit if this thread were still in it.
     thread = Thread(target=_write, args=(sys.stderr.fileno(), line), name="nxcdr stderr", daemon=True)
     thread.start()
-    thread.join(SECONDS_IN_PASSING)
+    thread.join(SECONDS_FOR_THE_LAST_LINE)
     if thread.is_alive():
-        point_to_nowhere(sys.stderr)
+        discard(sys.stderr)
 
 
-def shown(text: str, stream: TextIO) -> str:
+def printable(text: str, stream: TextIO) -> str:
     """Return text of anybody's as one line that cannot steer a terminal and that the stream can encode."""
     line = "".join(one if one.isprintable() else " " if one.isspace() else "?" for one in text)
     encoding = stream.encoding or "ascii"
@@ -44,15 +75,8 @@ def shown(text: str, stream: TextIO) -> str:
 
 
 def can_show(symbols: str, stream: TextIO) -> bool:
-    """Tell whether a stream can encode these symbols."""
-    return shown(symbols, stream) == symbols
-
-
-def say_error(error: NxcdrError) -> None:
-    """Write an error and what was noted about it to stderr."""
-    say(f"error: {error}")
-    for note in getattr(error, "__notes__", ()):
-        say(f"  {note}")
+    """Return whether a stream can encode these symbols."""
+    return printable(symbols, stream) == symbols
 
 
 def duration(seconds: float) -> str:
@@ -73,16 +97,6 @@ def _write(descriptor: int, line: bytes) -> None:
         os.write(descriptor, line)
 
 
-class PlainConsole(Console):
-    """A console that shows text as it is: no markup, no emoji, no colours of its own choice."""
-
-    def __init__(self) -> None:
-        super().__init__(highlight=False, markup=False, emoji=False)
-
-    def on_broken_pipe(self) -> NoReturn:
-        """Tell that nobody reads any more.
-
-        Raises:
-            ReaderGoneError: always.
-        """
-        raise ReaderGoneError from None
+def _null_device(mode: Literal["r", "w"]) -> TextIO:
+    descriptor = os.open(os.devnull, os.O_RDWR)  # the lowest free number: that of the stream
+    return open(descriptor, mode, encoding="utf-8", closefd=False)  # never closed, as Python's own

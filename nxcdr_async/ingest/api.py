@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from nxcdr_async._util.clocks import present
 from nxcdr_async._util.validation import as_text, as_whole
@@ -26,10 +26,11 @@ from nxcdr_async.ingest.report import (
     VerifyReport,
 )
 from nxcdr_async.paging.base import OnBadRow
-from nxcdr_async.paging.page_reader import bad_row_taker
+from nxcdr_async.paging.page_reader import bad_row_handler
 from nxcdr_async.records.models import SourceName
 from nxcdr_async.session import CdrSession
 from nxcdr_async.sinks.factory import check_arrow, sink_for
+from nxcdr_async.sources import SOURCES
 
 if TYPE_CHECKING:
     from nxcdr_async.ingest.job import Job, Settings
@@ -56,8 +57,6 @@ SETTLE = timedelta(hours=24)
 
 SAMPLE = 20
 """Windows of each source that a verification reads again."""
-
-SOURCES: tuple[SourceName, ...] = get_args(SourceName)
 
 
 async def backfill(  # noqa: PLR0917 - what, from when until when, where to: it reads like a sentence
@@ -101,18 +100,15 @@ async def backfill(  # noqa: PLR0917 - what, from when until when, where to: it 
         SinkError: it cannot be stored. What was stored is whole.
         NxcdrError: it cannot be read; what was complete before the error is stored.
     """
-    on_bad = bad_row_taker(on_bad_row, bad_row_callback)
-    job = _job(
-        session,
-        source,
-        to,
+    settings = _settings(
         settle=settle,
         new_key=new_key,
         new_gateway=new_gateway,
         on_progress=on_progress,
-        on_bad_row=on_bad,
+        on_bad_row=on_bad_row,
+        bad_row_callback=bad_row_callback,
     )
-    return await job.backfill(start, end)
+    return await _job(session, source, to, settings).backfill(start, end)
 
 
 async def sync(
@@ -131,18 +127,15 @@ async def sync(
 
     The arguments and errors are those of `backfill`, which has to have begun the store.
     """
-    on_bad = bad_row_taker(on_bad_row, bad_row_callback)
-    job = _job(
-        session,
-        source,
-        to,
+    settings = _settings(
         settle=settle,
         new_key=new_key,
         new_gateway=new_gateway,
         on_progress=on_progress,
-        on_bad_row=on_bad,
+        on_bad_row=on_bad_row,
+        bad_row_callback=bad_row_callback,
     )
-    return await job.sync()
+    return await _job(session, source, to, settings).sync()
 
 
 async def verify(
@@ -190,10 +183,16 @@ async def verify(
         NxcdrError: the gateway cannot be read; what was mended before stays so.
     """
     windows, start = _whole_from(1, "sample", sample), _whole_from(0, "seed", seed)
-    sources = SOURCES if source is None else (_checked_source(source),)
+    sources = tuple(SOURCES) if source is None else (_checked_source(source),)
     _check_switch("fix", fix)
-    on_bad = bad_row_taker(on_bad_row, bad_row_callback)
-    settings = _settings(settle, new_key=new_key, new_gateway=new_gateway, on_progress=on_progress, on_bad_row=on_bad)
+    settings = _settings(
+        settle=settle,
+        new_key=new_key,
+        new_gateway=new_gateway,
+        on_progress=on_progress,
+        on_bad_row=on_bad_row,
+        bad_row_callback=bad_row_callback,
+    )
     from nxcdr_async.ingest.verify import Verification  # noqa: PLC0415 - imports pyarrow
 
     verification = Verification(session, sink_for(to), settings, sample=windows, seed=start, mends=fix)
@@ -225,7 +224,7 @@ async def prune(
             without the method `prune`.
         SinkError: they could not be removed; the same again finishes it.
     """
-    wanted = SOURCES if sources is None else _checked_sources(sources)
+    wanted = tuple(SOURCES) if sources is None else _checked_sources(sources)
     edge = _checked_before(before)
     _check_switch("dry_run", dry_run)
     check_arrow()
@@ -245,39 +244,32 @@ def _checked_before(before: datetime) -> int:
 
 def _checked_sources(sources: Iterable[SourceName]) -> tuple[SourceName, ...]:
     if not isinstance(sources, Iterable):
-        raise ConfigurationError(f"sources is {sources!r}: give some of 'calls', 'did' and 'flash', or None for all")
+        raise ConfigurationError(f"sources is {sources!r}: give some of {_names('and')}, or None for all")
     named = [sources] if isinstance(sources, str) else list(sources)
     if not named:
-        raise ConfigurationError("sources is empty: give some of 'calls', 'did' and 'flash', or None for all")
+        raise ConfigurationError(f"sources is empty: give some of {_names('and')}, or None for all")
     return tuple(dict.fromkeys(_checked_source(source) for source in named))
 
 
-def _job(
-    session: CdrSession,
-    source: SourceName,
-    to: "str | Path | Sink",
-    *,
-    settle: timedelta,
-    new_key: bool,
-    new_gateway: bool,
-    on_progress: Callable[[BackfillProgress], object] | None,
-    on_bad_row: Callable[[RecordError], object] | None,
-) -> "Job":
+def _job(session: CdrSession, source: SourceName, to: "str | Path | Sink", settings: "Settings") -> "Job":
     checked = _checked_source(source)
-    settings = _settings(
-        settle, new_key=new_key, new_gateway=new_gateway, on_progress=on_progress, on_bad_row=on_bad_row
-    )
     from nxcdr_async.ingest.job import Job  # noqa: PLC0415 - imports pyarrow
 
     return Job.of(session, checked, sink_for(to), settings)
 
 
 def _checked_source(source: object) -> SourceName:
-    told = as_text(source)
+    name = as_text(source)
     for known in SOURCES:
-        if told == known:
+        if name == known:
             return known
-    raise ConfigurationError(f"source is {source!r}: give 'calls', 'did' or 'flash'")
+    raise ConfigurationError(f"source is {source!r}: give {_names('or')}")
+
+
+def _names(conjunction: str) -> str:
+    """Return the sources there are, for messages: 'calls', 'did' or 'flash'."""
+    *names, last = (f"'{name}'" for name in SOURCES)
+    return f"{', '.join(names)} {conjunction} {last}"
 
 
 def _whole_from(least: int, name: str, number: object) -> int | None:
@@ -294,13 +286,15 @@ def _check_switch(name: str, switch: object) -> None:
 
 
 def _settings(
-    settle: timedelta,
     *,
+    settle: timedelta,
     new_key: bool,
     new_gateway: bool,
     on_progress: Callable[[BackfillProgress], object] | None,
-    on_bad_row: Callable[[RecordError], object] | None,
+    on_bad_row: OnBadRow,
+    bad_row_callback: Callable[[RecordError], object] | None,
 ) -> "Settings":
+    on_bad = bad_row_handler(on_bad_row, bad_row_callback)
     if not isinstance(settle, timedelta) or settle < timedelta():
         raise ConfigurationError(f"settle is {settle!r}: give a timedelta that is not negative")
     _check_switch("new_key", new_key)
@@ -309,6 +303,6 @@ def _settings(
         raise ConfigurationError("on_progress cannot be called: give a function of one argument")
     check_arrow()
     from nxcdr_async.ingest.job import Settings  # noqa: PLC0415 - imports pyarrow
-    from nxcdr_async.ingest.table_writer import Allowed  # noqa: PLC0415 - as above
+    from nxcdr_async.ingest.table_writer import AllowedChanges  # noqa: PLC0415 - as above
 
-    return Settings(math.ceil(settle.total_seconds()), Allowed(new_key, new_gateway), on_progress, on_bad_row)
+    return Settings(math.ceil(settle.total_seconds()), AllowedChanges(new_key, new_gateway), on_progress, on_bad)

@@ -1,4 +1,4 @@
-"""What a sink holds beside what the gateway tells now."""
+"""Compares what a sink holds with what the gateway answers now."""
 
 import math
 from functools import reduce
@@ -9,11 +9,11 @@ from attrs import define, evolve, field
 
 from nxcdr_async.errors import RecordError
 from nxcdr_async.ingest.report import Difference, DifferenceKind
-from nxcdr_async.ingest.segmenter import Cut
-from nxcdr_async.ingest.table_writer import Finding, Store, Taken
+from nxcdr_async.ingest.segmenter import Segment
+from nxcdr_async.ingest.table_writer import ReadSummary, RowCounts, TableWriter
 from nxcdr_async.records.arrow import Table
 from nxcdr_async.records.models import vendor_key
-from nxcdr_async.sinks.ledger import Entry, Ledger
+from nxcdr_async.sinks.ledger import Ledger, LedgerEntry
 from nxcdr_async.sinks.matching import Matched, match
 from nxcdr_async.sinks.merge import MergedColumn, merged_columns
 from nxcdr_async.sinks.values import inside, outside, seconds_of
@@ -41,6 +41,11 @@ class Comparison:
         """Whether all that was read is stored just so, or with more values."""
         return not self.missing and not self.different
 
+    @property
+    def counts(self) -> RowCounts:
+        """How many would be new, changed and unchanged if they were stored."""
+        return RowCounts(self.missing, self.different, self.rows - self.missing - self.different)
+
     def without(self, unheld: int) -> "Comparison":
         """Leave out so many rows that the sink cannot hold: missing ones first, else such as it has as they were."""
         missing = max(0, self.missing - max(0, unheld))
@@ -58,7 +63,7 @@ def compare(
         table: whose rows they are.
         stored: what the sink has under the keys of the rows read, and without a key at their times.
         read: rows that were read.
-        most_examples: how many to tell one by one, at most.
+        most_examples: how many to list one by one, at most.
         window: what was read whole.
     """
     matched = match(table, stored, read, window)
@@ -105,19 +110,17 @@ def _difference(table: Table, matched: Matched, place: int, column: str) -> Diff
 
 
 MOST_EXAMPLES = 20
-"""Differences of a source that are told one by one."""
+"""Differences of a source that are listed one by one."""
 
 
 @define(eq=False)
-class Checker:
-    """Compares windows with what a store holds.
+class Comparator:
+    """Compares windows with what is stored.
 
     Attributes:
-        store: holds it.
+        writer: of the table where it is stored.
         mends: whether what is missing or different is stored.
-        rows: records compared.
-        missing: records that are not stored.
-        different: records that are stored with another value.
+        counts: what became of the records compared: new ones are missing, changed ones different.
         extra: rows that are stored and not at the gateway any more.
         fixed: records that were mended.
         examples: some of these.
@@ -125,92 +128,81 @@ class Checker:
         unmatched: for each window, rows stored there that it did not bring.
     """
 
-    store: Store
+    writer: TableWriter
     mends: bool
-    rows: int = field(default=0, init=False)
-    missing: int = field(default=0, init=False)
-    different: int = field(default=0, init=False)
+    counts: RowCounts = field(factory=RowCounts, init=False)
     extra: int = field(default=0, init=False)
     fixed: int = field(default=0, init=False)
     examples: list[Difference] = field(factory=list, init=False)
-    checked: list[Entry] = field(factory=list, init=False)
+    checked: list[LedgerEntry] = field(factory=list, init=False)
     unmatched: list[pa.Table] = field(factory=list, init=False)
 
     @property
     def table(self) -> Table:
         """Whose records they are."""
-        return self.store.table
+        return self.writer.table
 
     @property
     def settle(self) -> int:
         """Seconds a window stays open after its end."""
-        return self.store.settle
+        return self.writer.settle
 
     @property
     def ledger(self) -> Ledger:
-        """What was read into the store."""
-        return self.store.ledger
+        """What was read and stored."""
+        return self.writer.ledger
 
-    def put(self, cut: Cut, finding: Finding) -> Taken:
+    def put(self, segment: Segment, summary: ReadSummary) -> RowCounts:
         """Compare the rows of a window, and mend what is stored if that is wanted.
 
         Raises:
             SinkError: it could not be compared or stored.
         """
-        cut = evolve(cut, rows=self.store.wanted(cut.rows))
-        settled = cut.rows.filter(self._is_settled(cut.rows, cut.window))
-        found = self.store.sink.find(self.table, settled)
-        comparison = compare(self.table, found, settled, self._examples_left, cut.window)
-        stored_there = outside(self.table, self.store.sink.scan(self.table, cut.window), finding.refused)
-        unmatched = absent(self.table, stored_there, cut.rows, cut.window)
-        (entry,) = self.ledger.within(cut.window)
+        window, sink = segment.window, self.writer.sink
+        segment = evolve(segment, rows=self.writer.without_pruned(segment.rows))
+        settled = segment.rows.filter(self._is_settled(segment.rows, window))
+        comparison = compare(self.table, sink.find(self.table, settled), settled, self._examples_left, window)
+        in_window = outside(self.table, sink.scan(self.table, window), summary.refused)
+        unmatched = absent(self.table, in_window, segment.rows, window)
+        (entry,) = self.ledger.within(window)
         # Whose neighbourhood a bad row is in is not known exactly, so that it may well be met in a window not read now.
-        bad_rows = max(entry.bad_rows, finding.bad_rows)
-        # What the gateway tells no more may well be stored: a gap of this verification then, and not of the store.
+        bad_rows = max(entry.bad_rows, summary.bad_rows)
+        # What the gateway shows no more may well be stored: a gap of this verification then, and not of the store.
         still_refused = merged(
-            part for then in entry.refused for now in finding.refused if (part := then.shared_with(now))
+            part for then in entry.refused for now in summary.refused if (part := then.shared_with(now))
         )
         left_out: tuple[RecordError, ...] = ()
-        known = (entry.bad_rows, entry.saturated, entry.refused)
-        has_other_gaps = (bad_rows, finding.saturated, still_refused) != known
+        noted_gaps = (entry.bad_rows, entry.saturated, entry.refused)
+        has_other_gaps = (bad_rows, summary.saturated, still_refused) != noted_gaps
         if self.mends and (has_other_gaps or not comparison.is_equal):
-            of_store = evolve(finding, refused=still_refused, known_bad_rows=entry.bad_rows)
-            left_out = self.store.put(cut, of_store).left_out
-            comparison = comparison.without(sum(self._is_compared(bad, cut.window) for bad in left_out))
+            to_store = evolve(summary, refused=still_refused, known_bad_rows=entry.bad_rows)
+            left_out = self.writer.put(segment, to_store).left_out
+            comparison = comparison.without(sum(self._is_compared(bad, window) for bad in left_out))
             self.fixed += comparison.missing + comparison.different
-            self.checked += [evolve(each, refused=finding.refused) for each in self.ledger.within(cut.window)]
+            self.checked += [evolve(each, refused=summary.refused) for each in self.ledger.within(window)]
         else:
             # Of the rows known to be missing, those that are not bad themselves are rows that the sink cannot hold.
-            comparison = comparison.without(min(comparison.missing, entry.bad_rows - finding.bad_rows))
-            seconds = tuple(sorted({*entry.saturated, *finding.saturated}))
-            found_gaps = evolve(entry, bad_rows=bad_rows, saturated=seconds, refused=finding.refused)
-            self.checked.append(found_gaps)
-        self._note(comparison, unmatched)
-        unchanged = comparison.rows - comparison.missing - comparison.different
-        return Taken(comparison.missing, comparison.different, unchanged, left_out)
+            comparison = comparison.without(min(comparison.missing, entry.bad_rows - summary.bad_rows))
+            seconds = tuple(sorted({*entry.saturated, *summary.saturated}))
+            self.checked.append(evolve(entry, bad_rows=bad_rows, saturated=seconds, refused=summary.refused))
+        if unmatched.num_rows:
+            self.unmatched.append(unmatched)
+        self.examples += comparison.examples
+        counts = evolve(comparison.counts, left_out=left_out)
+        self.counts += counts
+        return counts
 
     def note_extra(self, rows: pa.Table) -> None:
-        """Take in that rows are stored and not at the gateway any more."""
+        """Note rows that are stored and not at the gateway any more."""
         self.extra += rows.num_rows
-        self._tell("extra", rows)
-
-    def _tell(self, kind: DifferenceKind, rows: pa.Table) -> None:
-        self.examples += examples_of(self.table, kind, rows, self._examples_left)
+        self.examples += examples_of(self.table, "extra", rows, self._examples_left)
 
     @property
     def _examples_left(self) -> int:
         return MOST_EXAMPLES - len(self.examples)
 
-    def _note(self, comparison: Comparison, unmatched: pa.Table) -> None:
-        self.rows += comparison.rows
-        self.missing += comparison.missing
-        self.different += comparison.different
-        self.examples += comparison.examples
-        if unmatched.num_rows:
-            self.unmatched.append(unmatched)
-
     def _is_compared(self, unheld: RecordError, window: Window) -> bool:
-        """Tell whether a row that the sink cannot hold is among those that are compared."""
+        """Return whether a row that the sink cannot hold is among those that are compared."""
         moment = unheld.row.get(vendor_key(self.table.time))
         if moment is None:
             return False

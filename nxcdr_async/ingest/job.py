@@ -1,4 +1,4 @@
-"""What a backfill and a sync do, from hold of the sink to the report."""
+"""What a backfill and a sync do, from opening the sink to the report."""
 
 import threading
 from collections.abc import AsyncIterator, Sequence
@@ -14,20 +14,21 @@ from nxcdr_async._util.clocks import present
 from nxcdr_async._util.moments import moment_at, moment_if_any
 from nxcdr_async._util.tasks import in_thread
 from nxcdr_async.errors import ConfigurationError, InvalidRequestError
-from nxcdr_async.ingest.feeds import FEEDS, Feed, unit_at
-from nxcdr_async.ingest.pipeline import Clocks, Run, clocks_of
-from nxcdr_async.ingest.progress import OnProgress, Pulse
-from nxcdr_async.ingest.ranges import Reading, readings_of
-from nxcdr_async.ingest.report import BackfillReport, Gap, GapKind
-from nxcdr_async.ingest.table_writer import Allowed, Store
+from nxcdr_async.ingest.pipeline import Clocks, Pipeline, clocks_of
+from nxcdr_async.ingest.progress import OnProgress, ProgressMeter
+from nxcdr_async.ingest.ranges import ReadRange, read_ranges_of
+from nxcdr_async.ingest.report import BackfillReport, Gap
+from nxcdr_async.ingest.table_writer import AllowedChanges, TableWriter
 from nxcdr_async.protocol.codes import may_refuse_range
-from nxcdr_async.records.arrow import TABLES, BadRowTaker
+from nxcdr_async.records.arrow import TABLES, BadRowHandler
 from nxcdr_async.records.models import SourceName
-from nxcdr_async.session import CdrSession
-from nxcdr_async.sinks.ledger import Entry
+from nxcdr_async.session import CdrSession, context_of
+from nxcdr_async.sinks.ledger import LedgerEntry
 from nxcdr_async.sinks.protocol import Origin, Sink
+from nxcdr_async.sources import SOURCES
+from nxcdr_async.sources.base import Source, unit_at
 from nxcdr_async.stats import SessionStats
-from nxcdr_async.transport.clock_skew import Span
+from nxcdr_async.transport.clock_skew import Interval
 from nxcdr_async.windows import Window
 
 
@@ -43,9 +44,9 @@ class Settings:
     """
 
     settle: int
-    allowed: Allowed = field(factory=Allowed)
+    allowed: AllowedChanges = field(factory=AllowedChanges)
     on_progress: OnProgress | None = None
-    on_bad_row: BadRowTaker | None = None
+    on_bad_row: BadRowHandler | None = None
 
 
 @define(eq=False)
@@ -55,16 +56,16 @@ class Job:
     Attributes:
         session: asks.
         sink: where records go.
-        feed: the source.
-        store: its table in the sink.
+        source: what is read.
+        writer: its table in the sink.
         settings: how to run.
         clocks: what time it is.
     """
 
     session: CdrSession
     sink: Sink
-    feed: Feed
-    store: Store
+    source: Source
+    writer: TableWriter
     settings: Settings
     clocks: Clocks = field(init=False)
     _stats_before: SessionStats = field(init=False)
@@ -73,42 +74,42 @@ class Job:
     def __attrs_post_init__(self) -> None:
         self._started = present()
         self._stats_before = self.session.stats
-        self.clocks = clocks_of(self.session, self.feed.endpoint)
+        self.clocks = clocks_of(self.source)
 
     @classmethod
     def of(cls, session: CdrSession, source: SourceName, sink: Sink, settings: Settings) -> "Job":
         """Return the job of reading a source into a sink."""
         leaves_out = settings.on_bad_row is not None
-        store = Store(sink, TABLES[source], settings.settle, leaves_out=leaves_out)
-        return cls(session, sink, FEEDS[source](session), store, settings)
+        writer = TableWriter(sink, TABLES[source], settings.settle, leaves_out=leaves_out)
+        return cls(session, sink, SOURCES[source](context_of(session)), writer, settings)
 
     async def backfill(self, start: date, end: date) -> BackfillReport:
         """Read what the sink lacks of a range, and what of it can be sealed by now."""
-        asked = self.feed.whole(start, end)
-        async with self._holding() as pulse:
+        asked = self.source.unit.whole(start, end)
+        async with self._locked() as meter:
             now = await self._now()
             if asked.start >= now.most:
                 raise ConfigurationError(f"the range begins at {moment_at(asked.start)}, which has yet to come")
-            whole = Window(asked.start, min(asked.end, self.feed.ceiling(int(now.most))))
-            ledger = self.store.ledger
+            whole = Window(asked.start, min(asked.end, self.source.unit.ceiling(int(now.most))))
+            ledger = self.writer.ledger
             ledger.doubt(int(now.least))
-            again = [entry for entry in self._wanted(ledger.within(whole)) if self._is_due(entry, now)]
-            return await self._run(whole, readings_of(self._missing(whole), again), pulse)
+            again = [entry for entry in self._unpruned(ledger.within(whole)) if self._is_due(entry, now)]
+            return await self._run(whole, read_ranges_of(self._missing(whole), again), meter)
 
     async def sync(self) -> BackfillReport:
         """Read again all that is not sealed, and go on to the present."""
-        async with self._holding() as pulse:
-            ledger = self.store.ledger
+        async with self._locked() as meter:
+            ledger = self.writer.ledger
             if ledger.start is None:
                 raise ConfigurationError(
-                    f"{self.sink.name} holds no {self.store.table.name} yet: give the --to of an earlier backfill, or "
+                    f"{self.sink.name} holds no {self.writer.table.name} yet: give the --to of an earlier backfill, or "
                     "say by a backfill from when on to read; calls that were pushed do not count"
                 )
             now = await self._now()
             ledger.doubt(int(now.least))
-            whole = Window(ledger.start, max(self.feed.ceiling(int(now.most)), ledger.entries[-1].window.end))
-            again = [entry for entry in self._wanted(ledger.entries) if not entry.is_sealed(self.settings.settle)]
-            return await self._run(whole, readings_of(self._missing(whole), again), pulse)
+            whole = Window(ledger.start, max(self.source.unit.ceiling(int(now.most)), ledger.entries[-1].window.end))
+            again = [entry for entry in self._unpruned(ledger.entries) if not entry.is_sealed(self.settings.settle)]
+            return await self._run(whole, read_ranges_of(self._missing(whole), again), meter)
 
     def origin(self) -> Origin:
         """Return where the records come from.
@@ -116,124 +117,125 @@ class Job:
         Raises:
             ConfigurationError: the session has no keys to ask for them.
         """
-        return origin_of(self.session, self.feed)
+        return origin_of(self.source)
 
-    def pulse(self) -> Pulse:
-        """Return what counts, and tells, how far it is, once it is known what is there."""
-        return Pulse(
-            source=self.store.table.source,
+    def meter(self) -> ProgressMeter:
+        """Return what counts and reports how far it is, once it is known what is there."""
+        return ProgressMeter(
+            source=self.writer.table.source,
             stats=lambda: self.session.stats,
             steady=self.clocks.steady,
             on_progress=self.settings.on_progress,
             complete_until=self._complete_until(),
         )
 
-    def expect(self, readings: Sequence[Reading], pulse: Pulse) -> None:
-        """Have a pulse count how much of some readings is done."""
-        pulse.expect(sum(reading.window.seconds for reading in readings), self._complete_until())
+    def expect(self, read_ranges: Sequence[ReadRange], meter: ProgressMeter) -> None:
+        """Have a meter count how much of some ranges is done."""
+        meter.expect(sum(read_range.window.seconds for read_range in read_ranges), self._complete_until())
 
     @asynccontextmanager
-    async def _holding(self) -> AsyncIterator[Pulse]:
-        """Have hold of the sink, and tell what is there; and how far it came, if it comes to no end."""
+    async def _locked(self) -> AsyncIterator[ProgressMeter]:
+        """Lock the sink and report what is there; also how far the run came, if an error ends it."""
         origin = self.origin()
-        async with holding(self.sink):
-            await in_thread(partial(self.store.begin, origin, self.settings.allowed))
-            await in_thread(self.store.check_rows)
-            pulse = self.pulse()
-            pulse.tell()
+        async with locked(self.sink):
+            await in_thread(partial(self.writer.begin, origin, self.settings.allowed))
+            await in_thread(self.writer.reopen_lost)
+            meter = self.meter()
+            meter.report()
             try:
-                yield pulse
+                yield meter
             except BaseException as ended:
-                pulse.tell_of_end(ended)
+                meter.report_end(ended)
                 raise
 
     def _complete_until(self) -> int | None:
-        return self.store.ledger.complete_until(self.settings.settle)
+        return self.writer.ledger.complete_until(self.settings.settle)
 
-    async def _now(self) -> Span:
-        """Return the time by the gateway's clock, which any answer tells; what was known of it may be long ago.
+    async def _now(self) -> Interval:
+        """Return the time by the gateway's clock, which any answer has; what was known of it may be long ago.
 
         The question is about the present, which lies neither too far back nor too far apart for any gateway.
         """
+        context, endpoint = self.source.context, self.source.endpoint
         now = int(self.clocks.gateway().most)
         try:
-            await self.session.ask_page(self.feed.endpoint, self.feed.smallest(Window(now - 1, now)))
+            await context.ask(endpoint, self.source.smallest_question(Window(now - 1, now)))
         except InvalidRequestError as refused:
-            # By a clock that is wrong it may be about another time, and a refusal tells the right one, too.
-            if not may_refuse_range(refused, self.feed.endpoint.codes):
+            # By a clock that is wrong it may be about another time, and a refusal has the right one, too.
+            if not may_refuse_range(refused, endpoint.codes):
                 raise
         return self.clocks.gateway()
 
-    def _is_due(self, entry: Entry, now: Span) -> bool:
-        """Tell whether a window is to be read again by a backfill: it can be sealed by now, or its rows are gone."""
+    def _is_due(self, entry: LedgerEntry, now: Interval) -> bool:
+        """Return whether a window is to be read again by a backfill: it can be sealed by now, or its rows are gone."""
         settle = self.settings.settle
-        return not entry.is_sealed(settle) and (now.least >= entry.window.end + settle or entry in self.store.lost)
+        return not entry.is_sealed(settle) and (now.least >= entry.window.end + settle or entry in self.writer.lost)
 
-    def _wanted(self, entries: Sequence[Entry]) -> list[Entry]:
+    def _unpruned(self, entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
         """Leave out windows whose rows were removed on purpose."""
-        return [entry for entry in entries if not self.store.ledger.is_pruned(entry)]
+        return [entry for entry in entries if not self.writer.ledger.is_pruned(entry)]
 
     def _missing(self, whole: Window) -> list[Window]:
         """Return the parts of a range that were never read, but for those whose rows are not wanted any more."""
-        ledger = self.store.ledger
+        ledger = self.writer.ledger
         start = whole.start
         if ledger.pruned_before is not None:
-            start = max(start, self.feed.floor(ledger.pruned_before))
+            start = max(start, self.source.unit.floor(ledger.pruned_before))
         return ledger.missing(Window(start, whole.end)) if start < whole.end else []
 
-    async def _run(self, whole: Window, readings: Sequence[Reading], pulse: Pulse) -> BackfillReport:
-        ledger = self.store.ledger
-        windows_before = len(ledger.within(whole)) - sum(len(reading.rigid) for reading in readings)
-        self.expect(readings, pulse)
-        await Run(self.feed, self.store, self.clocks, pulse, self.settings.on_bad_row).read(readings)
-        return self._report(whole, windows_before, pulse)
+    async def _run(self, whole: Window, read_ranges: Sequence[ReadRange], meter: ProgressMeter) -> BackfillReport:
+        ledger = self.writer.ledger
+        windows_before = len(ledger.within(whole)) - sum(len(read_range.rigid) for read_range in read_ranges)
+        self.expect(read_ranges, meter)
+        await Pipeline(self.source, self.writer, self.clocks, meter, self.settings.on_bad_row).read(read_ranges)
+        return self._report(whole, windows_before, meter)
 
-    def _report(self, whole: Window, windows_before: int, pulse: Pulse) -> BackfillReport:
-        entries, taken = self.store.ledger.within(whole), pulse.taken
-        pruned_before = self.store.ledger.pruned_before
+    def _report(self, whole: Window, windows_before: int, meter: ProgressMeter) -> BackfillReport:
+        entries, counts = self.writer.ledger.within(whole), meter.counts
+        pruned_before = self.writer.ledger.pruned_before
         before, after = self._stats_before, self.session.stats
         requests, retries = after.requests - before.requests, after.retries - before.retries
-        full_pages = -(-taken.rows // self.feed.endpoint.page_size)
+        full_pages = -(-counts.rows // self.source.endpoint.page_size)
         return BackfillReport(
-            source=self.store.table.source,
+            source=self.writer.table.source,
             sink=self.sink.name,
             start=moment_at(whole.start),
             end=moment_at(whole.end),
-            rows_new=taken.new,
-            rows_changed=taken.changed,
-            rows_unchanged=taken.unchanged,
-            windows=pulse.windows,
+            rows_new=counts.new,
+            rows_changed=counts.changed,
+            rows_unchanged=counts.unchanged,
+            windows=meter.windows,
             windows_before=windows_before,
-            windows_open=sum(not entry.is_sealed(self.settings.settle) for entry in self._wanted(entries)),
+            windows_open=sum(not entry.is_sealed(self.settings.settle) for entry in self._unpruned(entries)),
             requests=requests,
             waste=max(0, requests - retries - full_pages),
             retries=retries,
             throttled=after.throttled - before.throttled,
-            gaps=tuple(gap for entry in self._wanted(entries) for gap in gaps_of(self.feed, entry, whole)),
-            complete_until=moment_if_any(pulse.complete_until),
-            seconds=pulse.seconds,
+            gaps=tuple(gap for entry in self._unpruned(entries) for gap in gaps_of(self.source, entry, whole)),
+            complete_until=moment_if_any(meter.complete_until),
+            seconds=meter.seconds,
             started=self._started,
             finished=present(),
             clock_source=after.clock_source,
-            windows_lost=len(self.store.lost),
+            windows_lost=len(self.writer.lost),
             pruned_before=moment_if_any(pruned_before if (pruned_before or 0) > whole.start else None),
-            legs=pulse.legs,
+            legs=meter.legs,
         )
 
 
-def origin_of(session: CdrSession, feed: Feed) -> Origin:
-    """Return where a session reads the records of a source from.
+def origin_of(source: Source) -> Origin:
+    """Return where the records of a source come from.
 
     Raises:
-        ConfigurationError: it has no keys to ask for them.
+        ConfigurationError: the session has no keys to ask for them.
     """
-    endpoint = feed.endpoint
-    return Origin(session.account_of(endpoint), str(session.naive_zone), session.gateway_of(endpoint))
+    context, endpoint = source.context, source.endpoint
+    return Origin(context.account_of(endpoint), str(context.zone), context.gateway_of(endpoint))
 
 
 @asynccontextmanager
-async def holding(sink: Sink) -> AsyncIterator[None]:
-    """Have hold of a sink, so that no other run can."""
+async def locked(sink: Sink) -> AsyncIterator[None]:
+    """Open a sink, which locks it against other runs, and close it."""
     try:
         await in_thread(sink.open)
         with _memory_given_back:
@@ -271,14 +273,13 @@ class _MemoryGivenBack:
 _memory_given_back = _MemoryGivenBack()
 
 
-def gaps_of(feed: Feed, entry: Entry, whole: Window) -> list[Gap]:
+def gaps_of(source: Source, entry: LedgerEntry, whole: Window) -> list[Gap]:
     """Return what is known to be missing in a window, as far as it may be in a range."""
     gaps = []
     for second in entry.saturated:
-        full = unit_at(feed, second)
+        full = unit_at(source, second)
         if full.shared_with(whole):
-            kind: GapKind = "saturated second" if full.seconds == 1 else "saturated day"
-            gaps.append(Gap(kind, moment_at(full.start), moment_at(full.end), None))
+            gaps.append(Gap(source.unit.saturated, moment_at(full.start), moment_at(full.end), None))
     refused = [part for each in entry.refused if (part := each.shared_with(whole))]
     gaps += [Gap("refused range", moment_at(part.start), moment_at(part.end), None) for part in refused]
     if entry.bad_rows:

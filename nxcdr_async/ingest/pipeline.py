@@ -12,16 +12,14 @@ from attrs import define, field
 from nxcdr_async._util.clocks import steady
 from nxcdr_async._util.tasks import in_thread
 from nxcdr_async.errors import NxcdrError
-from nxcdr_async.ingest.feeds import Feed, Mishaps
-from nxcdr_async.ingest.progress import Pulse
-from nxcdr_async.ingest.ranges import Reading
-from nxcdr_async.ingest.segmenter import Cut, Cutter
-from nxcdr_async.ingest.table_writer import Finding, Taken
-from nxcdr_async.protocol.endpoints import Endpoint
-from nxcdr_async.records.arrow import RECORDS_AT_ONCE, BadRowTaker, Table, rows_of
-from nxcdr_async.session import CdrSession
+from nxcdr_async.ingest.progress import ProgressMeter
+from nxcdr_async.ingest.ranges import ReadRange
+from nxcdr_async.ingest.segmenter import Segment, Segmenter
+from nxcdr_async.ingest.table_writer import ReadSummary, RowCounts
+from nxcdr_async.records.arrow import RECORDS_AT_ONCE, BadRowHandler, Table, rows_of
 from nxcdr_async.sinks.ledger import ROWS_A_WINDOW, SECONDS_A_WINDOW, Ledger
-from nxcdr_async.transport.clock_skew import Span
+from nxcdr_async.sources.base import SkippedRows, Source
+from nxcdr_async.transport.clock_skew import Interval
 from nxcdr_async.windows import HOUR
 
 OPEN_WINDOWS = 24
@@ -42,16 +40,16 @@ class Clocks:
     """
 
     steady: Callable[[], float]
-    gateway: Callable[[], Span]
+    gateway: Callable[[], Interval]
 
 
-def clocks_of(session: CdrSession, endpoint: Endpoint[Any]) -> Clocks:
-    """Return the clocks by which a session reads an API."""
-    return Clocks(steady, partial(session.time_at, endpoint))
+def clocks_of(source: Source) -> Clocks:
+    """Return the clocks by which a source is read."""
+    return Clocks(steady, partial(source.context.time_at, source.endpoint))
 
 
-class Taker(Protocol):
-    """Takes in the windows of a run, one by one: a store, or a check of one. Lives in worker threads."""
+class WindowWriter(Protocol):
+    """Stores the windows of a run one by one, or compares them with what is stored. Lives in worker threads."""
 
     @property
     def table(self) -> Table:
@@ -65,40 +63,40 @@ class Taker(Protocol):
     def ledger(self) -> Ledger:
         """What was read so far."""
 
-    def put(self, cut: Cut, finding: Finding) -> Taken:
-        """Take in a window."""
+    def put(self, segment: Segment, summary: ReadSummary, /) -> RowCounts:
+        """Store a window, or compare it."""
 
 
 @define(eq=False)
-class Run:
-    """Reads a source, and has its windows taken in one by one.
+class Pipeline:
+    """Reads a source, and has its windows stored one by one.
 
     Attributes:
-        feed: what is read.
-        store: takes them in: a store, or a check of one.
+        source: what is read.
+        writer: stores the windows, or compares them with a store.
         clocks: what time it is.
-        pulse: counts and tells what is done.
+        meter: counts and reports what is done.
         on_bad_row: gets the error of each bad row, which is then left out; None to stop at the first.
     """
 
-    feed: Feed
-    store: Taker
+    source: Source
+    writer: WindowWriter
     clocks: Clocks
-    pulse: Pulse
-    on_bad_row: BadRowTaker | None = None
-    _mishaps: Mishaps = field(init=False)
+    meter: ProgressMeter
+    on_bad_row: BadRowHandler | None = None
+    _skipped: SkippedRows = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._mishaps = Mishaps(self.on_bad_row)
+        self._skipped = SkippedRows(self.on_bad_row)
 
-    async def read(self, readings: Sequence[Reading]) -> None:
-        """Read parts of the range, one after the other, each concurrently; all that is complete is taken in, always.
+    async def read(self, read_ranges: Sequence[ReadRange]) -> None:
+        """Read parts of the range, one after the other, each concurrently; all that is complete is stored, always.
 
         Raises:
             NxcdrError: it could not be read or stored to the end.
         """
         failures: list[Exception] = []
-        send, receive = anyio.create_memory_object_stream[tuple[Cut, Finding]](WINDOWS_WAITING)
+        send, receive = anyio.create_memory_object_stream[tuple[Segment, ReadSummary]](WINDOWS_WAITING)
         async with anyio.create_task_group() as group:
 
             async def store() -> None:
@@ -111,76 +109,78 @@ class Run:
             group.start_soon(store)
             try:
                 async with send:
-                    for reading in readings:
-                        await self._read_one(reading, send)
+                    for read_range in read_ranges:
+                        await self._read_one(read_range, send)
             except Exception as error:  # noqa: BLE001 - as above, after what was read before it is stored
                 failures.append(error)
         if failures:
             raise failures[0]
 
-    async def _read_one(self, reading: Reading, send: MemoryObjectSendStream[tuple[Cut, Finding]]) -> None:
-        began = cut_at = self.clocks.steady()
-        cutter, records = self._cutter(reading), list[Any]()
+    async def _read_one(self, read_range: ReadRange, send: MemoryObjectSendStream[tuple[Segment, ReadSummary]]) -> None:
+        began = sent_at = self.clocks.steady()
+        segmenter, records = self._segmenter(read_range), list[Any]()
         failure: NxcdrError | None = None
-        async with self.feed.read(reading.window, self._mishaps) as paginator:
+        async with self.source.read_window(read_range.window, self._skipped) as paginator:
             try:
                 async for page in paginator.pages():
                     records += page
-                    self.pulse.read(len(page))
-                    is_overdue = self.clocks.steady() - cut_at >= SECONDS_A_WINDOW
+                    self.meter.read(len(page))
+                    is_overdue = self.clocks.steady() - sent_at >= SECONDS_A_WINDOW
                     if len(records) < RECORDS_AT_ONCE and not is_overdue:
                         continue
-                    self._take(cutter, records, paginator.complete_until)
-                    if cutter.can_cut and (cutter.held >= ROWS_A_WINDOW or is_overdue):
-                        await self._send(cutter, began, send)
-                        cut_at = self.clocks.steady()
-                self._take(cutter, records, None)
+                    self._add(segmenter, records, paginator.complete_until)
+                    if segmenter.has_segments and (segmenter.rows_pending >= ROWS_A_WINDOW or is_overdue):
+                        await self._send(segmenter, began, send)
+                        sent_at = self.clocks.steady()
+                self._add(segmenter, records, None)
             except NxcdrError as error:
-                self._take(cutter, records, error.complete_until)
+                self._add(segmenter, records, error.complete_until)
                 failure = error
-        self.pulse.legs += paginator.stats.legs
+        self.meter.legs += paginator.stats.legs
         if failure is None:
-            cutter.finish()
-        await self._send(cutter, began, send)
+            segmenter.finish()
+        await self._send(segmenter, began, send)
         if failure is not None:
             raise failure
 
-    def _take(self, cutter: Cutter, records: list[Any], complete_until: datetime | None) -> None:
+    def _add(self, segmenter: Segmenter, records: list[Any], complete_until: datetime | None) -> None:
         """Hand records on as rows; the list is emptied, as they take more memory than the rows.
 
         Also if one cannot be stored: what was taken before them can be, all the same.
         """
         taken, records[:] = records[:], []
-        cutter.take(rows_of(self.store.table, taken, self._mishaps.bad_row_taker), complete_until)
+        segmenter.add(rows_of(self.writer.table, taken, self._skipped.bad_row_handler), complete_until)
 
-    def _cutter(self, reading: Reading) -> Cutter:
+    def _segmenter(self, read_range: ReadRange) -> Segmenter:
         """Have windows end where rows cease to turn up late, so that what lies before is sealed at once.
 
         And now and then after that: a window is sealed as a whole, so a long one would stay open for long.
         """
-        now, settle = int(self.clocks.gateway().least), self.store.settle
+        now, settle = int(self.clocks.gateway().least), self.writer.settle
         step = max(HOUR, settle // OPEN_WINDOWS)
         edges = (now - settle, *range(now - settle + step, now, step))
-        must_end = [edge for edge in edges if edge > reading.window.start]
-        return Cutter(self.store.table, reading, self.feed.floor, must_end)
+        must_end = [edge for edge in edges if edge > read_range.window.start]
+        return Segmenter(self.writer.table, read_range, self.source.unit.floor, must_end)
 
-    async def _send(self, cutter: Cutter, began: float, send: MemoryObjectSendStream[tuple[Cut, Finding]]) -> None:
+    async def _send(
+        self, segmenter: Segmenter, began: float, send: MemoryObjectSendStream[tuple[Segment, ReadSummary]]
+    ) -> None:
         # By the gateway's clock as it is known by now, and when the reading began: what came later may not be in it.
         read_at = int(self.clocks.gateway().least - (self.clocks.steady() - began))
-        for cut in cutter.cut():
-            await send.send((cut, self._finding(cut, read_at)))
+        for segment in segmenter.segments():
+            await send.send((segment, self._summary(segment, read_at)))
 
-    def _finding(self, cut: Cut, read_at: int) -> Finding:
-        bad_rows, self._mishaps.bad_rows = self._mishaps.bad_rows, 0
-        saturated = self._mishaps.saturated_until(cut.window.end)
-        return Finding(read_at, bad_rows, saturated, self._mishaps.refused_in(cut.window))
+    def _summary(self, segment: Segment, read_at: int) -> ReadSummary:
+        bad_rows, self._skipped.bad_rows = self._skipped.bad_rows, 0
+        saturated = self._skipped.saturated_until(segment.window.end)
+        return ReadSummary(read_at, bad_rows, saturated, self._skipped.refused_in(segment.window))
 
-    async def _store_all(self, receive: MemoryObjectReceiveStream[tuple[Cut, Finding]]) -> None:
+    async def _store_all(self, receive: MemoryObjectReceiveStream[tuple[Segment, ReadSummary]]) -> None:
         # At once, so that whoever waits to send sees it closed after the error that closed it is known.
         with receive:
-            async for cut, finding in receive:
-                taken = await in_thread(partial(self.store.put, cut, finding))
+            async for segment, summary in receive:
+                counts = await in_thread(partial(self.writer.put, segment, summary))
                 if self.on_bad_row is not None:
-                    for bad in taken.left_out:
+                    for bad in counts.left_out:
                         self.on_bad_row(bad)
-                self.pulse.stored(cut.window, taken, self.store.ledger.complete_until(self.store.settle))
+                self.meter.stored(segment.window, counts, self.writer.ledger.complete_until(self.writer.settle))

@@ -29,12 +29,12 @@ from nxcdr_async.sinks.factory import check_arrow, check_file, sink_for
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from nxcdr_async.ingest.pushed_rows import PushedRows
+    from nxcdr_async.ingest.pushed_rows import PushWriter
     from nxcdr_async.sinks.protocol import Sink
 
 __all__ = ["PushedCalls"]
 
-PATIENCE = 5.0
+LOCK_TIMEOUT = 5.0
 """Seconds to wait for another run to let go of the sink."""
 
 SECONDS_BETWEEN_TRIES = 0.05
@@ -50,26 +50,26 @@ class _Push:
 
     Attributes:
         call: the call.
-        until: the steady time up to which it waits for the sink.
+        deadline: the steady time up to which it waits for the sink.
         is_done: whether it is stored, or failed.
         error: why it failed.
-        trace: where that was.
+        traceback: where that was.
     """
 
     call: CallRecord
-    until: float
+    deadline: float
     is_done: bool = False
     error: Exception | None = None
-    trace: TracebackType | None = None
+    traceback: TracebackType | None = None
 
-    def end(self, error: Exception | None = None) -> None:
-        """Take in what became of it."""
+    def finish(self, error: Exception | None = None) -> None:
+        """Note what became of it."""
         self.error, self.is_done = error, True
-        self.trace = None if error is None else error.__traceback__
+        self.traceback = None if error is None else error.__traceback__
 
 
 @define(eq=False)
-class _Line:
+class _Queue:
     """The calls of one event loop that wait.
 
     Attributes:
@@ -106,7 +106,7 @@ class PushedCalls(Uncopied):
             a file for each window that was read, and no place for calls of none.
         new_key: as for `backfill`.
         new_gateway: as for `backfill`.
-        patience: seconds that a call waits at least for a run to let go of the sink.
+        lock_timeout: seconds that a call waits at least for a run to let go of the sink.
 
     Raises:
         ConfigurationError: an argument cannot work, or the session has no keys for calls.
@@ -120,17 +120,17 @@ class PushedCalls(Uncopied):
         to: "str | Path | Sink",
         *,
         new_key: bool = False,
-        patience: float = PATIENCE,
+        lock_timeout: float = LOCK_TIMEOUT,
         new_gateway: bool = False,
     ) -> None:
-        seconds = as_number(patience)
+        seconds = as_number(lock_timeout)
         if seconds is None or not 0 <= seconds < math.inf:
-            raise ConfigurationError(f"patience is {patience!r}: give seconds, 0 or more")
-        self._patience = seconds
-        self._rows = _rows_into(session, to, new_key=new_key, new_gateway=new_gateway)
+            raise ConfigurationError(f"lock_timeout is {lock_timeout!r}: give seconds, 0 or more")
+        self._lock_timeout = seconds
+        self._writer = _writer_into(session, to, new_key=new_key, new_gateway=new_gateway)
         # Each event loop has its own, as one may be left for ever in the middle of a turn.
-        self._lines: RunVar[_Line] = RunVar("pushed calls that wait")
-        self._sink_is_ours = threading.Lock()
+        self._queues: RunVar[_Queue] = RunVar("pushed calls that wait")
+        self._sink_lock = threading.Lock()
 
     async def store(self, call: CallRecord) -> None:
         """Store a call; once this returns, it outlasts a crash. Calls that come meanwhile are stored together.
@@ -145,47 +145,47 @@ class PushedCalls(Uncopied):
         """
         if not isinstance(call, CallRecord):
             raise ConfigurationError(f"only a CallRecord can be stored, not {type(call).__name__}")
-        push = _Push(call, steady() + self._patience)
-        line = self._line_here()
-        line.pushes.append(push)
+        push = _Push(call, steady() + self._lock_timeout)
+        queue = self._queue_here()
+        queue.pushes.append(push)
         try:
             # Whoever comes first stores for all who wait by then.
-            async with line.turn:
+            async with queue.turn:
                 while not push.is_done:
-                    await self._store_some(line)
+                    await self._store_some(queue)
         finally:
-            if push in line.pushes:
-                line.pushes.remove(push)
+            if push in queue.pushes:
+                queue.pushes.remove(push)
         if push.error is not None:
             # All of a batch raise the same error, whose traceback else grew with each of them.
-            raise push.error.with_traceback(push.trace)
+            raise push.error.with_traceback(push.traceback)
 
-    async def _store_some(self, line: _Line) -> None:
-        line.pushes = [push for push in line.pushes if not push.is_done]
-        batch = _first_of(line.pushes)
-        busy = await in_thread(partial(self._put, batch))
+    async def _store_some(self, queue: _Queue) -> None:
+        queue.pushes = [push for push in queue.pushes if not push.is_done]
+        batch = _next_batch(queue.pushes)
+        busy = await in_thread(partial(self._store_batch, batch))
         if busy is None:
             return
         now = steady()
         for push in batch:
-            if not push.is_done and push.until <= now:
-                push.end(busy)
+            if not push.is_done and push.deadline <= now:
+                push.finish(busy)
         await sleep(SECONDS_BETWEEN_TRIES)
 
-    def _put(self, batch: list[_Push]) -> Exception | None:
+    def _store_batch(self, batch: list[_Push]) -> Exception | None:
         # A sink does one thing at a time, and other event loops have threads of their own.
-        with self._sink_is_ours:
-            return _put(self._rows, batch)
+        with self._sink_lock:
+            return _store_batch(self._writer, batch)
 
-    def _line_here(self) -> _Line:
-        line = self._lines.get(None)
-        if line is None:
-            line = _Line()
-            self._lines.set(line)
-        return line
+    def _queue_here(self) -> _Queue:
+        queue = self._queues.get(None)
+        if queue is None:
+            queue = _Queue()
+            self._queues.set(queue)
+        return queue
 
 
-def _first_of(pushes: list[_Push]) -> list[_Push]:
+def _next_batch(pushes: list[_Push]) -> list[_Push]:
     """Return those to be stored next; of several with one call the first, as each is to add to the one before."""
     batch: dict[str, _Push] = {}
     for push in pushes:
@@ -195,57 +195,58 @@ def _first_of(pushes: list[_Push]) -> list[_Push]:
     return list(batch.values())
 
 
-def _rows_into(session: CdrSession, to: "str | Path | Sink", *, new_key: bool, new_gateway: bool) -> "PushedRows":
+def _writer_into(session: CdrSession, to: "str | Path | Sink", *, new_key: bool, new_gateway: bool) -> "PushWriter":
     if not isinstance(session, CdrSession):
         raise ConfigurationError(f"session is of type {type(session).__name__}: give the session, then the store")
     check_arrow()
-    from nxcdr_async.ingest.pushed_rows import PushedRows  # noqa: PLC0415 - imports pyarrow
-    from nxcdr_async.ingest.table_writer import Allowed  # noqa: PLC0415 - as above
+    from nxcdr_async.ingest.pushed_rows import PushWriter  # noqa: PLC0415 - imports pyarrow
+    from nxcdr_async.ingest.table_writer import AllowedChanges  # noqa: PLC0415 - as above
 
-    rows = PushedRows.of(session, sink_for(to), Allowed(new_key, new_gateway))
+    writer = PushWriter.of(session, sink_for(to), AllowedChanges(new_key, new_gateway))
     check_file(to)
-    return rows
+    return writer
 
 
-def _put(rows: "PushedRows", batch: list[_Push]) -> Exception | None:
-    """Store a batch, and note what became of it, as whoever waits for this may be cancelled; return why not yet."""
+def _store_batch(writer: "PushWriter", batch: list[_Push]) -> Exception | None:
+    """Store a batch, and note what became of it, as whoever waits may be cancelled; return why it is to wait."""
     from nxcdr_async.ingest.table_writer import store_by_halves  # noqa: PLC0415 - imports pyarrow
 
     try:
-        for push, unfit in store_by_halves(batch, partial(_put_some, rows)):
-            push.end(unfit)
+        for push, unfit in store_by_halves(batch, partial(_store_together, writer)):
+            push.finish(unfit)
     except BusyError as busy:
         return busy
     return None
 
 
-def _put_some(rows: "PushedRows", batch: Sequence[_Push]) -> None:
+def _store_together(writer: "PushWriter", batch: Sequence[_Push]) -> None:
+    """Store a batch in one transaction; what keeps all of it from being stored is the error of each."""
     from nxcdr_async.sinks.protocol import UnfitError  # noqa: PLC0415 - imports pyarrow
 
     error: Exception | None = None
     try:
-        rows.put(_rows_of_good(rows, batch))
+        writer.put(_good_rows(writer, batch))
     except (BusyError, UnfitError):
         raise
     except Exception as other:  # noqa: BLE001 - each of the batch raises it
         error = other
     for push in batch:
         if not push.is_done:
-            push.end(error)
+            push.finish(error)
 
 
-def _rows_of_good(rows: "PushedRows", batch: Sequence[_Push]) -> "pa.Table":
+def _good_rows(writer: "PushWriter", batch: Sequence[_Push]) -> "pa.Table":
     """Return the calls of a batch as rows; those that no sink can hold are left out and done with."""
     try:
-        return rows.rows_of([push.call for push in batch])
+        return writer.rows_of([push.call for push in batch])
     except RecordError:
         for push in batch:
-            _check(rows, push)
-    return rows.rows_of([push.call for push in batch if not push.is_done])
+            _finish_if_bad(writer, push)
+    return writer.rows_of([push.call for push in batch if not push.is_done])
 
 
-def _check(rows: "PushedRows", push: _Push) -> None:
+def _finish_if_bad(writer: "PushWriter", push: _Push) -> None:
     try:
-        rows.rows_of([push.call])
+        writer.rows_of([push.call])
     except RecordError as bad:
-        push.end(bad)
+        push.finish(bad)

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 
 from attrs import define
 
-from nxcdr_async.sinks.ledger import Entry
+from nxcdr_async.sinks.ledger import LedgerEntry
 from nxcdr_async.windows import Window
 
 
 @define(frozen=True)
-class Reading:
+class ReadRange:
     """A part of the range that is to be read in one go.
 
     Attributes:
@@ -31,7 +31,7 @@ class Reading:
         return moment
 
 
-def readings_of(missing: Iterable[Window], again: Iterable[Entry]) -> list[Reading]:
+def read_ranges_of(missing: Iterable[Window], again: Iterable[LedgerEntry]) -> list[ReadRange]:
     """Join parts that were never read, and entries to read again, where they touch each other."""
     parts = sorted([(part, False) for part in missing] + [(entry.window, True) for entry in again])
     joined: list[list[tuple[Window, bool]]] = []
@@ -41,7 +41,7 @@ def readings_of(missing: Iterable[Window], again: Iterable[Entry]) -> list[Readi
         else:
             joined.append([part])
     return [
-        Reading(
+        ReadRange(
             Window(group[0][0].start, group[-1][0].end),
             tuple(window for window, was_read in group if was_read),
         )

@@ -12,23 +12,23 @@ from nxcdr_async._util.clocks import present, steady
 from nxcdr_async._util.moments import moment_if_any
 from nxcdr_async._util.tasks import in_thread
 from nxcdr_async.errors import ConfigurationError
-from nxcdr_async.ingest.compare import Checker, absent
-from nxcdr_async.ingest.feeds import Mishaps, unit_at
-from nxcdr_async.ingest.job import Job, Settings, gaps_of, holding
-from nxcdr_async.ingest.pipeline import Run
-from nxcdr_async.ingest.progress import Pulse
-from nxcdr_async.ingest.ranges import Reading, readings_of
+from nxcdr_async.ingest.compare import Comparator, absent
+from nxcdr_async.ingest.job import Job, Settings, gaps_of, locked
+from nxcdr_async.ingest.pipeline import Pipeline
+from nxcdr_async.ingest.progress import ProgressMeter
+from nxcdr_async.ingest.ranges import ReadRange, read_ranges_of
 from nxcdr_async.ingest.report import VerifiedSource, VerifyReport
 from nxcdr_async.records.arrow import TABLES, Table, rows_of
 from nxcdr_async.records.models import SourceName
 from nxcdr_async.session import CdrSession
-from nxcdr_async.sinks.ledger import Entry
+from nxcdr_async.sinks.ledger import LedgerEntry
 from nxcdr_async.sinks.protocol import Sink
 from nxcdr_async.sinks.values import outside, seconds_of
+from nxcdr_async.sources.base import SkippedRows, unit_at
 from nxcdr_async.windows import HOUR, Window
 
 
-def sample(entries: Sequence[Entry], count: int, below: Callable[[int], int]) -> list[Entry]:
+def sample(entries: Sequence[LedgerEntry], count: int, below: Callable[[int], int]) -> list[LedgerEntry]:
     """Choose windows all over the range: one of each part of it, any of them as likely as any other.
 
     Args:
@@ -41,28 +41,28 @@ def sample(entries: Sequence[Entry], count: int, below: Callable[[int], int]) ->
     return [entries[first + below(last - first)] for first, last in pairwise(edges)]
 
 
-def readings_again(entries: Sequence[Entry], most_rows: int) -> list[Reading]:
+def read_ranges_again(entries: Sequence[LedgerEntry], most_rows: int) -> list[ReadRange]:
     """Return what to read to have windows again as they are: neighbours in one go, up to a number of rows.
 
     Args:
         entries: in order of time.
         most_rows: rows after which a reading ends with its window.
     """
-    readings: list[Reading] = []
-    group: list[Entry] = []
+    read_ranges: list[ReadRange] = []
+    group: list[LedgerEntry] = []
     rows = 0
     for entry in entries:
         if rows + entry.rows > most_rows:
-            readings += _each_alone(group)
+            read_ranges += _each_alone(group)
             group, rows = [], 0
         group.append(entry)
         rows += entry.rows
-    return readings + _each_alone(group)
+    return read_ranges + _each_alone(group)
 
 
-def _each_alone(entries: Sequence[Entry]) -> list[Reading]:
-    readings = readings_of((), entries)
-    return [evolve(reading, ends=tuple(window.end for window in reading.rigid)) for reading in readings]
+def _each_alone(entries: Sequence[LedgerEntry]) -> list[ReadRange]:
+    read_ranges = read_ranges_of((), entries)
+    return [evolve(read_range, ends=tuple(window.end for window in read_range.rigid)) for read_range in read_ranges]
 
 
 ROWS_AT_ONCE = 20_000
@@ -100,16 +100,16 @@ class Verification:
     async def of(self, sources: Sequence[SourceName]) -> VerifyReport:
         """Verify those of the sources that the sink holds."""
         started, began, asked = present(), steady(), self.session.stats.requests
-        async with holding(self.sink):
-            jobs = await self._held(sources)
-            held = [_SourceVerification(job, self._chance(job), self.sample, self.mends) for job in jobs]
-            for source in held:
-                source.pulse.tell()
+        async with locked(self.sink):
+            jobs = await self._jobs_of_stored(sources)
+            stored = [_SourceVerification(job, self._chance(job), self.sample, self.mends) for job in jobs]
+            for source in stored:
+                source.meter.report()
             try:
-                verified = [await source.run() for source in held]
+                verified = [await source.run() for source in stored]
             except BaseException as ended:
-                for source in held:
-                    source.pulse.tell_of_end(ended)
+                for source in stored:
+                    source.meter.report_end(ended)
                 raise
         return VerifyReport(
             sink=self.sink.name,
@@ -121,33 +121,33 @@ class Verification:
             finished=present(),
         )
 
-    async def _held(self, sources: Sequence[SourceName]) -> list[Job]:
-        """Return what there is to verify, before anything of it is asked."""
+    async def _jobs_of_stored(self, sources: Sequence[SourceName]) -> list[Job]:
+        """Return the jobs of the sources that are stored, before anything is asked of the gateway."""
         jobs = [Job.of(self.session, source, self.sink, self.settings) for source in sources]
-        held = [job for job in jobs if await in_thread(partial(self._is_held, job))]
-        if not held:
+        stored = [job for job in jobs if await in_thread(partial(self._is_stored, job))]
+        if not stored:
             names = " or ".join(TABLES[source].name for source in sources)
             raise ConfigurationError(f"{self.sink.name} holds no {names}: give the --to of an earlier backfill")
-        return held
+        return stored
 
-    def _is_held(self, job: Job) -> bool:
-        held = job.store.look()
-        if held is None or not held.entries:
+    def _is_stored(self, job: Job) -> bool:
+        stored = job.writer.inspect()
+        if stored is None or not stored.entries:
             return False
         try:
             origin = job.origin()
         except ConfigurationError as missing:
-            source = job.store.table.source
+            source = job.writer.table.source
             raise ConfigurationError(
                 f"{source} of {self.sink.name} cannot be asked for again ({missing}): give those keys, or verify one "
                 "source that there are keys for, with --source (source=…)"
             ) from None
-        job.store.begin(origin, self.settings.allowed)
+        job.writer.begin(origin, self.settings.allowed)
         return True
 
     def _chance(self, job: Job) -> Random:
         # Each source has a choice of its own, the same whichever others are verified with it.
-        return Random(f"{self._chosen_seed} {job.store.table.source}")  # noqa: S311 - has to be repeatable, not secret
+        return Random(f"{self._chosen_seed} {job.writer.table.source}")  # noqa: S311 - has to be repeatable, not secret
 
 
 @define(eq=False)
@@ -158,70 +158,70 @@ class _SourceVerification:
     chance: Random
     sample: int | None
     mends: bool
-    pulse: Pulse = field(init=False)
-    _checker: Checker = field(init=False)
+    meter: ProgressMeter = field(init=False)
+    _comparator: Comparator = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.pulse = self.job.pulse()
-        self._checker = Checker(self.job.store, self.mends)
+        self.meter = self.job.meter()
+        self._comparator = Comparator(self.job.writer, self.mends)
 
     async def run(self) -> VerifiedSource:
-        """Read what was chosen, compare it, and tell what was found."""
-        settings, ledger = self.job.settings, self.job.store.ledger
+        """Read what was chosen, compare it, and return what was found."""
+        settings, ledger = self.job.settings, self.job.writer.ledger
         sealed = [entry for entry in ledger.entries if entry.is_sealed(settings.settle) and not ledger.is_pruned(entry)]
         chosen = sealed if self.sample is None else sample(sealed, self.sample, self.chance.randrange)
-        lost = await in_thread(self.job.store.find_lost)
+        lost = await in_thread(self.job.writer.find_lost)
         wanted = {entry.window for entry in (*chosen, *lost)}
-        readings = readings_again([entry for entry in sealed if entry.window in wanted], ROWS_AT_ONCE)
-        self.job.expect(readings, self.pulse)
-        run = Run(self.job.feed, self._checker, self.job.clocks, self.pulse, settings.on_bad_row)
-        for reading in readings:
-            await run.read([reading])
+        read_ranges = read_ranges_again([entry for entry in sealed if entry.window in wanted], ROWS_AT_ONCE)
+        self.job.expect(read_ranges, self.meter)
+        pipeline = Pipeline(self.job.source, self._comparator, self.job.clocks, self.meter, settings.on_bad_row)
+        for read_range in read_ranges:
+            await pipeline.read([read_range])
             await self._look_for_unmatched()
         return self._verified(len(sealed))
 
     async def _look_for_unmatched(self) -> None:
         """Look around each window for rows that it did not bring: a gateway may give them with its neighbour."""
-        checker = self._checker
-        unmatched, checker.unmatched = checker.unmatched, []
+        comparator = self._comparator
+        unmatched, comparator.unmatched = comparator.unmatched, []
         for rows in unmatched:
-            checker.note_extra(await self._nowhere(rows))
+            comparator.note_extra(await self._nowhere(rows))
 
     async def _nowhere(self, rows: pa.Table) -> pa.Table:
-        """Return those of the stored rows that the gateway does not tell any more, as far as that is certain."""
-        table = self.job.store.table
-        mishaps = Mishaps(None if self.job.settings.on_bad_row is None else _leave_out)
+        """Return those of the stored rows that the gateway does not show any more, as far as that is certain."""
+        table = self.job.writer.table
+        skipped = SkippedRows(None if self.job.settings.on_bad_row is None else _leave_out)
         window = around(table, rows, self.job.settings.settle)
-        async with self.job.feed.read(window, mishaps) as paginator:
+        async with self.job.source.read_window(window, skipped) as paginator:
             async for page in paginator.pages():
-                read = rows_of(table, page, mishaps.bad_row_taker)
+                read = rows_of(table, page, skipped.bad_row_handler)
                 rows = await in_thread(partial(absent, table, rows, read))
                 if not rows.num_rows:
                     return rows
-        if mishaps.bad_rows:
+        if skipped.bad_rows:
             return table.empty()
-        untold = (unit_at(self.job.feed, second) for second in mishaps.saturated)
-        return outside(table, rows, [*mishaps.refused, *untold])
+        untold = (unit_at(self.job.source, second) for second in skipped.saturated)
+        return outside(table, rows, [*skipped.refused, *untold])
 
     def _verified(self, sealed: int) -> VerifiedSource:
-        checker, store = self._checker, self.job.store
+        comparator, writer = self._comparator, self.job.writer
         return VerifiedSource(
-            source=store.table.source,
+            source=writer.table.source,
             windows_sealed=sealed,
-            windows_checked=len(checker.checked),
-            rows_compared=checker.rows,
-            missing=checker.missing,
-            different=checker.different,
-            extra=checker.extra,
-            fixed=checker.fixed,
-            gaps=tuple(gap for entry in checker.checked for gap in gaps_of(self.job.feed, entry, entry.window)),
-            complete_until=moment_if_any(store.ledger.complete_until(store.settle)),
-            examples=tuple(checker.examples),
+            windows_checked=len(comparator.checked),
+            rows_compared=comparator.counts.rows,
+            missing=comparator.counts.new,
+            different=comparator.counts.changed,
+            extra=comparator.extra,
+            fixed=comparator.fixed,
+            gaps=tuple(gap for entry in comparator.checked for gap in gaps_of(self.job.source, entry, entry.window)),
+            complete_until=moment_if_any(writer.ledger.complete_until(writer.settle)),
+            examples=tuple(comparator.examples),
         )
 
 
 def around(table: Table, rows: pa.Table, longest: int) -> Window:
-    """Return the range in which a gateway tells rows by whatever time of theirs: an hour more on either side.
+    """Return the range in which a gateway shows rows by whatever time of theirs: an hour more on either side.
 
     Args:
         table: whose rows they are.
@@ -236,4 +236,4 @@ def around(table: Table, rows: pa.Table, longest: int) -> Window:
 
 
 def _leave_out(_: object) -> None:
-    """Hear of a bad row that whoever wants to know was told of before."""
+    """Do nothing about a bad row, which was reported before."""

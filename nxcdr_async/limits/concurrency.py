@@ -1,10 +1,10 @@
-"""How much a gateway allows, told from what it takes and what it refuses. Pure: times are arguments, in seconds.
+"""How much a gateway allows, learned from what it accepts and what it throttles. Pure: times are arguments, in seconds.
 
-No document says how much that is, and it may be so many requests at once, or so many a second. A refusal alone does not
-say which; but a gateway that a moment ago took a request with as many others in flight refused it for the pace, and one
-that took requests as quickly refused it for being one too many. So each refusal is held against what was taken lately,
-and lowers the one bound that explains it, to just what is known to fit. Later that bound is tried again: rarely, so
-that a gateway that stays as it is refuses about one request in a hundred, and boldly once a try succeeds.
+The vendor does not document it, and a gateway may bound the requests at once, or those a second. A throttled request
+does not say which. But if a moment ago as many in flight were accepted, it was the rate, and if as many a second were,
+it was the concurrency. So each throttled request is compared with recent successes, and lowers the one bound that
+explains it, to just what is known to fit. Later that bound is probed: rarely, so that a gateway that stays as it is
+throttles about one request in a hundred, and in larger steps once a probe succeeds.
 """
 
 import math
@@ -12,8 +12,8 @@ from bisect import bisect_left, bisect_right
 
 from attrs import define, field
 
-from nxcdr_async.limits.probing import Patience
-from nxcdr_async.limits.rate import LOWEST_PACE, Pace
+from nxcdr_async.limits.probing import ProbeSchedule
+from nxcdr_async.limits.rate import LOWEST_RATE, AdaptiveRate
 
 FIRST_LIMIT = 8
 """Requests in flight to start with, unless sessions ask for a fixed number."""
@@ -22,72 +22,65 @@ HIGHEST_LIMIT = 64
 """Requests in flight never exceeded, unless sessions ask for more."""
 
 SHRINK = 0.7
-"""What is left of the limit after a refusal that nothing explains."""
+"""What is left of the limit after a throttled request that no bound explains."""
 
 GROWTH = 0.25
-"""Requests in flight added for each good reply while nothing speaks against it: a quarter more each round trip."""
+"""Added to the limit with each success while nothing was throttled: a quarter more each round trip."""
 
-LUCK = 2.0
-"""Requests taken for each one refused with as many in flight, below which they were just lucky."""
+SUCCESSES_PER_THROTTLE = 2.0
+"""Successes for each throttled request with as many in flight, below which they were just luck."""
 
 _SECONDS_REMEMBERED = 1.0
-_REPLIES_REMEMBERED = 8
+_RESPONSES_REMEMBERED = 8
 _SECONDS_COUNTED = 10.0
 
 
 @define(eq=False)
-class Start:
-    """How things stood when a request started.
-
-    Attributes:
-        at: when.
-        in_flight: requests in flight, with it.
-        was_paced: whether it had to wait for the pace.
-    """
+class RequestStart:
+    """When a request started, with how many in flight (itself included), and whether it had to wait for the rate."""
 
     at: float
     in_flight: int
-    was_paced: bool
+    waited_for_rate: bool
 
 
 @define(eq=False)
 class _Starts:
-    """When requests started that were not refused, so far as is known."""
+    """When requests started that were not throttled, as far as is known."""
 
     _times: list[float] = field(factory=list)
     _paused_until: float = -math.inf
 
-    def add(self, started: Start) -> None:
+    def add(self, started: RequestStart) -> None:
         if self._times and self._times[0] < started.at - 2 * _SECONDS_COUNTED:
             del self._times[: bisect_left(self._times, started.at - _SECONDS_COUNTED)]
         self._times.append(started.at)
 
-    def remove(self, refused: Start) -> None:
+    def remove(self, refused: RequestStart) -> None:
         place = bisect_left(self._times, refused.at)
         if place < len(self._times) and self._times[place] == refused.at:
             del self._times[place]
 
     def pause(self, until: float) -> None:
-        """Take in that nothing starts until then because the gateway asked for that."""
+        """Note that nothing starts until then, as the gateway asked for it."""
         self._paused_until = max(self._paused_until, until)
 
-    def rate_before(self, started: Start) -> float | None:
+    def rate_before(self, started: RequestStart) -> float | None:
         """Return how many started in the second before, or one in the time since the last did, if that is longer.
 
-        None for what follows on nothing: how many start at once, when nothing started for a while, is no rate. Unless
-        it was the gateway that asked for a pause.
+        None if nothing started for a while, unless the gateway asked for a pause: a burst after that is no rate.
         """
         place = bisect_left(self._times, started.at)
         first = bisect_right(self._times, started.at - 1)
         latest = self._times[first - 1] if first else -math.inf
         active = max(latest, self._paused_until if self._paused_until <= started.at else -math.inf)
-        if started.at - active > 1 / LOWEST_PACE:
+        if started.at - active > 1 / LOWEST_RATE:
             return None
         return float(place - first) or 1 / (started.at - latest)
 
 
 @define(eq=False)
-class _Highest:
+class _RecentMaximum:
     """The highest value of about the last second or two, and of the last few at least."""
 
     _current: float = 0.0
@@ -100,121 +93,120 @@ class _Highest:
         return max(self._current, self._before)
 
     def add(self, value: float, now: float) -> None:
-        if self._count >= _REPLIES_REMEMBERED and now - self._since >= _SECONDS_REMEMBERED:
+        if self._count >= _RESPONSES_REMEMBERED and now - self._since >= _SECONDS_REMEMBERED:
             self._before, self._current, self._count, self._since = self._current, 0.0, 0, now
         self._current = max(self._current, value)
         self._count += 1
 
 
 @define(eq=False)
-class _Levels:
-    """How many requests were taken and refused lately with how many in flight; each second all count half."""
+class _OutcomesByInFlight:
+    """How many requests succeeded and were throttled lately with how many in flight; each second halves the counts."""
 
-    _taken: list[float] = field(factory=list)
-    _refused: list[float] = field(factory=list)
+    _succeeded: list[float] = field(factory=list)
+    _throttled: list[float] = field(factory=list)
     _halved: float = -math.inf
 
-    def count(self, started: Start, now: float, *, refused: bool) -> None:
+    def count(self, started: RequestStart, now: float, *, throttled: bool) -> None:
         if now - self._halved >= _SECONDS_REMEMBERED:
             kept = 0.5 ** (now - self._halved)
             self._halved = now
-            self._taken = [count * kept for count in self._taken]
-            self._refused = [count * kept for count in self._refused]
-        missing = started.in_flight + 1 - len(self._taken)
-        self._taken += [0.0] * missing
-        self._refused += [0.0] * missing
-        (self._refused if refused else self._taken)[started.in_flight] += 1
+            self._succeeded = [count * kept for count in self._succeeded]
+            self._throttled = [count * kept for count in self._throttled]
+        missing = started.in_flight + 1 - len(self._succeeded)
+        self._succeeded += [0.0] * missing
+        self._throttled += [0.0] * missing
+        (self._throttled if throttled else self._succeeded)[started.in_flight] += 1
 
     def is_too_much(self, in_flight: int) -> bool:
-        """Tell whether with so many in flight, or more, about as many were refused as taken."""
-        return sum(self._taken[in_flight:]) < LUCK * sum(self._refused[in_flight:])
+        """Return whether with so many in flight, or more, about as many were throttled as succeeded."""
+        return sum(self._succeeded[in_flight:]) < SUCCESSES_PER_THROTTLE * sum(self._throttled[in_flight:])
 
 
 @define(eq=False)
-class Allowance:
+class AdaptiveConcurrency:
     """What one gateway seems to allow one account: so many requests in flight, so many a second.
 
     Attributes:
         limit: requests that may be in flight.
         highest: what the limit never exceeds.
-        pace: requests a second that may start.
-        refused_at: with how many in flight a request was refused; None while the limit may grow.
+        throttled_at: with how many in flight a request was throttled; None while the limit may grow.
     """
 
     limit: float = float(FIRST_LIMIT)
     highest: float = float(HIGHEST_LIMIT)
-    refused_at: int | None = None
-    _pace: Pace = field(factory=Pace)
-    _was_refused: bool = False
-    _taken_there: int = 0
+    throttled_at: int | None = None
+    _rate: AdaptiveRate = field(factory=AdaptiveRate)
+    _was_throttled: bool = False
+    _successes_there: int = 0
     _last_cut: float = -math.inf
     _limit_before_cut: float = 0.0
     _starts: _Starts = field(factory=_Starts)
-    _at_once: _Levels = field(factory=_Levels)
-    _taken_a_second: _Highest = field(factory=_Highest)
-    _patience: Patience = field(factory=Patience)
+    _by_in_flight: _OutcomesByInFlight = field(factory=_OutcomesByInFlight)
+    _recent_rates: _RecentMaximum = field(factory=_RecentMaximum)
+    _probing: ProbeSchedule = field(factory=ProbeSchedule)
 
     @property
-    def pace(self) -> float:
-        """Requests a second that may start; infinite while nothing speaks for a bound."""
-        return self._pace.value
+    def rate(self) -> float:
+        """Requests a second that may start; infinite while no bound is known."""
+        return self._rate.value
 
-    def expect(self, in_flight: int) -> None:
-        """Take in that sessions ask for so many requests in flight together, whatever the bounds for others are."""
+    def allow_at_least(self, in_flight: int) -> None:
+        """Allow as many requests in flight as sessions ask for together, even beyond `HIGHEST_LIMIT`."""
         self.highest = float(max(HIGHEST_LIMIT, in_flight))
-        if not self._was_refused:
+        if not self._was_throttled:
             self.limit = max(self.limit, float(in_flight))
 
-    def start(self, now: float, *, in_flight: int, was_paced: bool) -> Start:
-        """Take in that a request starts, with so many in flight, itself included."""
-        started = Start(now, in_flight, was_paced)
+    def start(self, now: float, *, in_flight: int, waited_for_rate: bool) -> RequestStart:
+        """Note that a request starts, with so many in flight, itself included."""
+        started = RequestStart(now, in_flight, waited_for_rate)
         self._starts.add(started)
         return started
 
-    def taken(self, started: Start, now: float, *, in_flight: int) -> None:
-        """Take in that the gateway answered a request as it should, with so many in flight by then."""
-        self._patience.count_reply()
-        self._at_once.count(started, now, refused=False)
-        self._taken_a_second.add(self._starts.rate_before(started) or 0.0, now)
+    def on_success(self, started: RequestStart, now: float, *, in_flight: int) -> None:
+        """Learn from a request that was answered as it should be, with so many in flight by then."""
+        self._probing.count_response()
+        self._by_in_flight.count(started, now, throttled=False)
+        self._recent_rates.add(self._starts.rate_before(started) or 0.0, now)
         if in_flight * 2 >= self.limit:
-            self._widen(started, now)
-        self._pace.taken(started.at, now, was_paced=started.was_paced)
+            self._raise_limit(started, now)
+        self._rate.on_success(started.at, now, waited_for_rate=started.waited_for_rate)
 
-    def refused(self, started: Start, now: float, *, pause: float = 0.0) -> None:
-        """Take in that the gateway refused a request as one too many, and the pause it asked for, in seconds."""
-        self._was_refused = True
+    def on_throttled(self, started: RequestStart, now: float, *, pause: float = 0.0) -> None:
+        """Learn from a request that was throttled, and the pause that the gateway asked for, in seconds."""
+        self._was_throttled = True
         rate = self._starts.rate_before(started)
         self._starts.remove(started)
         self._starts.pause(now + pause)
-        self._at_once.count(started, now, refused=True)
-        if started.in_flight > 1 and self._at_once.is_too_much(started.in_flight):
-            self._meet_bound(started.in_flight, now, pause)
+        self._by_in_flight.count(started, now, throttled=True)
+        if started.in_flight > 1 and self._by_in_flight.is_too_much(started.in_flight):
+            self._lower_limit(started.in_flight, now, pause)
             return
-        if not self._pace.refused(started.at, now, rate=rate, taken=self._taken_a_second.value, pause=pause):
-            self.strained(started, now)
+        if not self._rate.on_throttled(started.at, now, rate=rate, highest_rate=self._recent_rates.value, pause=pause):
+            self.on_timeout(started, now)
 
-    def strained(self, started: Start, now: float) -> None:
-        """Take in a sign of too much at once that tells no bound; it counts once for all that were in flight then."""
-        self._was_refused = True
+    def on_timeout(self, started: RequestStart, now: float) -> None:
+        """Learn from a sign of overload that names no bound; it counts once for all that were in flight then."""
+        self._was_throttled = True
         if started.at <= self._last_cut:
             return
         self._last_cut = now
         self._limit_before_cut = self.limit
         self.limit = max(1.0, self.limit * SHRINK)
 
-    def _meet_bound(self, at_once: int, now: float, pause: float) -> None:
-        self.refused_at, self._taken_there = at_once, 0
-        self.limit = min(self.limit, float(self.refused_at - 1))
-        self._patience.after_refusal(now, pause)
+    def _lower_limit(self, in_flight: int, now: float, pause: float) -> None:
+        self.throttled_at, self._successes_there = in_flight, 0
+        self.limit = min(self.limit, float(self.throttled_at - 1))
+        self._probing.after_throttle(now, pause)
 
-    def _widen(self, started: Start, now: float) -> None:
+    def _raise_limit(self, started: RequestStart, now: float) -> None:
         step = 1 / self.limit if self.limit < self._limit_before_cut else max(1 / self.limit, GROWTH)
-        if self.refused_at is not None and started.in_flight >= self.refused_at:
-            self._taken_there += 1
-            if self._taken_there >= self.refused_at:
-                self.refused_at = None
-                self._patience.after_success()
-        if self.refused_at is None or self.limit + step < self.refused_at:
+        if self.throttled_at is not None and started.in_flight >= self.throttled_at:
+            self._successes_there += 1
+            if self._successes_there >= self.throttled_at:
+                self.throttled_at = None
+                self._probing.after_success()
+        if self.throttled_at is None or self.limit + step < self.throttled_at:
             self.limit = min(self.highest, self.limit + step)
-        elif self._patience.is_over(now):
-            self.limit = min(self.highest, float(self.refused_at))
+        elif self._probing.is_due(now):
+            self.limit = min(self.highest, float(self.throttled_at))

@@ -1,6 +1,6 @@
-"""Whose request is the next to start: askers take turns, and the requests of one asker follow one another.
+"""Whose request starts next: clients take turns, and the requests of one client start in the order they came.
 
-A paginator is one asker, however many of its requests wait; so is a single question.
+A paginator is one client, however many of its requests wait; so is a single query.
 """
 
 import asyncio
@@ -9,64 +9,64 @@ from collections.abc import Hashable
 
 from attrs import define, field
 
-_Line = OrderedDict[asyncio.Future[None], None]
-"""The requests of an asker that wait, first come first; one that is cancelled leaves it at no cost."""
+_Waiters = OrderedDict[asyncio.Future[None], None]
+"""The waiting requests of a client, first come first; ordered by key, so that a cancelled one is removed at no cost."""
 
 
 @define(eq=False)
-class Turns:
-    """One turn that goes round: whoever takes it has it until it is passed on.
+class FairQueue:
+    """A lock that clients acquire in turn.
 
-    An asker that begins to wait is put behind all others, and so is one whose turn is over while more of its requests
-    wait. So between asking and being served, each other asker is served once at most.
+    A client that begins to wait goes to the end, and so does one that releases the lock while more of its requests
+    wait. So while a client waits, each other client has the lock once at most.
     """
 
-    # The first asker has the turn, even if nothing of it waits; without askers the turn is free.
-    _askers: OrderedDict[Hashable, _Line] = field(factory=OrderedDict, init=False)
+    # The first client has the lock, even if none of its requests waits; without clients the lock is free.
+    _clients: OrderedDict[Hashable, _Waiters] = field(factory=OrderedDict, init=False)
 
     @property
     def is_free(self) -> bool:
-        """Whether nobody has the turn, nor waits for it."""
-        return not self._askers
+        """Whether nobody has the lock, nor waits for it."""
+        return not self._clients
 
-    async def take(self, asker: Hashable) -> None:
-        """Wait for the turn. Who is cancelled meanwhile does not have it."""
-        if not self._askers:
-            self._askers[asker] = OrderedDict()
+    async def acquire(self, client: Hashable) -> None:
+        """Wait for the lock. A request that is cancelled meanwhile does not have it."""
+        if not self._clients:
+            self._clients[client] = OrderedDict()
             return
-        turn = asyncio.get_running_loop().create_future()
-        self._askers.setdefault(asker, OrderedDict())[turn] = None
+        waiter = asyncio.get_running_loop().create_future()
+        self._clients.setdefault(client, OrderedDict())[waiter] = None
         try:
-            await turn
+            await waiter
         except BaseException:
-            self._give_up(asker, turn)
+            self._leave(client, waiter)
             raise
 
-    def pass_on(self) -> None:
-        """End the turn; the next one begins in the same step."""
-        asker, line = next(iter(self._askers.items()))
-        if line:
-            self._askers.move_to_end(asker)
+    def release(self) -> None:
+        """Hand the lock to the next request, which has it in the same step."""
+        client, waiters = next(iter(self._clients.items()))
+        if waiters:
+            self._clients.move_to_end(client)
         else:
-            del self._askers[asker]
-        while self._askers:
-            asker, line = next(iter(self._askers.items()))
-            while line:
-                turn, _ = line.popitem(last=False)
+            del self._clients[client]
+        while self._clients:
+            client, waiters = next(iter(self._clients.items()))
+            while waiters:
+                waiter, _ = waiters.popitem(last=False)
                 # One that was cancelled a moment ago has not yet had the chance to leave.
-                if not turn.done():
-                    turn.set_result(None)
+                if not waiter.done():
+                    waiter.set_result(None)
                     return
-            del self._askers[asker]
+            del self._clients[client]
 
-    def _give_up(self, asker: Hashable, turn: "asyncio.Future[None]") -> None:
-        if not turn.cancelled() and turn.done():
-            # Cancelled in the very step in which the turn came.
-            self.pass_on()
+    def _leave(self, client: Hashable, waiter: "asyncio.Future[None]") -> None:
+        if not waiter.cancelled() and waiter.done():
+            # Cancelled in the very step in which it got the lock.
+            self.release()
             return
-        line = self._askers.get(asker)
-        if line is None:
+        waiters = self._clients.get(client)
+        if waiters is None:
             return
-        line.pop(turn, None)
-        if not line and asker != next(iter(self._askers)):
-            del self._askers[asker]
+        waiters.pop(waiter, None)
+        if not waiters and client != next(iter(self._clients)):
+            del self._clients[client]

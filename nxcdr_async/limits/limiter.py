@@ -1,6 +1,6 @@
-"""How much is asked of a gateway at once: slots, a pace, and pauses the gateway asks for.
+"""How much a session asks of its gateways at once: slots, a rate, and the pauses that gateways ask for.
 
-Sessions of one account that ask the same gateway from one event loop share what it allows, and take turns.
+Sessions of one account that ask the same gateway from one event loop share its budget, and take turns.
 """
 
 import math
@@ -14,10 +14,10 @@ from nxcdr_async._util import clocks as machine_clocks
 from nxcdr_async._util.uncopied import Uncopied
 from nxcdr_async._util.validation import as_number, as_whole
 from nxcdr_async.errors import ConfigurationError
-from nxcdr_async.limits.concurrency import HIGHEST_LIMIT, Allowance
-from nxcdr_async.limits.fair_queue import Turns
-from nxcdr_async.limits.gate import Place, Valve
-from nxcdr_async.limits.shared import Lane, Slot, forget_lane, shared_lane
+from nxcdr_async.limits.concurrency import HIGHEST_LIMIT, AdaptiveConcurrency
+from nxcdr_async.limits.fair_queue import FairQueue
+from nxcdr_async.limits.gate import Gate, Reservation
+from nxcdr_async.limits.shared import SharedBudget, Slot, forget_budget, shared_budget
 
 MOST_CONCURRENCY = 10_000
 """The highest ceiling that can be asked for."""
@@ -27,30 +27,27 @@ MOST_RATE = 1e6
 
 
 @define(eq=False)
-class _Own:
+class _SessionBounds:
     """The bounds a user set for a session."""
 
     limit: float
-    pace: float
+    rate: float
 
 
 class Limiter(Uncopied):
-    """Hands out slots to all requests of a session: its askers take turns, as do its lanes, and sessions at a lane.
+    """Hands out slots to all requests of a session: clients take turns, as do its budgets, and sessions at a budget.
 
-    Whoever asks a gateway names the account too, as any hashable that tells accounts apart: each has an allowance of
-    its own there, and the sessions of one share it.
+    There is a budget for each gateway and account; an account is any hashable that tells accounts apart.
 
     Args:
-        concurrency: requests in flight at most, None for as many as the gateway bears up to `HIGHEST_LIMIT`.
-        rate: requests a second at most; None for as many as the gateway bears.
+        concurrency: requests in flight at most, None to adapt to the gateway, up to `HIGHEST_LIMIT`.
+        rate: requests a second at most; None to adapt to the gateway.
         now: the clock, in seconds.
-        sleep: how it waits.
+        sleep: waits for so many seconds.
 
     Attributes:
-        ceiling: requests in flight at most, whatever the gateway allows.
         fixed: the ceiling a user set, 0 without.
-        in_flight: requests in flight now.
-        peak_in_flight: the most that ever were.
+        peak_in_flight: the most requests that ever were in flight.
     """
 
     def __init__(
@@ -72,13 +69,13 @@ class Limiter(Uncopied):
             )
         self.fixed = ceiling or 0
         self.peak_in_flight = 0
-        self._bounds = _Own(ceiling or HIGHEST_LIMIT, starts or math.inf)
+        self._bounds = _SessionBounds(ceiling or HIGHEST_LIMIT, starts or math.inf)
         self._now = now
         self._sleep = sleep
-        self._valve = Valve(self._bounds, now, sleep)
-        self._lanes: dict[tuple[str, Hashable], Lane] = {}
-        self._turns: dict[Lane, Turns] = {}
-        self._turns_of_lanes = Turns()
+        self._gate = Gate(self._bounds, now, sleep)
+        self._budgets: dict[tuple[str, Hashable], SharedBudget] = {}
+        self._queues: dict[SharedBudget, FairQueue] = {}
+        self._queue_of_budgets = FairQueue()
 
     @property
     def ceiling(self) -> int:
@@ -88,134 +85,137 @@ class Limiter(Uncopied):
     @property
     def in_flight(self) -> int:
         """Requests in flight now."""
-        return self._valve.in_flight
+        return self._gate.in_flight
 
     def limit(self, gateway: str, account: Hashable) -> int:
         """Return how many requests to a gateway may be in flight now."""
-        return min(self.ceiling, int(self._allowance(gateway, account).limit))
+        return min(self.ceiling, int(self._concurrency(gateway, account).limit))
 
-    def pace(self, gateway: str, account: Hashable) -> float:
+    def rate(self, gateway: str, account: Hashable) -> float:
         """Return how many requests to a gateway may start a second; infinite without a bound."""
-        return min(self._bounds.pace, self._allowance(gateway, account).pace)
+        return min(self._bounds.rate, self._concurrency(gateway, account).rate)
 
-    def worthwhile(self, gateway: str, account: Hashable) -> int:
-        """Return how many requests are worth asking for at once: the limit, or what the pace lets start meanwhile.
+    def useful_concurrency(self, gateway: str, account: Hashable) -> int:
+        """Return how many requests are worth having at once: the limit, or as many as the rate lets start meanwhile.
 
-        With a pace that is one more, which waits for it: else it would not be used whole, nor be known to bound.
+        With a rate that is one more, which waits for it: otherwise the rate would neither be used up nor be probed.
         """
-        limit, pace = self.limit(gateway, account), self.pace(gateway, account)
-        if math.isinf(pace):
+        limit, rate = self.limit(gateway, account), self.rate(gateway, account)
+        if math.isinf(rate):
             return limit
-        lane = self._lanes.get((gateway, account))
-        return min(limit, math.ceil((lane.usual_seconds if lane else 0.0) * pace) + 1)
+        budget = self._budgets.get((gateway, account))
+        return min(limit, math.ceil((budget.typical_seconds if budget else 0.0) * rate) + 1)
 
     def lower_ceiling(self, ceiling: int) -> None:
-        """Keep the limit at or under what the connections of the line allow."""
+        """Keep the ceiling at or under what the connection pool allows."""
         self._bounds.limit = min(self.ceiling, ceiling)
         self.fixed = min(self.fixed, ceiling)
 
-    def hold(self, gateway: str, account: Hashable, seconds: float) -> None:
-        """Let nothing start for so long, as a gateway asked (`Retry-After`)."""
-        self._lane(gateway, account).hold(seconds)
+    def pause_for(self, gateway: str, account: Hashable, seconds: float) -> None:
+        """Let nothing start at a gateway for so long, as it asked (`Retry-After`)."""
+        self._budget(gateway, account).pause_for(seconds)
 
     @asynccontextmanager
-    async def slot(self, gateway: str, account: Hashable, asker: Hashable | None = None) -> AsyncIterator[Slot]:
-        """Wait for a slot at a gateway, and for the pace and any pause; on leaving, the slot is free again.
+    async def slot(self, gateway: str, account: Hashable, client: Hashable | None = None) -> AsyncIterator[Slot]:
+        """Wait for a slot at a gateway, and for the rate and any pause; on leaving, the slot is free again.
 
         Args:
             gateway: its base URL.
-            account: what tells accounts apart.
-            asker: whose request it is; those of one asker start in the order they came. None for an asker of its own.
+            account: tells accounts apart.
+            client: whose request it is; those of one client start in the order they came. None for a client of its own.
         """
-        slot = await self._begin(self._lane(gateway, account), object() if asker is None else asker)
+        slot = await self._begin(self._budget(gateway, account), object() if client is None else client)
         try:
             yield slot
         finally:
-            slot.lane.valve.finish()
-            self._valve.finish()
+            slot.budget.gate.finish()
+            self._gate.finish()
 
     def leave(self) -> None:
-        """Leave all lanes, as the session is closed; what was learned goes with the last one that does."""
-        for key, lane in self._lanes.items():
-            lane.leave(self)
-            if lane.is_deserted:
-                forget_lane(*key, lane)
+        """Leave all budgets, as the session is closed; the last session to leave one has it forgotten."""
+        for key, budget in self._budgets.items():
+            budget.leave(self)
+            if budget.is_unused:
+                forget_budget(*key, budget)
 
-    async def _begin(self, lane: Lane, asker: Hashable) -> Slot:
-        turns = self._turns[lane]
-        await turns.take(asker)
+    async def _begin(self, budget: SharedBudget, client: Hashable) -> Slot:
+        queue = self._queues[budget]
+        await queue.acquire(client)
         try:
-            slot = await self._begin_within_own_bounds(lane) or await self._begin_within_bounds_of(lane)
+            slot = await self._start_within_session(budget) or await self._start_within_budget(budget)
             while slot is None:
-                # Whenever one of the two let it start, the other did not; that may go on for ever where both are busy.
-                slot = await self._begin_in_a_place_kept(lane)
+                # Each may let it start just when the other does not, which could go on for ever where both are busy.
+                slot = await self._start_in_reservation(budget)
             return slot
         finally:
-            turns.pass_on()
+            queue.release()
 
-    async def _begin_within_own_bounds(self, lane: Lane) -> Slot | None:
-        """Wait until the session may start one more; nothing starts then if it is the lane that is in the way."""
-        await self._turns_of_lanes.take(lane)
+    async def _start_within_session(self, budget: SharedBudget) -> Slot | None:
+        """Wait until the session may start one more; None if the budget does not let it start then."""
+        await self._queue_of_budgets.acquire(budget)
         try:
-            await self._valve.opened()
-            return self._start(lane, was_paced=False) if lane.turns.is_free and lane.valve.is_open else None
+            await self._gate.wait_until_open()
+            return self._start(budget, waited_for_rate=False) if budget.queue.is_free and budget.gate.is_open else None
         finally:
-            self._turns_of_lanes.pass_on()
+            self._queue_of_budgets.release()
 
-    async def _begin_in_a_place_kept(self, lane: Lane) -> Slot | None:
-        """Wait until the session may start one more, and keep that place while waiting for the lane."""
-        await self._turns_of_lanes.take(lane)
+    async def _start_in_reservation(self, budget: SharedBudget) -> Slot | None:
+        """Wait until the session may start one more, and reserve that place while waiting for the budget."""
+        await self._queue_of_budgets.acquire(budget)
         try:
-            await self._valve.opened()
-            if lane.turns.is_free and lane.valve.is_open:
-                return self._start(lane, was_paced=False)
-            place = lane.keep(self._valve)
+            await self._gate.wait_until_open()
+            if budget.queue.is_free and budget.gate.is_open:
+                return self._start(budget, waited_for_rate=False)
+            reservation = budget.reserve(self._gate)
         finally:
-            self._turns_of_lanes.pass_on()
+            self._queue_of_budgets.release()
         try:
-            return await self._begin_within_bounds_of(lane, place)
+            return await self._start_within_budget(budget, reservation)
         finally:
-            lane.give_back(place)
+            budget.release(reservation)
 
-    async def _begin_within_bounds_of(self, lane: Lane, place: Place | None = None) -> Slot | None:
-        """Wait until the lane lets one more start; nothing starts then if it is the session that is in the way.
+    async def _start_within_budget(self, budget: SharedBudget, reservation: Reservation | None = None) -> Slot | None:
+        """Wait until the budget lets one more start; None if the session does not let it start then.
 
-        Other lanes of the session do not wait meanwhile: a gateway that asked for a pause holds nobody else up.
+        The session's other budgets do not wait meanwhile: a gateway that asked for a pause delays no other.
         """
-        await lane.turns.take(self)
+        await budget.queue.acquire(self)
         try:
-            was_paced = await lane.valve.opened()
-            if place is not None and place.take():
-                return self._start_at(lane, was_paced=was_paced)
-            return self._start(lane, was_paced=was_paced) if self._valve.is_open else None
+            waited_for_rate = await budget.gate.wait_until_open()
+            if reservation is not None and reservation.claim():
+                return self._start_reserved(budget, waited_for_rate=waited_for_rate)
+            return self._start(budget, waited_for_rate=waited_for_rate) if self._gate.is_open else None
         finally:
-            lane.turns.pass_on()
+            budget.queue.release()
 
-    def _start(self, lane: Lane, *, was_paced: bool) -> Slot:
-        self._valve.start()
-        return self._start_at(lane, was_paced=was_paced)
+    def _start(self, budget: SharedBudget, *, waited_for_rate: bool) -> Slot:
+        self._gate.start()
+        return self._start_reserved(budget, waited_for_rate=waited_for_rate)
 
-    def _start_at(self, lane: Lane, *, was_paced: bool) -> Slot:
-        lane.valve.start()
+    def _start_reserved(self, budget: SharedBudget, *, waited_for_rate: bool) -> Slot:
+        budget.gate.start()
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
-        return Slot(lane, lane.allowance.start(self._now(), in_flight=lane.valve.in_flight, was_paced=was_paced))
+        return Slot(
+            budget,
+            budget.concurrency.start(self._now(), in_flight=budget.gate.in_flight, waited_for_rate=waited_for_rate),
+        )
 
-    def _allowance(self, gateway: str, account: Hashable) -> Allowance:
-        lane = self._lanes.get((gateway, account))
-        if lane is not None:
-            return lane.allowance
-        unknown = Allowance()
-        unknown.expect(self.fixed)
+    def _concurrency(self, gateway: str, account: Hashable) -> AdaptiveConcurrency:
+        budget = self._budgets.get((gateway, account))
+        if budget is not None:
+            return budget.concurrency
+        unknown = AdaptiveConcurrency()
+        unknown.allow_at_least(self.fixed)
         return unknown
 
-    def _lane(self, gateway: str, account: Hashable) -> Lane:
-        lane = self._lanes.get((gateway, account))
-        if lane is None:
-            lane = self._lanes[gateway, account] = shared_lane(gateway, account, self._make_lane)
-            self._turns[lane] = Turns()
-            lane.join(self)
-        return lane
+    def _budget(self, gateway: str, account: Hashable) -> SharedBudget:
+        budget = self._budgets.get((gateway, account))
+        if budget is None:
+            budget = self._budgets[gateway, account] = shared_budget(gateway, account, self._make_budget)
+            self._queues[budget] = FairQueue()
+            budget.join(self)
+        return budget
 
-    def _make_lane(self) -> Lane:
-        allowance = Allowance()
-        return Lane(allowance, Valve(allowance, self._now, self._sleep))
+    def _make_budget(self) -> SharedBudget:
+        concurrency = AdaptiveConcurrency()
+        return SharedBudget(concurrency, Gate(concurrency, self._now, self._sleep))

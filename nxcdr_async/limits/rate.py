@@ -1,188 +1,189 @@
-"""How many requests a second a gateway takes, if that is what it bounds. Pure: times are arguments, in seconds."""
+"""How many requests a second a gateway accepts, if it bounds them. Pure: times are arguments, in seconds."""
 
 import math
 
 from attrs import define, field
 
-from nxcdr_async.limits.probing import Patience
+from nxcdr_async.limits.probing import ProbeSchedule
 
-LOWEST_PACE = 0.45
+LOWEST_RATE = 0.45
 """Requests a second never gone below: the vendor's sibling APIs allow one in two seconds at least."""
 
-PACE_KEPT = 0.97
-"""What is kept of the requests a second a gateway took when it refused one more: room for a network that is uneven."""
+RATE_KEPT = 0.97
+"""The share kept of a rate that was throttled, as the network delays requests unevenly."""
 
 SHRINK_BELOW_ONE = 0.7
-"""The same, where less than one a second was too much: the time between two requests tells less than a count."""
+"""The same, where less than one a second was too much: the time between two requests is less certain than a count."""
 
 FIRST_STEP = 0.03
-"""How much faster the first try for a higher pace is; each that succeeds doubles the next."""
+"""How much higher the first rate probed is; each probe that succeeds doubles the next step."""
 
 CLEARLY_MORE = 1.1
-"""How many times a pace that was once refused has to be taken to show that the gateway takes more by now."""
+"""Times a rate that was once throttled, from which on a success shows that the gateway accepts more by now."""
 
 SECONDS_TO_FIND = 1.5
-REPLIES_TO_FIND = 10
-"""How long a trial goes on lowering the pace: until the requests counted all started under it."""
+RESPONSES_TO_FIND = 10
+"""How long a trial goes on lowering the rate: until the requests counted all started under it."""
 
 SECONDS_TO_JUDGE = 1.0
-REPLIES_TO_JUDGE = 40
-"""How long refusals are then counted, to judge whether the lower pace was of use."""
+RESPONSES_TO_JUDGE = 40
+"""How long throttled requests are then counted, to judge whether the lower rate helped."""
 
-FEW = 0.03
-"""The share of refusals that is nothing to look for a pace for, and up to which one that was found is of use."""
+FEW_THROTTLED = 0.03
+"""The share of throttled requests that starts no trial, and up to which a lower rate counts as having helped."""
 
-AS_QUICKLY = 0.95
-"""The share of the highest rate taken lately above which the rate may be the reason for a refusal."""
+NEAR_HIGHEST = 0.95
+"""The share of the highest recent rate above which the rate may be why a request was throttled."""
 
-MOST_NOISE = 0.5
-"""The share of refusals above which there is always a reason to look for."""
+MOST_UNEXPLAINED = 0.5
+"""The share of throttled requests above which a trial is always worth it."""
 
-SHARE_NEWS = 0.02
-"""How much the last reply counts in the share of replies that refuse."""
+WEIGHT_OF_LATEST_RESPONSE = 0.02
+"""The weight of the latest response in the share of throttled requests."""
 
-NOISE_KEPT = 0.995
-"""What each reply leaves of the share of refusals that is taken to have no reason: it is judged anew now and then."""
+UNEXPLAINED_KEPT = 0.995
+"""What each response leaves of the share that the rate does not explain, so that it is judged anew now and then."""
 
 
 @define(eq=False)
 class _Trial:
-    """A lower pace that is tried.
+    """A lower rate on trial: first it is found, then judged by the requests that started under it.
 
     Attributes:
-        since: when it began.
-        judging_since: when the pace was found; infinite before.
-        replies: replies that came before.
-        judged: replies that came after.
-        refused: how many of them refused.
+        judging_since: when the rate was found; infinite before.
+        responses: those that came before that.
+        judged: those that came after it.
+        throttled: how many of those judged were throttled.
     """
 
     since: float
     judging_since: float = math.inf
-    replies: int = 0
+    responses: int = 0
     judged: int = 0
-    refused: int = 0
+    throttled: int = 0
 
     def is_finding(self) -> bool:
         return math.isinf(self.judging_since)
 
-    def count(self, started_at: float, now: float, *, refused: bool) -> None:
+    def count(self, started_at: float, now: float, *, throttled: bool) -> None:
         if self.is_finding():
-            self.replies += 1
-            if now >= self.since + SECONDS_TO_FIND and self.replies >= REPLIES_TO_FIND:
+            self.responses += 1
+            if now >= self.since + SECONDS_TO_FIND and self.responses >= RESPONSES_TO_FIND:
                 self.judging_since = now
         elif started_at > self.judging_since:
             self.judged += 1
-            self.refused += refused
+            self.throttled += throttled
 
     def is_over(self, now: float) -> bool:
-        if self.refused > FEW * REPLIES_TO_JUDGE:
+        if self.throttled > FEW_THROTTLED * RESPONSES_TO_JUDGE:
             return True
-        return now >= self.judging_since + SECONDS_TO_JUDGE and self.judged >= REPLIES_TO_JUDGE
+        return now >= self.judging_since + SECONDS_TO_JUDGE and self.judged >= RESPONSES_TO_JUDGE
 
     @property
     def share(self) -> float:
-        return self.refused / self.judged
+        return self.throttled / self.judged
 
 
 @define(eq=False)
-class Pace:
+class AdaptiveRate:
     """Requests a second that may start.
 
-    A pace is found by trial: it is lowered to what the gateway took in the last second, and kept if that ends the
-    refusals. If it does not, they have another reason, say a gateway that fails now and then, and the pace is given up;
-    else it would fall for ever. A pace that was found is tried for more in growing steps.
+    A bound is found by trial: the rate is lowered to what the gateway accepted in the last second, and kept if requests
+    are no longer throttled. If they are, there is another reason, say a gateway that fails now and then, and the bound
+    is dropped; else it would fall for ever. A bound that was found is probed in growing steps.
 
     Attributes:
-        value: infinite while nothing speaks for a bound.
+        value: infinite while no bound is known.
     """
 
     value: float = math.inf
-    _patience: Patience = field(factory=Patience)
-    _share: float = 0.0
-    _noise: float = 0.0
+    _probing: ProbeSchedule = field(factory=ProbeSchedule)
+    _throttled_share: float = 0.0
+    _unexplained_share: float = 0.0
     _trial: _Trial | None = None
-    _before_steps: float = math.inf
-    _before_step: float = math.inf
+    _rate_before_probing: float = math.inf
+    _rate_before_step: float = math.inf
     _step: float = FIRST_STEP
-    _is_trying_for_more: bool = False
+    _is_probing: bool = False
     _changed_at: float = -math.inf
 
-    def taken(self, started_at: float, now: float, *, was_paced: bool) -> None:
-        """Take in a good reply."""
-        self._patience.count_reply()
-        self._count(started_at, now, refused=False)
-        if was_paced and not math.isinf(self.value) and self._trial is None and self._patience.is_over(started_at):
-            if not self._is_trying_for_more:
-                self._before_steps = self.value
-            self._before_step = self.value
+    def on_success(self, started_at: float, now: float, *, waited_for_rate: bool) -> None:
+        """Learn from a success."""
+        self._probing.count_response()
+        self._count(started_at, now, throttled=False)
+        if waited_for_rate and not math.isinf(self.value) and self._trial is None and self._probing.is_due(started_at):
+            if not self._is_probing:
+                self._rate_before_probing = self.value
+            self._rate_before_step = self.value
             self.value *= 1 + self._step
             self._step = min(1.0, 2 * self._step)
-            self._is_trying_for_more = True
-            self._patience.after_step(now)
-            if self._before_step > self._before_steps * CLEARLY_MORE:
-                self._patience.after_success()
+            self._is_probing = True
+            self._probing.after_step(now)
+            if self._rate_before_step > self._rate_before_probing * CLEARLY_MORE:
+                self._probing.after_success()
 
-    def refused(self, started_at: float, now: float, *, rate: float | None, taken: float, pause: float) -> bool:
-        """Take in a refusal.
+    def on_throttled(
+        self, started_at: float, now: float, *, rate: float | None, highest_rate: float, pause: float
+    ) -> bool:
+        """Learn from a throttled request.
 
         Args:
-            started_at: when the request started.
+            started_at: when it started.
             now: the time.
-            rate: the requests a second before it, None if there was no such thing.
-            taken: the most requests a second that were taken lately.
-            pause: the pause the gateway asked for.
+            rate: the requests a second before it, None after an idle time.
+            highest_rate: the most requests a second that were accepted lately.
+            pause: the seconds the gateway asked to pause for.
 
         Returns:
-            Whether the pace explains it.
+            whether the rate explains it.
         """
-        self._count(started_at, now, refused=True)
+        self._count(started_at, now, throttled=True)
         if self._trial is None and started_at <= self._changed_at:
-            return True  # it was sent before the pace was lowered
-        if rate is None or (self._trial is None and rate <= taken * AS_QUICKLY):
+            return True  # it was sent before the rate was lowered
+        if rate is None or (self._trial is None and rate <= highest_rate * NEAR_HIGHEST):
             return False
-        if self._is_trying_for_more:
-            self._step_back(rate, taken, now, pause)
+        if self._is_probing:
+            self._step_back(rate, highest_rate, now, pause)
             return True
-        if not self._search(now, pause):
+        if not self._begin_trial(now, pause):
             return False
-        self._lower(rate, taken, now)
+        self._lower(rate, highest_rate, now)
         return True
 
-    def _step_back(self, rate: float, taken: float, now: float, pause: float) -> None:
-        """Go back to a pace that was taken."""
-        self.value = max(self._before_steps, min(self._before_step, _below(rate, taken)))
-        self._is_trying_for_more, self._step, self._changed_at = False, FIRST_STEP, now
-        self._patience.after_refusal(now, pause)
+    def _step_back(self, rate: float, highest_rate: float, now: float, pause: float) -> None:
+        """Go back to a rate that was accepted."""
+        self.value = max(self._rate_before_probing, min(self._rate_before_step, _below(rate, highest_rate)))
+        self._is_probing, self._step, self._changed_at = False, FIRST_STEP, now
+        self._probing.after_throttle(now, pause)
 
-    def _search(self, now: float, pause: float) -> bool:
-        """Begin a trial if there are more refusals than come without reason; tell whether one looks for a pace now."""
+    def _begin_trial(self, now: float, pause: float) -> bool:
+        """Begin a trial if more requests are throttled than usual; return whether one is finding a rate now."""
         if self._trial is not None:
             return self._trial.is_finding()
-        if self._share <= max(FEW, min(MOST_NOISE, 2 * self._noise)):
+        if self._throttled_share <= max(FEW_THROTTLED, min(MOST_UNEXPLAINED, 2 * self._unexplained_share)):
             return False
         self._trial = _Trial(now)
-        self._patience.after_refusal(now, pause)
+        self._probing.after_throttle(now, pause)
         return True
 
-    def _lower(self, rate: float, taken: float, now: float) -> None:
-        self.value = max(LOWEST_PACE, min(self.value, _below(rate, taken)))
+    def _lower(self, rate: float, highest_rate: float, now: float) -> None:
+        self.value = max(LOWEST_RATE, min(self.value, _below(rate, highest_rate)))
         self._changed_at = now
 
-    def _count(self, started_at: float, now: float, *, refused: bool) -> None:
-        self._share += (refused - self._share) * SHARE_NEWS
-        self._noise *= NOISE_KEPT
+    def _count(self, started_at: float, now: float, *, throttled: bool) -> None:
+        self._throttled_share += (throttled - self._throttled_share) * WEIGHT_OF_LATEST_RESPONSE
+        self._unexplained_share *= UNEXPLAINED_KEPT
         trial = self._trial
         if trial is None:
             return
-        trial.count(started_at, now, refused=refused)
+        trial.count(started_at, now, throttled=throttled)
         if trial.is_over(now):
             self._trial = None
-            self._noise = trial.share
-            if trial.share > FEW:
-                self.value, self._is_trying_for_more, self._step = math.inf, False, FIRST_STEP
+            self._unexplained_share = trial.share
+            if trial.share > FEW_THROTTLED:
+                self.value, self._is_probing, self._step = math.inf, False, FIRST_STEP
 
 
-def _below(refused: float, taken: float) -> float:
-    """Return a rate a gateway should take, from one it refused and the highest it took."""
-    return refused * PACE_KEPT if refused >= 1 else max(refused * SHRINK_BELOW_ONE, taken * PACE_KEPT)
+def _below(throttled: float, highest_rate: float) -> float:
+    """Return a rate that should be accepted, from one that was throttled and the highest that was accepted."""
+    return throttled * RATE_KEPT if throttled >= 1 else max(throttled * SHRINK_BELOW_ONE, highest_rate * RATE_KEPT)

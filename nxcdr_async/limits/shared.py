@@ -1,4 +1,4 @@
-"""The way to one gateway for one account, which the sessions of an event loop share."""
+"""What one gateway allows one account, shared by the sessions of an event loop."""
 
 import asyncio
 from collections.abc import Callable, Hashable
@@ -7,16 +7,16 @@ from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from attrs import define, field
 
-from nxcdr_async.limits.concurrency import Allowance, Start
-from nxcdr_async.limits.fair_queue import Turns
-from nxcdr_async.limits.gate import Place, Valve
+from nxcdr_async.limits.concurrency import AdaptiveConcurrency, RequestStart
+from nxcdr_async.limits.fair_queue import FairQueue
+from nxcdr_async.limits.gate import Gate, Reservation
 
-NEWS = 0.2
-"""How much the last request counts in how long one usually takes."""
+WEIGHT_OF_LATEST_DURATION = 0.2
+"""The weight of the latest request in how long one typically takes."""
 
 
 class Sharer(Protocol):
-    """A session's own limiter, as far as those it shares a lane with have to know of it."""
+    """A session's limiter, as far as the shared budget has to know it."""
 
     @property
     def fixed(self) -> int:
@@ -24,96 +24,89 @@ class Sharer(Protocol):
 
 
 @define(eq=False)
-class Lane:
-    """The way to one gateway for one account: what the gateway allows, shared by all sessions that go there.
+class SharedBudget:
+    """What one gateway allows one account, shared by all sessions of an event loop that ask it.
 
     Attributes:
-        allowance: what it seems to allow.
-        valve: lets requests start.
-        turns: which session starts the next request; each has one request at most in line here.
-        usual_seconds: how long a request the gateway takes is usually under way; 0 before the first.
+        queue: of sessions; each waits with one request at most.
+        typical_seconds: how long an accepted request typically takes; 0 before the first.
     """
 
-    allowance: Allowance
-    valve: Valve
-    turns: Turns = field(factory=Turns, init=False)
-    usual_seconds: float = field(default=0.0, init=False)
-    _kept: set[Place] = field(factory=set, init=False)
+    concurrency: AdaptiveConcurrency
+    gate: Gate
+    queue: FairQueue = field(factory=FairQueue, init=False)
+    typical_seconds: float = field(default=0.0, init=False)
+    _reservations: set[Reservation] = field(factory=set, init=False)
     _sharers: WeakSet[Sharer] = field(factory=WeakSet, init=False)
 
     def join(self, sharer: Sharer) -> None:
-        """Count a session in that goes here from now on."""
+        """Add a session."""
         self._sharers.add(sharer)
-        self.allowance.expect(sum(other.fixed for other in self._sharers))
-        self.valve.bounds_changed()
+        self.concurrency.allow_at_least(sum(other.fixed for other in self._sharers))
+        self.gate.bounds_changed()
 
     def leave(self, sharer: Sharer) -> None:
-        """Count a session out that was closed."""
+        """Remove a session that was closed."""
         self._sharers.discard(sharer)
 
-    def hold(self, seconds: float) -> None:
-        """Let nothing start for so long, nor any session keep a place meanwhile, which its other lanes can use."""
-        self.valve.hold(seconds)
-        for place in self._kept:
-            place.give_back()
+    def pause_for(self, seconds: float) -> None:
+        """Let nothing start for so long, and leave reserved places to the sessions' other budgets."""
+        self.gate.pause_for(seconds)
+        for reservation in self._reservations:
+            reservation.release()
 
-    def keep(self, valve: Valve) -> Place:
-        """Keep a place within the bounds of a session until it is given back, though not in a pause."""
-        place = Place(valve)
-        self._kept.add(place)
-        if not self.valve.is_held:
-            place.keep()
-        return place
+    def reserve(self, gate: Gate) -> Reservation:
+        """Reserve a place within the bounds of a session, which is kept until it is released, except in a pause."""
+        reservation = Reservation(gate)
+        self._reservations.add(reservation)
+        if not self.gate.is_paused:
+            reservation.activate()
+        return reservation
 
-    def give_back(self, place: Place) -> None:
-        """Let other requests of the session have a place, unless one has started in it."""
-        self._kept.discard(place)
-        place.give_back()
+    def release(self, reservation: Reservation) -> None:
+        """Release a reserved place, unless a request has started in it."""
+        self._reservations.discard(reservation)
+        reservation.release()
 
     @property
-    def is_deserted(self) -> bool:
-        """Whether no session goes here any more."""
+    def is_unused(self) -> bool:
+        """Whether no session uses it any more."""
         return not self._sharers
 
-    def learn_seconds(self, seconds: float) -> None:
-        """Take in how long a request was under way that the gateway took."""
-        self.usual_seconds += (seconds - self.usual_seconds) * NEWS
+    def learn_duration(self, seconds: float) -> None:
+        """Learn how long an accepted request took."""
+        self.typical_seconds += (seconds - self.typical_seconds) * WEIGHT_OF_LATEST_DURATION
 
 
-_LANES: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[tuple[str, Hashable], Lane]] = (
+_BUDGETS: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[tuple[str, Hashable], SharedBudget]] = (
     WeakKeyDictionary()
 )
-"""The lanes of each event loop, as long as a session that is not closed uses them."""
+"""The budgets of each event loop, as long as a session that is not closed uses them."""
 
 
-def shared_lane(gateway: str, account: Hashable, make: Callable[[], Lane]) -> Lane:
-    """Return the lane of this event loop to a gateway for an account, made if there is none."""
-    lanes = _LANES.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
-    lane = lanes.get((gateway, account))
-    if lane is None:
-        lane = lanes[gateway, account] = make()
-    return lane
+def shared_budget(gateway: str, account: Hashable, make: Callable[[], SharedBudget]) -> SharedBudget:
+    """Return this event loop's budget of a gateway and account, made if there is none."""
+    budgets = _BUDGETS.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+    budget = budgets.get((gateway, account))
+    if budget is None:
+        budget = budgets[gateway, account] = make()
+    return budget
 
 
-def forget_lane(gateway: str, account: Hashable, lane: Lane) -> None:
-    """Forget a lane of this event loop that no session uses any more, and what was learned there."""
+def forget_budget(gateway: str, account: Hashable, budget: SharedBudget) -> None:
+    """Forget a budget of this event loop that no session uses any more, and what it has learned."""
     # Only of this loop: other threads may be adding loops of their own just now.
-    lanes = _LANES.get(asyncio.get_running_loop())
-    if lanes is not None and lanes.get((gateway, account)) is lane:
-        del lanes[gateway, account]
+    budgets = _BUDGETS.get(asyncio.get_running_loop())
+    if budgets is not None and budgets.get((gateway, account)) is budget:
+        del budgets[gateway, account]
 
 
 @define(eq=False)
 class Slot:
-    """The right to have one request in flight; its holder says how the gateway took it, as far as that tells anything.
+    """The right to have one request in flight; its holder reports the outcome, if there is one to learn from."""
 
-    Attributes:
-        lane: where the request goes.
-        started: how things stood when it started.
-    """
-
-    lane: Lane
-    started: Start
+    budget: SharedBudget
+    started: RequestStart
     _sent_at: float = field(init=False)
 
     @_sent_at.default
@@ -121,21 +114,21 @@ class Slot:
         return self.started.at
 
     def sent(self) -> None:
-        """Say that the request goes out only now: what it waited for in its slot does not count as under way."""
-        self._sent_at = self.lane.valve.now()
+        """Report that the request is sent only now: what it waited for in its slot is not its duration."""
+        self._sent_at = self.budget.gate.now()
 
-    def taken(self) -> None:
-        """Say that the gateway answered as it should."""
-        valve = self.lane.valve
-        self.lane.allowance.taken(self.started, valve.now(), in_flight=valve.in_flight)
-        self.lane.learn_seconds(valve.now() - self._sent_at)
-        valve.bounds_changed()
+    def on_success(self) -> None:
+        """Report that the gateway answered as it should."""
+        gate = self.budget.gate
+        self.budget.concurrency.on_success(self.started, gate.now(), in_flight=gate.in_flight)
+        self.budget.learn_duration(gate.now() - self._sent_at)
+        gate.bounds_changed()
 
-    def refused(self, pause: float) -> None:
-        """Say that the gateway refused the request as one too many, and the pause it asked for, in seconds."""
-        valve = self.lane.valve
-        self.lane.allowance.refused(self.started, valve.now(), pause=pause)
+    def on_throttled(self, pause: float) -> None:
+        """Report that the gateway throttled the request, and the pause it asked for, in seconds."""
+        gate = self.budget.gate
+        self.budget.concurrency.on_throttled(self.started, gate.now(), pause=pause)
 
-    def strained(self) -> None:
-        """Say that the gateway did not answer in time."""
-        self.lane.allowance.strained(self.started, self.lane.valve.now())
+    def on_timeout(self) -> None:
+        """Report that the gateway did not answer in time."""
+        self.budget.concurrency.on_timeout(self.started, self.budget.gate.now())

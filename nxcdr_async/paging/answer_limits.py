@@ -1,4 +1,4 @@
-"""How far a gateway's answers reach, as far as it has shown: how deep, over how wide a range, how far back. Pure."""
+"""How far a gateway's answers reach, as learned from them: rows of an answer, width of a range, age. Pure."""
 
 from collections import deque
 from datetime import timedelta
@@ -9,74 +9,74 @@ from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.windows import HOUR, OVERLAP, Window
 
 NARROWEST = HOUR
-"""Seconds; a question as narrow as this that is refused is refused for something else than its width."""
+"""Seconds; a query as narrow as this is never refused for its width."""
 
-PART_OF_DEPTH = 0.7
-"""The part of the rows that an answer shows at most which a window is cut to hold, as windows turn out fuller."""
+SHARE_OF_DEPTH = 0.7
+"""The share of the depth cap that a window is cut to hold, as windows turn out fuller than forecast."""
 
 _ENDS_REMEMBERED = 16
 
 
 @define(eq=False)
 class AnswerLimits:
-    """What bounds the answers of an API; one for each session and API, as no document tells of such limits.
+    """The limits of the answers of an API, learned for each session and API, as the vendor documents none.
 
     Attributes:
-        seconds: between the ends of the widest question that may be asked; None while no limit is known.
-        depth: rows of an answer that are shown at most, however many pages are asked for; None while no cap is known.
-        deepest: the most rows of an answer that were shown.
-        oldest: the moment (epoch seconds) before which a question may not begin; None while no such limit is known.
+        max_span: seconds between the ends of the widest query that is accepted; None while no limit is known.
+        depth_cap: the most rows of an answer that its pages show together; None while no cap is known.
+        deepest: the most rows that an answer has shown.
+        retained_since: epoch seconds before which a query may not begin; None while no such limit is known.
     """
 
-    seconds: int | None = None
-    depth: int | None = field(default=None, init=False)
+    max_span: int | None = None
+    depth_cap: int | None = field(default=None, init=False)
     deepest: int = field(default=0, init=False)
-    oldest: int | None = field(default=None, init=False)
+    retained_since: int | None = field(default=None, init=False)
     _ends: deque[tuple[int, Window]] = field(factory=lambda: deque(maxlen=_ENDS_REMEMBERED), init=False)
 
     @property
-    def window_seconds(self) -> int | None:
-        """The width of the widest window that may be asked for, whose question begins a little earlier."""
-        return None if self.seconds is None else self.seconds - OVERLAP
+    def max_window(self) -> int | None:
+        """Seconds of the widest window, as the query for it begins `OVERLAP` earlier."""
+        return None if self.max_span is None else self.max_span - OVERLAP
 
     def most_rows(self, wanted: int) -> int:
-        """Return how many rows a window should hold, of as many as are wanted."""
-        return wanted if self.depth is None else max(1, min(wanted, int(self.depth * PART_OF_DEPTH)))
+        """Return how many rows a window should hold, at most as many as are wanted."""
+        return wanted if self.depth_cap is None else max(1, min(wanted, int(self.depth_cap * SHARE_OF_DEPTH)))
 
     def is_too_wide(self, seconds: int) -> bool:
-        """Tell whether a window is wider than may be asked for."""
-        return self.window_seconds is not None and seconds > self.window_seconds
+        """Return whether a window of so many seconds would be refused."""
+        return self.max_window is not None and seconds > self.max_window
 
-    def refuse_width(self, seconds: int) -> None:
-        """Take in that a question was refused for its width; half of it may do."""
-        self.seconds = max(NARROWEST, min(seconds // 2, self.seconds or seconds))
+    def note_refused_width(self, seconds: int) -> None:
+        """Note that a query was refused for its width; half of that is tried next."""
+        self.max_span = max(NARROWEST, min(seconds // 2, self.max_span or seconds))
 
-    def refuse_before(self, moment: int) -> None:
-        """Take in that questions that begin before a moment are refused, which only moves forward."""
-        self.oldest = max(moment, self.oldest or moment)
+    def note_refused_before(self, moment: int) -> None:
+        """Note that queries that begin before a moment are refused; that moment only moves forward."""
+        self.retained_since = max(moment, self.retained_since or moment)
 
     def is_cut_at(self, rows: int) -> bool:
-        """Tell whether nothing behind so many rows of an answer is worth asking for."""
-        return self.depth is not None and rows >= self.depth
+        """Return whether an answer shows nothing after so many rows."""
+        return self.depth_cap is not None and rows >= self.depth_cap
 
-    def is_doubtful(self, window: Window, rows: int, *, is_full: bool, page_size: int) -> bool:
-        """Tell whether the end of an answer has to be proven.
+    def needs_end_check(self, window: Window, rows: int, *, is_full: bool, page_size: int) -> bool:
+        """Return whether it has to be proven that the end of an answer is no cap.
 
-        A full page that nothing follows always has to be. A short page may stand at a cap, too, if no answer was ever
-        longer, or that of another window ended with just as many rows.
+        Always after a full page that nothing follows. After a short page only if no answer was ever longer, or that of
+        another window ended with just as many rows.
 
         Args:
-            window: what was asked for.
-            rows: how many were shown.
+            window: the window that was queried.
+            rows: how many the answer showed.
             is_full: whether the last page with rows was full.
-            page_size: rows that are asked for at once, below which there is no cap.
+            page_size: rows requested at once; no cap is lower.
         """
         if rows < page_size:
             return False
         return is_full or rows >= self.deepest or self.has_ended_at(rows, besides=window)
 
     def has_ended_at(self, rows: int, *, besides: Window) -> bool:
-        """Tell whether the answer for another window ended with just so many rows."""
+        """Return whether the answer for another window ended with just so many rows."""
         return any(rows == ended and window != besides for ended, window in self._ends)
 
     def note_end(self, window: Window, rows: int) -> None:
@@ -84,21 +84,21 @@ class AnswerLimits:
         self.deepest = max(self.deepest, rows)
         self._ends.append((rows, window))
 
-    def note_whole(self, rows: int) -> None:
-        """Take in that an answer showed so many rows, and that these were all there are."""
-        if self.depth is not None and rows > self.depth:
-            self.depth = None
+    def note_complete(self, rows: int) -> None:
+        """Note that an answer showed so many rows and that these were all, which may disprove a cap."""
+        if self.depth_cap is not None and rows > self.depth_cap:
+            self.depth_cap = None
 
-    def cap(self, rows: int) -> None:
-        """Take in that there were more rows than the so many that were shown."""
-        self.depth = rows if self.depth is None else min(rows, self.depth)
+    def note_cap(self, rows: int) -> None:
+        """Note that an answer showed so many rows though there were more."""
+        self.depth_cap = rows if self.depth_cap is None else min(rows, self.depth_cap)
 
 
 def checked_span(max_span: timedelta | None) -> int | None:
-    """Return the seconds of the widest question that may be asked, as a user gave it.
+    """Return a user's `max_span` in seconds.
 
     Raises:
-        ConfigurationError: it is none, or too narrow to ask by.
+        ConfigurationError: it is no timedelta, or under an hour.
     """
     if max_span is None:
         return None

@@ -1,4 +1,4 @@
-"""What a paginator reads: a pager that cuts its range into windows, in order of time, and reads one at a time."""
+"""What every pager is: it cuts a range into windows, in order of time, and reads each by steps that may run at once."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, Protocol, TypeVar
@@ -7,81 +7,75 @@ from attrs import define, field
 
 from nxcdr_async.errors import IncompleteError
 from nxcdr_async.paging.page_rows import first_of_each
-from nxcdr_async.protocol.responses import Dated, Page
-from nxcdr_async.telemetry.watch import SILENCE, PageWatch, Part, edges_of
+from nxcdr_async.protocol.responses import Page, Row
+from nxcdr_async.telemetry.watch import PageWatch, Part, edges_of
 from nxcdr_async.windows import FARTHEST_OUTSIDE, HOUR, Window
 
 RecordT = TypeVar("RecordT")
 
 Ask = Callable[[Mapping[str, Any]], Awaitable[Page]]
-"""All a source needs of the world: the parameters of a question to the page that answers it."""
+"""Sends one query, as its parameters in the vendor's terms, and returns the page that answers it."""
 
 Watch = Callable[[Part, int | None], PageWatch]
-"""Watches a page that is asked for, whose part and number it is told."""
+"""Watches the request for a page, given which part of the records it is of and its number."""
 
 Step = Callable[[], Awaitable[None]]
-"""Something to do for a window that takes one of the places worth having at once; mostly one question."""
+"""A piece of work on a window, mostly one request; the prefetcher decides how many run at once."""
 
 OnBadRow = Literal["raise", "skip"]
 
 
 @define(frozen=True)
 class ReadResult:
-    """A window that was read.
+    """The records of a window, each once; with an error, those before it."""
 
-    Attributes:
-        records: each once.
-        error: what kept it from its end, if anything did.
-        duplicates: rows left out because their record was there already.
-    """
-
-    records: list[Dated]
+    records: list[Row]
     error: Exception | None = None
     duplicates: int = 0
 
     @classmethod
-    def each_once(cls, rows: list[Dated], error: Exception | None = None) -> "ReadResult":
-        """Return what was read of an API whose ids are those of rows: of several with one id the first."""
+    def each_once(cls, rows: list[Row], error: Exception | None = None) -> "ReadResult":
+        """Return the result of an API whose ids are unique to a row: of several rows with one id the first counts."""
         records = first_of_each(rows)
         return cls(records, error, len(rows) - len(records))
 
 
 @define(frozen=True)
 class Split:
-    """A window that must be read in parts; none if the source will cut them itself when asked for the next window."""
+    """A window that must be read in parts; without any, the pager cuts them itself when asked for the next window."""
 
     parts: list[Window]
 
 
 Outcome = ReadResult | Split
-"""How the reading of a window ends."""
+"""How reading a window ends."""
 
 
-class Reading(Protocol):
-    """A window while it is read."""
+class WindowReading(Protocol):
+    """A window while it is read; `Pager.open` returns it."""
 
     @property
     def outcome(self) -> Outcome | None:
-        """How it ended; None while it is not over."""
+        """How it ended; None until then."""
 
     @property
     def forecast(self) -> float:
-        """Calls it is going to hold."""
+        """Calls it is expected to have in the end."""
 
     @property
-    def held(self) -> int:
-        """About how many calls it holds already."""
+    def calls_read(self) -> int:
+        """About how many of its calls are in memory."""
 
     def next_step(self) -> Step | None:
-        """Give what is to do next; None if that hangs on steps that were given already."""
+        """Return what is to be done next; None while that depends on steps that are under way."""
 
-    def next_guess(self) -> Step | None:
-        """Give what will probably be to do soon; worth a try only while there is nothing else to do."""
+    def next_speculative_step(self) -> Step | None:
+        """Return what will probably be needed soon, worth doing only while nothing else is to be done."""
 
 
 @define(eq=False)
-class OneStep:
-    """The reading of a window that is one step."""
+class SingleStepReading:
+    """A window that is read in one step."""
 
     read: Callable[[], Awaitable[Outcome]]
     outcome: Outcome | None = field(default=None, init=False)
@@ -89,57 +83,53 @@ class OneStep:
 
     @property
     def forecast(self) -> float:
-        """Calls it holds; how many will come is not known before."""
-        return self.held
+        """Calls read, as no more is known before they come."""
+        return self.calls_read
 
     @property
-    def held(self) -> int:
-        """Calls it holds."""
+    def calls_read(self) -> int:
+        """Calls read."""
         return len(self.outcome.records) if isinstance(self.outcome, ReadResult) else 0
 
     def next_step(self) -> Step | None:
-        """Give the step, once."""
+        """Return the step, once."""
         if self._was_given:
             return None
         self._was_given = True
         return self._run
 
-    def next_guess(self) -> Step | None:
-        """Give nothing: there is nothing to guess."""
+    def next_speculative_step(self) -> Step | None:
+        """Return None: there is nothing to guess."""
         return None
 
     async def _run(self) -> None:
         self.outcome = await self.read()
 
 
-class Source(Protocol):
-    """A range that can be read window by window."""
+class Pager(Protocol):
+    """A range that is read window by window."""
 
     def next(self) -> Window | None:
-        """Cut the next window, in order of time; None at the end of the range."""
+        """Cut the next window, in order of time; None when there is none for now, or at the end of the range."""
 
-    def open(self, window: Window) -> Reading:
-        """Begin to read a window."""
-
-
-def _unwatched(_part: Part, _number: int | None) -> PageWatch:
-    return SILENCE
+    def open(self, window: Window) -> WindowReading:
+        """Begin reading a window."""
 
 
 def check_inside(
     window: Window,
-    calls: list[Dated],
+    calls: list[Row],
     end_ms: Callable[[Any], float | None] | None,
     *,
     margin: int = FARTHEST_OUTSIDE,
 ) -> None:
-    """Notice a gateway that ignores the range: it answers each narrow window with calls of any time.
+    """Check that a gateway respects the time range: one that ignores it answers each window with calls of any time.
 
     Args:
         window: the range that was asked for.
         calls: those of a page of the answer.
-        end_ms: the other time of a call that a gateway may filter by, epoch milliseconds, if there is one.
-        margin: seconds around the range within which a call tells nothing.
+        end_ms: returns when a call ends, epoch milliseconds, as a gateway may filter by that; None where it cannot.
+        margin: seconds around the range in which a call proves nothing.
 
     Raises:
         IncompleteError: most calls both start and end far outside.
@@ -156,7 +146,7 @@ def check_inside(
 
 
 def in_words(part: Part) -> str:
-    """Return a part in words, for errors."""
+    """Describe a part of the records, for errors."""
     if isinstance(part, Window):
         return " to ".join(edges_of(part))
     return part if isinstance(part, str) else f"of {part}"

@@ -1,4 +1,4 @@
-"""Which pages of a window came, which to ask for next, and whether they prove that no row is missing. Pure."""
+"""Whether the pages of a window are complete: which came, which to request next, and what they prove. Pure."""
 
 from collections.abc import Hashable
 from enum import Enum, auto
@@ -9,53 +9,53 @@ from attrs import define, field
 
 
 class Verdict(Enum):
-    """What the pages that came add up to."""
+    """What the pages of a window prove."""
 
     OPEN = auto()
     """Every page was full: more must follow."""
     UNCONFIRMED = auto()
-    """The last page must be asked for again, now that all the others are there."""
+    """The last page has to be requested again, now that all others are there."""
     COMPLETE = auto()
     """Every row that was there at the start is there."""
     MOVED = auto()
-    """Rows moved between pages that were read out of turn: all must be read again, in turn."""
+    """Rows moved between pages that were read out of order: all have to be read again, in order."""
     REPEATING = auto()
-    """A full page, read in turn, has nothing new: page numbers are ignored, or the last page comes for ever."""
+    """A full page, read in order, has nothing new: page numbers are ignored, or the last page comes for ever."""
 
 
 @define(eq=False)
-class _Page:
+class _ReceivedPage:
     rows: list[Any]
     keys: list[Hashable]
-    was_alone: bool
+    was_asked_in_order: bool
 
 
 @define(eq=False)
-class PageProof:
-    """The pages of one window, asked for from the first one up, of which several may be under way at once.
+class CompletenessCheck:
+    """The pages of one window, requested from the first one up, of which several may be under way at once.
 
-    Pages read in turn, each after the one before it, cannot lose a row that was there at the start: rows that arrive
-    only push others to later pages. Of pages read the other way round, the later one may come too early for a row that
-    the earlier one has lost already. Then some other row stands on two pages, or the last page has changed by the time
-    all others are there. So pages read out of turn are proven by ids that are all different, and by a last page asked
-    for, or confirmed, after all others came. For example, of pages [a b] [c d] [e], page 3 comes first; then x arrives
-    before d, and page 2 comes as [c x]: d is on neither, but page 3, asked for again, is [d e].
+    Pages read in order, each after the one before it, cannot lose a row that was there at the start: rows that arrive
+    only push others to later pages. Out of order, a later page may be read before a row is pushed onto it, and the page
+    before it after that row has left. Then some other row stands on two pages, or the last page has changed by the time
+    all others are there. So pages read out of order are complete if all ids are different and the last page was
+    requested, or requested again, after all others came. For example, of pages [a b] [c d] [e], page 3 comes first;
+    then x arrives before d, and page 2 comes as [c x]: d is on neither, but page 3, requested again, is [d e].
 
-    All this holds as long as rows only arrive: a gateway that takes rows back in the middle of a reading may hide one.
+    All this holds as long as rows only arrive: a gateway that withdraws rows during the reading may hide one.
 
     Attributes:
-        is_careful: whether pages are asked for in turn only.
-        asked: the page asked for last.
-        last: the first page that was not full, once it came.
+        is_sequential: whether each page is requested only after all before it came.
+        asked: the number of the page requested last.
+        last: the number of the first page that was not full, once it came.
     """
 
-    is_careful: bool = False
+    is_sequential: bool = False
     asked: int = field(default=0, init=False)
     last: int | None = field(default=None, init=False)
-    _pages: dict[int, _Page] = field(factory=dict, init=False)
-    _alone: set[int] = field(factory=set, init=False)
+    _pages: dict[int, _ReceivedPage] = field(factory=dict, init=False)
+    _asked_in_order: set[int] = field(factory=set, init=False)
     _known: set[Hashable] = field(factory=set, init=False)
-    _was_in_turn: bool = field(default=True, init=False)
+    _was_sequential: bool = field(default=True, init=False)
     _repeats: bool = field(default=False, init=False)
     _has_moved: bool = field(default=False, init=False)
 
@@ -66,31 +66,31 @@ class PageProof:
 
     @property
     def is_gathered(self) -> bool:
-        """Whether every page up to the last one is there; pages asked for behind it tell nothing."""
+        """Whether every page up to the last one is there; pages requested after it prove nothing."""
         return all(number in self._pages for number in range(1, (self.last or self.asked) + 1))
 
     @property
     def is_at_end(self) -> bool:
-        """Whether no further page is worth asking for."""
+        """Whether no further page is worth requesting."""
         return self.last is not None or self._repeats or self._has_moved
 
     def next_page(self, *, ahead: int) -> int | None:
-        """Return the page to ask for next, None if there is none now.
+        """Return the number of the page to request next, None if there is none now.
 
         Args:
-            ahead: pages up to this one may be asked for before those before them came.
+            ahead: pages up to this number may be requested before those before them came.
         """
-        if self.is_at_end or (self.is_waiting and (self.is_careful or self.asked >= ahead)):
+        if self.is_at_end or (self.is_waiting and (self.is_sequential or self.asked >= ahead)):
             return None
         return self.asked + 1
 
-    def ask(self, number: int) -> None:
-        """Note that the next page is asked for."""
+    def note_asked(self, number: int) -> None:
+        """Note that the next page is requested."""
         self.asked = number
         if len(self._pages) == number - 1:
-            self._alone.add(number)
+            self._asked_in_order.add(number)
         else:
-            self._was_in_turn = False
+            self._was_sequential = False
 
     @property
     def has_rows_on_last(self) -> bool:
@@ -99,7 +99,7 @@ class PageProof:
 
     @property
     def end(self) -> int:
-        """The last page that tells of rows: that before one which repeats it, or before an empty one; 0 before any."""
+        """The number of the last page with new rows, before an empty or repeating one; 0 before any."""
         if self._repeats:
             return self.asked - 1
         last = self.last or self.asked
@@ -107,12 +107,12 @@ class PageProof:
 
     @property
     def depth(self) -> int:
-        """How many rows the pages up to the last one show."""
+        """How many rows the pages up to `end` have."""
         return sum(len(self._pages[number].rows) for number in range(1, self.end + 1))
 
     @property
     def keys_on_end(self) -> list[Hashable]:
-        """The ids of the rows on that page."""
+        """The ids of the rows on the page `end`."""
         return self._pages[self.end].keys
 
     def rows_on(self, number: int) -> int:
@@ -124,12 +124,12 @@ class PageProof:
         """The ids of all rows that came."""
         return self._known
 
-    def was_asked_alone(self, number: int) -> bool:
-        """Tell whether all pages before this one were there when it was asked for."""
-        return number in self._alone
+    def was_asked_in_order(self, number: int) -> bool:
+        """Return whether all pages before this one were there when it was requested."""
+        return number in self._asked_in_order
 
-    def take(self, number: int, rows: list[Any], keys: list[Hashable], *, is_full: bool) -> None:
-        """Note that a page came, with its rows and their ids (None without one)."""
+    def add_page(self, number: int, rows: list[Any], keys: list[Hashable], *, is_full: bool) -> None:
+        """Add a page that came, with the ids of its rows (None without one)."""
         known_before = len(self._known)
         self._known.update(keys)
         count_of_new = len(self._known) - known_before
@@ -137,51 +137,48 @@ class PageProof:
             self.last = min(number, self.last or number)
         elif not count_of_new and (None not in keys or self._is_like_the_page_before(number, rows)):
             self._repeats = True
-        elif not self._was_in_turn and count_of_new < len(keys):
+        elif not self._was_sequential and count_of_new < len(keys):
             # A row that stood on a page before, or twice on this one.
             self._has_moved = True
-        self._pages[number] = _Page(rows, keys, number in self._alone)
+        self._pages[number] = _ReceivedPage(rows, keys, number in self._asked_in_order)
 
     def confirm(self, rows: list[Any], keys: list[Hashable], *, is_full: bool) -> None:
-        """Note how the last page looks now that all others are there."""
+        """Replace the last page by what came for it once all others were there."""
         last = self.last or self.asked
         before = self._pages[last].keys
         if is_full:
-            # More rows arrived, or the answer had been cut short: go on from here, in turn.
+            # More rows arrived, or the answer had been cut short: go on from here, in order.
             self._pages = {number: page for number, page in self._pages.items() if number < last}
             self._known = set(chain.from_iterable(page.keys for page in self._pages.values())).union(keys)
-            self.asked, self.last, self.is_careful = last, None, True
+            self.asked, self.last, self.is_sequential = last, None, True
         else:
             self._has_moved = self._has_moved or keys[: len(before)] != before
-        self._pages[last] = _Page(rows, keys, was_alone=True)
+        self._pages[last] = _ReceivedPage(rows, keys, was_asked_in_order=True)
 
     def verdict(self) -> Verdict:
-        """Tell what the pages prove, once none is under way."""
+        """Return what the pages prove, once none is under way."""
         if self._repeats:
-            return Verdict.REPEATING if self._was_in_turn else Verdict.MOVED
-        if self._has_moved and not self._was_in_turn:
+            return Verdict.REPEATING if self._was_sequential else Verdict.MOVED
+        if self._has_moved and not self._was_sequential:
             return Verdict.MOVED
         if self.last is None:
             return Verdict.OPEN
         last = self._pages[self.last]
-        if not last.was_alone:
+        if not last.was_asked_in_order:
             return Verdict.UNCONFIRMED
-        if self._was_in_turn or self._is_consistent(last):
+        if self._was_sequential or self._is_consistent(last):
             return Verdict.COMPLETE
         return Verdict.MOVED
 
-    def _is_consistent(self, last: _Page) -> bool:
-        """Tell whether no row stands on two pages, and none behind the last one.
-
-        But for rows of the last page: there are gateways that repeat it for ever.
-        """
-        behind = set(last.keys)
+    def _is_consistent(self, last: _ReceivedPage) -> bool:
+        """Return whether no row stands on two pages, and none but its own after the last, which may be repeated."""
+        on_last = set(last.keys)
         rows = 0
         for number, page in self._pages.items():
-            if number > (self.last or 0) and not behind.issuperset(page.keys):
+            if number > (self.last or 0) and not on_last.issuperset(page.keys):
                 return False
             rows += len(page.keys) if number <= (self.last or 0) else 0
-        new_keys = behind - self._known
+        new_keys = on_last - self._known
         return None not in self._known and None not in new_keys and len(self._known) + len(new_keys) == rows
 
     def _is_like_the_page_before(self, number: int, rows: list[Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Reading an API that tells with each page how many rows a day has: did/cdr."""
+"""Reading an API that says with each page how many rows a day has: did/cdr."""
 
 from collections.abc import Callable, Hashable, Mapping
 from datetime import date, datetime, timedelta, tzinfo
@@ -10,39 +10,36 @@ from attrs import define, field
 
 from nxcdr_async._util.moments import moment_at
 from nxcdr_async.errors import IncompleteError, SaturatedDayError
-from nxcdr_async.paging.base import OneStep, Outcome, ReadResult, check_inside
-from nxcdr_async.paging.bounded import Questions
+from nxcdr_async.paging.base import Outcome, ReadResult, SingleStepReading, check_inside
+from nxcdr_async.paging.bounded import RangeProbes
 from nxcdr_async.paging.page_reader import MOST_PAGES, PageReader, RowStructurer
 from nxcdr_async.protocol.codes import is_final
-from nxcdr_async.protocol.responses import Dated, Page
+from nxcdr_async.protocol.responses import Page, Row
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import HOUR, Window
 
 MOST_REREADINGS = 3
-"""How often a day is read again, its pages in order, before its contradictions are an error."""
+"""How often a day is read again, page by page, before its contradictions are an error."""
 
 FARTHEST_FROM_DAY = 24 * HOUR
-"""Seconds a call may start before or after the day that gives it, as nobody documents whose midnight counts."""
+"""Seconds a call may start outside the day it came for, as it is not documented whose midnight counts."""
 
 
 @define(eq=False)
-class CountedPages:
-    """Reads an API that tells after its first page how many rows a day has: days and their pages side by side.
+class CountedPager:
+    """Reads an API that says with each page how many rows a day has: days concurrently, and the pages of a day.
 
-    A day is proven when every page tells the same total, that many rows came, and no id came twice. If rows arrived
-    meanwhile, the day is read again with its pages in ascending order.
+    A day is complete when every page gives the same total, that many rows came, and no id came twice. If rows arrived
+    meanwhile, the day is read again page by page.
 
     Attributes:
-        first_day: the first day, in the vendor's zone.
-        last_day: the last day, inclusive.
+        first_day: in the vendor's zone.
+        last_day: inclusive.
         zone: the vendor's zone.
-        reader: asks for pages.
-        parameters: of the request for a page of a day.
-        structurer: turns rows into records.
-        row_key: the id of a raw row, None without one.
-        page_size: the rows asked for at once.
-        stats: where days are counted, as windows.
-        on_saturated_day: gets the error of a day that is told in part only; None to raise it.
+        parameters: returns those of the request for a page of a day.
+        row_key: returns the id of a raw row, None without one.
+        page_size: rows requested at once.
+        on_saturated_day: gets the error of a day that is shown in part only; None to raise it.
     """
 
     first_day: date
@@ -58,7 +55,7 @@ class CountedPages:
     _days: int = field(default=0, init=False)
 
     def next(self) -> Window | None:
-        """Take the next day."""
+        """Return the next day as a window."""
         day = self.first_day + timedelta(days=self._days)
         if day > self.last_day:
             return None
@@ -70,15 +67,15 @@ class CountedPages:
         start, end = (datetime(*each.timetuple()[:3], tzinfo=self.zone) for each in (day, day + timedelta(days=1)))
         return Window(int(start.timestamp()), int(end.timestamp()))
 
-    def questions(self, now: Callable[[], int], may_refuse_range: Callable[[Exception], bool]) -> Questions:
-        """Return the questions about single days.
+    def range_probes(self, now: Callable[[], int], may_refuse_range: Callable[[Exception], bool]) -> RangeProbes:
+        """Return the queries for single days that find out which days are refused.
 
         Args:
-            now: tells the time by the clock of the gateway, epoch seconds.
-            may_refuse_range: tells whether a refusal may be about the day of a question.
+            now: returns the time by the gateway's clock, epoch seconds.
+            may_refuse_range: returns whether a refusal may be about the day of a query.
         """
         first, last = self.window_of(self.first_day), self.window_of(self.last_day)
-        return Questions(
+        return RangeProbes(
             whole=Window(first.start, last.end),
             count=(self.last_day - self.first_day).days + 1,
             window=lambda number: self.window_of(self.first_day + timedelta(days=number)),
@@ -88,20 +85,20 @@ class CountedPages:
         )
 
     def day_at(self, moment: int) -> date:
-        """Return the day that holds a moment (epoch seconds)."""
+        """Return the day of a moment (epoch seconds)."""
         return moment_at(moment).astimezone(self.zone).date()
 
-    def open(self, window: Window) -> OneStep:
-        """Begin to read a day."""
-        return OneStep(partial(self._read, window))
+    def open(self, window: Window) -> SingleStepReading:
+        """Begin reading a day."""
+        return SingleStepReading(partial(self._read, window))
 
     async def _read(self, window: Window) -> Outcome:
         """Read the pages of a day."""
         day = self.day_at(window.start)
         pages: dict[int, Page] = {}
         try:
-            await self._fan_out(day, pages)
-            await self._look_behind(day, pages)
+            await self._read_concurrently(day, pages)
+            await self._add_page_after_last(day, pages)
             is_proven = self._agrees(pages)
             for _ in range(MOST_REREADINGS):
                 if is_proven:
@@ -109,18 +106,18 @@ class CountedPages:
                 self.stats.rereads += 1
                 pages.clear()
                 await self._read_in_order(day, pages)
-                await self._look_behind(day, pages)
+                await self._add_page_after_last(day, pages)
                 is_proven = self._covers(pages)
         except Exception as error:  # noqa: BLE001 - handed on with the records before it, and raised by the paginator
             is_cut = bool(pages) and is_final(error)
-            return self._result(day, window, pages, self._cut_off(day, pages, error) if is_cut else error)
+            return self._result(day, window, pages, self._saturated(day, pages, error) if is_cut else error)
         if is_proven:
             self.stats.windows += 1
             return self._result(day, window, pages)
         return self._result(day, window, pages, self._contradiction(day, pages))
 
-    async def _fan_out(self, day: date, pages: dict[int, Page]) -> None:
-        """Ask for the first page and then for all others at once; the error of the lowest failing page is raised."""
+    async def _read_concurrently(self, day: date, pages: dict[int, Page]) -> None:
+        """Request the first page and then all others at once; the error of the lowest failing page is raised."""
         pages[1] = await self._ask(day, 1)
         failures: dict[int, Exception] = {}
 
@@ -145,12 +142,12 @@ class CountedPages:
             if number > 1 and page.rows and page.rows == pages[number - 1].rows:
                 return
             pages[number] = page
-            # Short of the total, what lies behind tells whether the gateway shows no more.
+            # Short of the total, the next page decides whether the gateway shows no more.
             if self._is_last(page, number) and (not page.rows or self._count(pages)[1] >= (page.total_rows or 0)):
                 return
 
-    async def _look_behind(self, day: date, pages: dict[int, Page]) -> None:
-        """Add the page behind a last one that is full, if it has other rows: the total may be too low."""
+    async def _add_page_after_last(self, day: date, pages: dict[int, Page]) -> None:
+        """Add the page after a last one that is full, if it has other rows: the total may be too low."""
         last = max(pages)
         if len(pages[last].rows) < (self.page_size if last == 1 else len(pages[1].rows)):
             return
@@ -160,20 +157,20 @@ class CountedPages:
             pages[last + 1] = behind
 
     async def _ask(self, day: date, number: int) -> Page:
-        """Ask for a page; one without rows is asked for twice, as an empty page ends a day."""
+        """Request a page; twice if it has no rows, as an empty page ends a day."""
         return await self.reader.page_with_rows(self.parameters(day, number), day, number)
 
     def _page_count(self, page: Page) -> int:
         """Return how many pages a day has; a gateway may make its pages smaller than asked for."""
-        told = max(page.total_pages or 1, -(-(page.total_rows or 0) // self.page_size))
-        return min(MOST_PAGES, told)
+        pages = max(page.total_pages or 1, -(-(page.total_rows or 0) // self.page_size))
+        return min(MOST_PAGES, pages)
 
     def _is_last(self, page: Page, number: int) -> bool:
-        """Tell whether no page follows; without a total only an empty one shows it, as pages may be capped lower."""
+        """Return whether no page follows; without a total only an empty page proves it: pages may be capped lower."""
         return not page.rows or (page.total_rows is not None and number >= self._page_count(page))
 
     def _agrees(self, pages: dict[int, Page]) -> bool:
-        """Tell whether all pages tell of the same number of rows, and just so many came, all different."""
+        """Return whether all pages give the same total, and that many rows came, all different."""
         totals = {page.total_rows for page in pages.values()}
         distinct, came = self._count(pages)
         if totals == {None}:
@@ -181,10 +178,10 @@ class CountedPages:
         return len(totals) == 1 and distinct == came == next(iter(totals))
 
     def _covers(self, pages: dict[int, Page]) -> bool:
-        """Tell whether pages read in ascending order hold the rows there were at their start, and no untold ones.
+        """Return whether pages read in order have the rows that were there at the start, and no more than the totals.
 
-        Rows that arrived meanwhile repeat others, which the sequencer leaves out by id; rows without an id cannot be
-        told apart, so they need a day that stands still.
+        Rows that arrived meanwhile push others to two pages, which the sequencer leaves out by id. Rows without an id
+        cannot be told apart, so their day must not change while it is read.
         """
         totals = [page.total_rows for page in pages.values() if page.total_rows is not None]
         has_ids = all(self.row_key(row) is not None for page in pages.values() for row in page.rows)
@@ -199,8 +196,8 @@ class CountedPages:
         known = [key for key in keys if key is not None]
         return len(set(known)) + len(keys) - len(known), len(keys)
 
-    def _cut_off(self, day: date, pages: dict[int, Page], cause: Exception | None = None) -> SaturatedDayError:
-        """Return the error of a day of which the gateway shows fewer rows than it tells of."""
+    def _saturated(self, day: date, pages: dict[int, Page], cause: Exception | None = None) -> SaturatedDayError:
+        """Return the error of a day of which the gateway shows fewer rows than its total."""
         distinct, _ = self._count(pages)
         error = SaturatedDayError(
             f"{day}: the gateway shows {distinct} of the {pages[1].total_rows} rows it tells of, and no page behind "
@@ -213,17 +210,17 @@ class CountedPages:
     def _contradiction(self, day: date, pages: dict[int, Page]) -> IncompleteError:
         distinct, came = self._count(pages)
         totals = dict.fromkeys(page.total_rows for page in pages.values())
-        is_behind_rows = max(pages) > 1 and not pages[max(pages)].rows
-        if is_behind_rows and distinct == came and len(totals) == 1:
-            return self._cut_off(day, pages)
-        told = " and of ".join("no total" if total is None else f"{total} rows" for total in totals)
+        ends_empty = max(pages) > 1 and not pages[max(pages)].rows
+        if ends_empty and distinct == came and len(totals) == 1:
+            return self._saturated(day, pages)
+        given = " and of ".join("no total" if total is None else f"{total} rows" for total in totals)
         return IncompleteError(
-            f"{day}: {came} rows came, {distinct} of them different, and the gateway tells of {told}: "
+            f"{day}: {came} rows came, {distinct} of them different, and the gateway tells of {given}: "
             "ask for the day again later",
         )
 
     def _result(self, day: date, window: Window, pages: dict[int, Page], error: Exception | None = None) -> ReadResult:
-        records: list[Dated] = []
+        records: list[Row] = []
         try:
             for number in sorted(pages):
                 self.structurer.add(pages[number], records, self.reader.in_words(day, number))

@@ -1,4 +1,4 @@
-"""How many calls to expect when: learned for each hour of the week from what was read. Pure."""
+"""How many calls to expect when, learned for each hour of the week from the windows that were read. Pure."""
 
 import math
 from bisect import bisect_left, bisect_right
@@ -14,7 +14,7 @@ HOURS_A_WEEK = 168
 WEEK = HOURS_A_WEEK * HOUR
 
 _DOUBT = HOUR / 2
-"""Seconds for which a density counts as that of the same hour on any day, and that one as the mean of all."""
+"""Seconds that an hour of any day counts for in that hour of the week, and the mean of all in that hour of a day."""
 
 
 @define(eq=False)
@@ -23,7 +23,7 @@ class Density:
 
     Attributes:
         calls: calls seen in each hour of the week.
-        seconds: how long each hour of the week was looked at.
+        seconds: how much of each hour of the week was read.
     """
 
     calls: list[float] = Factory(lambda: [0.0] * HOURS_A_WEEK)
@@ -32,12 +32,12 @@ class Density:
 
     @property
     def mean(self) -> float:
-        """Calls a second over all that was read; 0 before anything was."""
+        """Calls a second over all that was read; 0 before that."""
         covered = sum(self.seconds)
         return sum(self.calls) / covered if covered else 0.0
 
     def learn(self, window: Window, starts: Iterable[float]) -> None:
-        """Take in a window that was read whole, with the start times of its calls (epoch seconds)."""
+        """Learn from a window that was read whole, with the start times of its calls (epoch seconds)."""
         for hour, seconds in _hours(window):
             self.seconds[hour] += seconds
         for hour, calls in _calls_by_hour(sorted(starts)):
@@ -45,7 +45,7 @@ class Density:
         self._curve = None
 
     def rates(self) -> list[float]:
-        """Calls a second to expect in each hour of the week, leaning on coarser means where little is known."""
+        """Return the calls a second to expect in each hour of the week, by coarser means where little is known."""
         mean = self.mean
         by_day = [
             (sum(self.calls[hour::HOURS_A_DAY]) + mean * _DOUBT) / (sum(self.seconds[hour::HOURS_A_DAY]) + _DOUBT)
@@ -57,7 +57,7 @@ class Density:
         ]
 
     def expected(self, window: Window) -> float:
-        """Calls to expect in a window."""
+        """Return the calls to expect in a window."""
         return max(0.0, self._until(window.end) - self._until(window.start))
 
     def when(self, start: int, calls: float) -> float:
@@ -71,14 +71,14 @@ class Density:
         return weeks * WEEK + (hour + part) * HOUR
 
     def _until(self, moment: int) -> float:
-        """Calls to expect from the epoch to a moment, as if every week had been like this."""
+        """Return the calls to expect from the epoch to a moment, as if every week had been like this."""
         weeks, rest = divmod(moment, WEEK)
         hour, seconds = divmod(rest, HOUR)
         curve = self._calls_of_a_week()
         return weeks * curve[-1] + curve[hour] + (curve[hour + 1] - curve[hour]) * seconds / HOUR
 
     def _calls_of_a_week(self) -> list[float]:
-        """Calls to expect from the start of the week to that of each hour, and to its end."""
+        """Return the calls to expect from the start of the week to that of each hour, and to its end."""
         if self._curve is None:
             self._curve = list(accumulate((rate * HOUR for rate in self.rates()), initial=0.0))
         return self._curve

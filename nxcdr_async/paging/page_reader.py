@@ -1,4 +1,4 @@
-"""What a paginator reads: a source that cuts its range into windows, in order of time, and reads one at a time."""
+"""Requesting one page, a second time where its answer is vague; the real page size; and rows made into records."""
 
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Generic
@@ -7,26 +7,26 @@ from attrs import define, field
 
 from nxcdr_async._util.validation import as_text
 from nxcdr_async.errors import ConfigurationError, NxcdrError, RecordError
-from nxcdr_async.paging.base import Ask, OnBadRow, RecordT, Watch, _unwatched, in_words
+from nxcdr_async.paging.base import Ask, OnBadRow, RecordT, Watch, in_words
 from nxcdr_async.protocol.filter_check import FilterCheck
-from nxcdr_async.protocol.responses import Dated, DatedRecord, Page
+from nxcdr_async.protocol.responses import Page, RecordRow, Row
 from nxcdr_async.stats import PaginatorStats
-from nxcdr_async.telemetry.watch import Part
+from nxcdr_async.telemetry.watch import SILENCE, PageWatch, Part
 
 MOST_PAGES = 2_000
-"""Pages of one window beyond which a gateway is taken to answer without end."""
+"""Pages of one window beyond which a gateway seems to answer without end."""
+
+
+def _unwatched(_part: Part, _number: int | None) -> PageWatch:
+    return SILENCE
 
 
 @define(eq=False)
 class PageReader:
-    """Asks for pages, counts them, and says in errors what was asked for.
+    """Requests pages, counts them, and puts into errors what was asked for.
 
     Attributes:
-        ask: asks one question.
-        stats: where pages are counted.
         records: what the rows are called in errors, such as "calls".
-        filter_check: notices answers to another question.
-        watch: is told of each page.
     """
 
     ask: Ask
@@ -36,20 +36,20 @@ class PageReader:
     watch: Watch = _unwatched
 
     async def page(self, parameters: Mapping[str, Any], part: Part, number: int | None = None) -> Page:
-        """Ask for a page; one that may or may not say "no rows" is asked for once more.
+        """Request a page; once more if it is vague whether it says "no rows".
 
         Args:
             parameters: in the vendor's terms.
             part: which part of the records it is of, for errors.
-            number: its number, likewise; None where there are no pages.
+            number: its number, for errors; None where there are no pages.
         """
         page = await self._once(parameters, part, number)
         return await self._once(parameters, part, number) if page.is_vague else page
 
     async def page_with_rows(self, parameters: Mapping[str, Any], part: Part, number: int | None = None) -> Page:
-        """Ask for a page that should have rows; one without any is asked for once more.
+        """Request a page that should have rows, once more if it has none: a throttled gateway may answer with nothing.
 
-        A throttled gateway may answer with nothing instead of a refusal. The arguments are those of `page`.
+        The arguments are those of `page`.
         """
         page = await self._once(parameters, part, number)
         return page if page.rows else await self._once(parameters, part, number)
@@ -59,32 +59,32 @@ class PageReader:
         try:
             with self.watch(part, number):
                 page = await self.ask(parameters)
-                self.filter_check.take(page)
+                self.filter_check.check(page)
         except NxcdrError as error:
             error.asked_for = self.in_words(part, number)
             raise
         return page
 
     def in_words(self, part: Part, number: int | None = None) -> str:
-        """Return what a page was asked for, for errors. The arguments are those of `page`."""
+        """Describe a page for errors. The arguments are those of `page`."""
         numbered = "" if number is None else f"page {number} of "
         return f"{numbered}{self.records} {in_words(part)}"
 
 
-def bad_row_taker(
+def bad_row_handler(
     on_bad_row: OnBadRow, callback: Callable[[RecordError], object] | None
 ) -> Callable[[RecordError], object] | None:
-    """Return what takes bad rows, None if they are to be raised.
+    """Return what gets the error of each bad row, None if it is to be raised.
 
     Raises:
         ConfigurationError: the two do not go together.
     """
-    told = as_text(on_bad_row)
-    if told not in {"raise", "skip"}:
+    choice = as_text(on_bad_row)
+    if choice not in {"raise", "skip"}:
         raise ConfigurationError(f"on_bad_row is {on_bad_row!r}: give 'raise' or 'skip'")
     if callback is not None and not callable(callback):
         raise ConfigurationError("bad_row_callback cannot be called: give a function of one argument")
-    if told == "skip":
+    if choice == "skip":
         return callback or _ignore
     if callback is not None:
         raise ConfigurationError("bad_row_callback gets the rows that are skipped: give on_bad_row='skip' with it")
@@ -92,19 +92,18 @@ def bad_row_taker(
 
 
 def _ignore(_bad: RecordError) -> None:
-    """Take a bad row, which is counted all the same."""
+    """Do nothing about a bad row, which is counted all the same."""
 
 
 @define(eq=False)
 class RowStructurer(Generic[RecordT]):
-    """Turns the rows of a page into records; a row that cannot be one is an error, or is handed to a callback.
+    """Turns the rows of a page into records; a row that cannot be one is an error, or goes to `on_bad_row`.
 
     Attributes:
         structure: turns a row into a record or raises RecordError.
-        start_ms: the time of a record, epoch milliseconds.
-        identity: the id of a record, None without one.
+        start_ms: returns when a record starts, epoch milliseconds.
+        identity: returns the id of a record, None without one.
         on_bad_row: gets the error of each bad row, which is then left out; None to raise it.
-        stats: where bad rows are counted.
     """
 
     structure: Callable[[Any], RecordT]
@@ -114,18 +113,18 @@ class RowStructurer(Generic[RecordT]):
     stats: PaginatorStats
     _skipped: set[str | bytes] = field(factory=set, init=False)
 
-    def add(self, page: Page, records: list[Dated], asked_for: str) -> None:
-        """Add the calls of a page to `records`, which has those before a bad row when that is an error.
+    def add(self, page: Page, records: list[Row], asked_for: str) -> None:
+        """Append the records of a page to `records`; when a bad row is an error, those before it are there.
 
-        Typed rows pass as they are: nothing can be wrong with them, and they become records when they are handed out.
+        Typed rows are appended as they are: they are checked already, and become records when they are handed out.
 
         Args:
             page: the page.
-            records: those before it, and its own.
-            asked_for: what it was asked for, for errors.
+            records: gets them.
+            asked_for: what was asked for, for errors.
 
         Raises:
-            RecordError: a row cannot be a record, and no callback takes it.
+            RecordError: a row cannot be a record, and there is no `on_bad_row`.
         """
         if page.is_typed:
             records += page.rows
@@ -139,31 +138,48 @@ class RowStructurer(Generic[RecordT]):
                     raise
                 self._skip(bad, self.on_bad_row)
             else:
-                records.append(DatedRecord(self.start_ms(record), self.identity(record), record))
+                records.append(RecordRow(self.start_ms(record), self.identity(record), record))
 
     def _skip(self, bad: RecordError, on_bad_row: Callable[[RecordError], object]) -> None:
         """Count a bad row and hand it on, once, though it may be read again with a narrower window."""
-        known_by = bad.record_id or repr(bad.row).encode()
-        if known_by in self._skipped:
+        identity = bad.record_id or repr(bad.row).encode()
+        if identity in self._skipped:
             return
-        self._skipped.add(known_by)
+        self._skipped.add(identity)
         self.stats.bad_rows += 1
         on_bad_row(bad)
 
 
+async def read_at_once(
+    reader: PageReader, structurer: RowStructurer[Any], parameters: Mapping[str, Any], part: Part
+) -> list[Row]:
+    """Return all records of an API that answers with them at once (cdr/queryByOrderId).
+
+    Raises:
+        NxcdrError: see `errors`.
+    """
+    page = await reader.page_with_rows(parameters, part)
+    rows: list[Row] = []
+    try:
+        structurer.add(page, rows, reader.in_words(part))
+    except RecordError as bad:
+        raise bad.with_traceback(None) from None  # its frames hold the row as it came
+    return rows
+
+
 @define(eq=False)
 class PageSize:
-    """How many rows a gateway really puts on a page; one for each session and API, as gateways may cap it lower.
+    """How many rows a gateway really puts on a page, which may be fewer than asked for; one for each session and API.
 
-    A page that is shorter than asked for is the last one only if the gateway does not cap its pages at just that. It
-    does not once a longer page was seen. Until then the page is looked behind, however often: that nothing followed a
-    page of fifty rows may mean that there were just fifty.
+    A page shorter than asked for is the last one unless the gateway caps its pages at just that length. A longer page
+    proves that it does not. Until one came, the next page is requested too, however often: that nothing followed a page
+    of fifty rows may mean that there were just fifty.
 
-    A cap may be a mistake, as calls arrive and answers are cut off. A longer page shows that it is at least as long.
+    A cap may be noted by mistake, as calls arrive and answers are cut off. A longer page corrects it.
 
     Attributes:
-        asked: the rows asked for at once.
-        rows: the rows of a full page.
+        asked: rows requested at once.
+        rows: rows of a full page.
         longest: the most rows that came on a page.
     """
 
@@ -179,16 +195,16 @@ class PageSize:
         """Whether a full page has fewer rows than asked for."""
         return self.rows < self.asked
 
-    def is_full(self, came: int) -> bool:
-        """Tell whether so many rows fill a page, and remember that a page can hold them."""
-        self.longest = max(self.longest, came)
-        self.rows = max(self.rows, min(came, self.asked))
-        return came >= self.rows
+    def is_full(self, count: int) -> bool:
+        """Return whether so many rows fill a page, and remember that a page can hold them."""
+        self.longest = max(self.longest, count)
+        self.rows = max(self.rows, min(count, self.asked))
+        return count >= self.rows
 
-    def is_doubtful(self, came: int) -> bool:
-        """Tell whether so many rows, though fewer than asked for, may fill a page of this gateway."""
-        return 0 < came < self.rows and came >= self.longest and not self.is_capped
+    def may_be_capped(self, count: int) -> bool:
+        """Return whether so many rows, though fewer than asked for, may fill a page of this gateway."""
+        return 0 < count < self.rows and count >= self.longest and not self.is_capped
 
-    def cap(self, rows: int) -> None:
-        """Take in that there was more behind a page of so many rows."""
+    def note_cap(self, rows: int) -> None:
+        """Note that more rows followed a page of so many."""
         self.rows = rows

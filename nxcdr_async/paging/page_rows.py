@@ -1,4 +1,4 @@
-"""The rows of the pages of a window, each once: rows that moved to another page are told from legs of a call. Pure."""
+"""The rows of the pages of a window, each once: a row that moved to another page is no second leg of a call. Pure."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,18 +8,17 @@ from typing import Any
 
 from attrs import define, field
 
-from nxcdr_async.protocol.responses import Dated
+from nxcdr_async.protocol.responses import Row
 from nxcdr_async.records.legs import APART_MS, clusters
 
 _identity = attrgetter("identity")
 
 
 @define(frozen=True)
-class Company:
-    """Rows with one id that start within a second of each other, of which the pages do not tell whether they are one.
+class AmbiguousRows:
+    """Rows with one id and starts within a second of each other, which may be one row or several.
 
     Attributes:
-        identity: their id.
         start_ms: when the first of them starts, epoch milliseconds.
         page: the number of the page where one stands twice; None where different ones stand on different pages.
     """
@@ -28,56 +27,55 @@ class Company:
     start_ms: float
     page: int | None
 
-    def has(self, row: Dated) -> bool:
-        """Tell whether a row may be one of them."""
+    def has(self, row: Row) -> bool:
+        """Return whether a row may be one of them."""
         return bool(row.identity == self.identity and abs(row.start_ms - self.start_ms) < APART_MS)
 
 
 @define
 class DistinctRows:
-    """Rows of a window, each once.
+    """The rows of a window, each once.
 
     Attributes:
-        rows: the rows, in the order they came; behind them those that were asked for again.
-        duplicates: how many were left out, as they stood there already.
-        doubtful: rows that may be one or several; `rows` has all that may be.
+        rows: in the order they came, then those that were requested again; ambiguous ones are all there.
+        duplicates: how many were left out.
     """
 
-    rows: list[Dated]
+    rows: list[Row]
     duplicates: int = 0
-    doubtful: list[Company] = field(factory=list)
+    ambiguous: list[AmbiguousRows] = field(factory=list)
 
     @property
-    def sure(self) -> list[Dated]:
-        """The rows without those that may stand there already: of each doubtful company only the first."""
-        seen: set[Company] = set()
+    def certain(self) -> list[Row]:
+        """The rows, of ambiguous ones only the first."""
+        seen: set[AmbiguousRows] = set()
         kept = []
         for row in self.rows:
-            company = next((company for company in self.doubtful if company.has(row)), None)
-            if company is None or company not in seen:
+            group = next((group for group in self.ambiguous if group.has(row)), None)
+            if group is None or group not in seen:
                 kept.append(row)
-            if company is not None:
-                seen.add(company)
+            if group is not None:
+                seen.add(group)
         return kept
 
 
-def distinct_rows(pages: Sequence[Sequence[Dated]], settled: Mapping[Company, list[Dated]]) -> DistinctRows:
-    """Tell the rows of pages apart.
+def distinct_rows(pages: Sequence[Sequence[Row]], settled: Mapping[AmbiguousRows, list[Row]]) -> DistinctRows:
+    """Return the rows of the pages of a window, each once.
 
-    Rows that arrive push others to the next page, where these stand again. So what stands on two pages just so is one
-    row. Different rows on one page are several, however near they start. What is the same on one page, or different on
-    two, is doubtful: a gateway may answer with a row twice, or a row may change while its window is read.
+    Rows that arrive push others to the next page, where these stand again. So equal rows on two pages are one row.
+    Different rows on one page are several, however near they start. Equal rows on one page, or different ones with one
+    id on two, are ambiguous: a gateway may answer with a row twice, or a row may change while its window is read.
 
     Args:
         pages: those of a window, in order.
-        settled: what was asked about rows that are doubtful, and came.
+        settled: the rows that came when ambiguous ones were requested again.
     """
     rows = list(chain.from_iterable(pages))
     repeated = repeated_identities(rows)
     if not repeated:
         return DistinctRows(rows)
     found = DistinctRows([row for row in rows if row.identity not in repeated])
-    placed: defaultdict[Any, list[tuple[int, Dated]]] = defaultdict(list)
+    placed: defaultdict[Any, list[tuple[int, Row]]] = defaultdict(list)
     for number, page in enumerate(pages, 1):
         for row in page:
             if row.identity in repeated:
@@ -91,8 +89,8 @@ def distinct_rows(pages: Sequence[Sequence[Dated]], settled: Mapping[Company, li
     return found
 
 
-def repeated_identities(rows: Sequence[Dated]) -> set[Any]:
-    """Return the ids that several rows have."""
+def repeated_identities(rows: Sequence[Row]) -> set[Any]:
+    """Return the ids that more than one row has."""
     identities = list(map(_identity, rows))
     if len(set(identities)) == len(rows):
         return set()
@@ -100,26 +98,26 @@ def repeated_identities(rows: Sequence[Dated]) -> set[Any]:
 
 
 def _add(
-    identity: Any, members: list[tuple[int, Dated]], settled: Mapping[Company, list[Dated]], found: DistinctRows
+    identity: Any, members: list[tuple[int, Row]], settled: Mapping[AmbiguousRows, list[Row]], found: DistinctRows
 ) -> None:
-    """Add rows with one id that start within a second, each with the number of its page."""
+    """Add rows with one id that start within a second; `members` has the page number of each."""
     distinct = _most_on_one_page(members)
     twice = next((page for page, row in members if _count(row, page, members) > 1), None)
-    company = Company(identity, min(row.start_ms for _, row in members), twice)
-    if company in settled:
-        distinct = settled[company] or distinct
+    group = AmbiguousRows(identity, min(row.start_ms for _, row in members), twice)
+    if group in settled:
+        distinct = settled[group] or distinct
     elif len(distinct) > 1 and (twice is not None or not _stand_together(distinct, members)):
-        found.doubtful.append(company)
+        found.ambiguous.append(group)
     found.rows += distinct
 
 
-def _count(row: Dated, page: int, members: list[tuple[int, Dated]]) -> int:
+def _count(row: Row, page: int, members: list[tuple[int, Row]]) -> int:
     return sum(number == page and each == row for number, each in members)
 
 
-def _most_on_one_page(members: list[tuple[int, Dated]]) -> list[Dated]:
-    """Return each different row as often as it stands on that page where it stands most often."""
-    kinds: list[tuple[Dated, dict[int, int]]] = []
+def _most_on_one_page(members: list[tuple[int, Row]]) -> list[Row]:
+    """Return each different row as often as it stands on the page that has it most often."""
+    kinds: list[tuple[Row, dict[int, int]]] = []
     for number, row in members:
         counts = next((counts for kind, counts in kinds if kind == row), None)
         if counts is None:
@@ -129,13 +127,13 @@ def _most_on_one_page(members: list[tuple[int, Dated]]) -> list[Dated]:
     return [row for row, counts in kinds for _ in range(max(counts.values()))]
 
 
-def _stand_together(distinct: list[Dated], members: list[tuple[int, Dated]]) -> bool:
-    """Tell whether different rows all stand on one page."""
+def _stand_together(distinct: list[Row], members: list[tuple[int, Row]]) -> bool:
+    """Return whether different rows all stand on one page."""
     return any(all(_count(row, page, members) for row in distinct) for page, _ in members)
 
 
-def first_of_each(rows: Sequence[Dated]) -> list[Dated]:
-    """Return the first row of each id, and all without one, of an API whose ids are those of rows."""
+def first_of_each(rows: Sequence[Row]) -> list[Row]:
+    """Return the first row of each id, and all without one, for an API whose ids are unique to a row."""
     repeated = repeated_identities(rows)
     if not repeated:
         return list(rows)

@@ -12,8 +12,8 @@ from nxcdr_async._util.moments import moment_at
 from nxcdr_async._util.tasks import cancel_and_wait, running_loop
 from nxcdr_async._util.uncopied import Uncopied
 from nxcdr_async.errors import ConfigurationError, NxcdrError, RecordError
-from nxcdr_async.paging.prefetch import Pump
-from nxcdr_async.records.frames import Filling, arrow_table, pandas_frame, polars_frame
+from nxcdr_async.paging.prefetch import Prefetcher
+from nxcdr_async.records.frames import FrameBuilder, arrow_table, pandas_frame, polars_frame
 from nxcdr_async.stats import PaginatorStats
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ FrameT = TypeVar("FrameT")
 class Paginator(Uncopied, Generic[RecordT]):
     """The records of a range: sorted by start time and id, each once, read concurrently while you iterate.
 
-    Nothing is asked before the first record is wanted, and it can be read once. It is left cleanly by `async with`:
+    The session makes it: `cdr.calls(start, end)` and the like. Nothing is requested before the first record is wanted,
+    and it can be read once. `async with` leaves it cleanly:
 
     >>> async def answered(cdr, start, end):
     ...     async with cdr.calls(start, end, answered=True) as calls:
@@ -38,21 +39,22 @@ class Paginator(Uncopied, Generic[RecordT]):
     A bare `async for` that runs to its end needs no `async with`. One that is left early is stopped when the paginator
     is dropped, with a ResourceWarning, because nothing can wait for its requests to end then.
 
-    An error is raised after the records before it, with `complete_until` telling up to where they are complete.
+    An error is raised after the records before it. `complete_until` of an `NxcdrError` is the moment up to where the
+    records are complete, so that a program can read on from there.
     """
 
     _instead = "ask the session for a new one; records can be copied and pickled"
 
     def __init__(
         self,
-        pump: Pump[RecordT],
+        prefetcher: Prefetcher[RecordT],
         on_start: Callable[["asyncio.Task[None]"], None],
         *,
         record_class: type[RecordT],
         asked_for: str,
         on_bad_row: Callable[[RecordError], object] | None = None,
     ) -> None:
-        self._pump = pump
+        self._prefetcher = prefetcher
         self._on_start = on_start
         self._record_class = record_class
         self._asked_for = asked_for
@@ -67,11 +69,11 @@ class Paginator(Uncopied, Generic[RecordT]):
     @property
     def stats(self) -> PaginatorStats:
         """What was counted so far; see `PaginatorStats`."""
-        return self._pump.stats
+        return self._prefetcher.stats
 
     @property
     def complete_until(self) -> datetime | None:
-        """The moment (UTC) before which no record is missing among those handed out so far; None before it is known.
+        """The moment (aware, UTC) before which no record is missing among those read so far; None until it is known.
 
         It lags behind the last record, and becomes the end of the range only when the paginator ends.
         """
@@ -82,12 +84,20 @@ class Paginator(Uncopied, Generic[RecordT]):
         """Return an async iterator over lists of records, as they come: never empty, of no fixed length.
 
         Its `aclose` is that of the paginator, so `async with contextlib.aclosing(paginator.pages())` leaves it cleanly.
+
+        Raises:
+            ConfigurationError: the paginator was read to its end already.
         """
         self._check_not_ended()
         return PageIterator(self._rest_of_page, self.aclose)
 
     async def collect(self) -> list[RecordT]:
-        """Read everything that is left into one list. Use it for ranges that fit into memory."""
+        """Read everything that is left into one list, for ranges that fit into memory.
+
+        Raises:
+            NxcdrError: there is no list then. `complete_until` of the error is up to where one can be had: read a range
+                that ends there.
+        """
         records: list[RecordT] = []
         async with self:
             async for page in self.pages():
@@ -97,19 +107,17 @@ class Paginator(Uncopied, Generic[RecordT]):
     async def to_arrow(self) -> "pa.Table":
         """Read everything that is left into a `pyarrow.Table`; needs pyarrow (the extra `files`).
 
-        It has a column for each attribute of a record, as the stores of a backfill have: times in UTC to the
-        microsecond, directions as names, `extra` as JSON text, null without keys. Money is `decimal128(18, 8)`, which
-        leaves Arrow room to add and multiply; a column with an amount of more digits than that is `decimal128(38, 18)`:
-        nothing is ever rounded. A range without records gives a table without rows. Records are let go as soon as they
-        are rows, so memory holds the table only, and it comes in chunks of a thousand rows or so; `combine_chunks()`
-        makes them one.
+        It has a column for each attribute of a record, like the tables of a backfill: times in UTC to the microsecond,
+        directions as names, `extra` as JSON text, null without keys. Money is `decimal128(18, 8)`, which leaves Arrow
+        room to add and multiply; a column with an amount of more digits than that is `decimal128(38, 18)`: nothing is
+        ever rounded. A range without records gives a table without rows. Records become rows at once, so only the table
+        is kept in memory, in chunks of a thousand rows or so; `combine_chunks()` makes them one.
 
         Raises:
-            ConfigurationError: a package is missing; nothing was asked.
-            RecordError: a record that fits into no table, such as an amount of forty digits, unless the paginator was
-                to skip bad rows.
-            NxcdrError: as for `collect`: there is no table then. `complete_until` of the error tells up to where
-                one can be had: ask for a range that ends there.
+            ConfigurationError: a package is missing; nothing was requested.
+            RecordError: a record that fits into no table, such as an amount of forty digits, unless the paginator is to
+                skip bad rows.
+            NxcdrError: as for `collect`.
         """
         return await self._fill(arrow_table(self._record_class))
 
@@ -192,18 +200,18 @@ class Paginator(Uncopied, Generic[RecordT]):
     def _state(self) -> str:
         if self._ended:
             return "read to its end"
-        if self._pump.error is not None:
-            return f"failed with {type(self._pump.error).__name__}"
+        if self._prefetcher.error is not None:
+            return f"failed with {type(self._prefetcher.error).__name__}"
         if self._closed:
             return "closed"
         return "not started" if self._task is None else "being read"
 
-    async def _fill(self, filling: Filling[FrameT]) -> FrameT:
+    async def _fill(self, builder: FrameBuilder[FrameT]) -> FrameT:
         on_bad_row = None if self._on_bad_row is None else self._skip
         async with self:
             async for page in self.pages():
-                filling.take(page, self.complete_until, on_bad_row)
-            return filling.end(on_bad_row)
+                builder.add(page, self.complete_until, on_bad_row)
+            return builder.finish(on_bad_row)
 
     def _skip(self, bad: RecordError) -> None:
         self.stats.bad_rows += 1
@@ -226,28 +234,28 @@ class Paginator(Uncopied, Generic[RecordT]):
         if self._closed:
             raise ConfigurationError("the paginator is closed: ask the session for a new one")
         self._start()
-        batch = await self._pump.mailbox.take()
+        batch = await self._prefetcher.queue.get()
         if batch is not None:
             self._complete_until_before, self._complete_until_after = self._complete_until_after, batch.complete_until
             return batch.records
-        if self._pump.error is not None:
-            raise _visible(self._pump.error)
+        if self._prefetcher.error is not None:
+            raise _visible(self._prefetcher.error)
         if self._closed:
             raise ConfigurationError("the paginator was closed while it was read")
-        if not self._pump.is_finished:
+        if not self._prefetcher.is_finished:
             raise ConfigurationError("the session was closed before its paginator was read to the end")
         self._ended = True
-        self._complete_until_after = self._pump.read_until
+        self._complete_until_after = self._prefetcher.read_until
         raise StopAsyncIteration
 
     def _start(self) -> None:
         if self._task is None:
-            # The one unstructured task of the package. The pump knows nothing of the paginator, so that a paginator
-            # nobody holds any more is dropped at once, and its task with it.
-            self._task = running_loop().create_task(self._pump.run(), name="nxcdr_async paginator")
+            # The one unstructured task of the package. The prefetcher does not refer to the paginator, so a paginator
+            # that is no longer referred to is dropped at once, and its task with it.
+            self._task = running_loop().create_task(self._prefetcher.run(), name="nxcdr_async paginator")
             # Even a task that is cancelled before its first step ends the wait for its batches.
-            mailbox = self._pump.mailbox
-            self._task.add_done_callback(lambda _: mailbox.end())
+            queue = self._prefetcher.queue
+            self._task.add_done_callback(lambda _: queue.close())
             self._on_start(self._task)
         self._check_loop()
 
@@ -269,12 +277,12 @@ def _visible(error: Exception) -> Exception:
 class PageIterator(Uncopied, AsyncIterator[list[RecordT]]):
     """An async iterator over lists of records, with the `aclose` of its paginator."""
 
-    def __init__(self, take: Callable[[], Awaitable[list[RecordT]]], close: Callable[[], Awaitable[None]]) -> None:
-        self._take = take
+    def __init__(self, next_page: Callable[[], Awaitable[list[RecordT]]], close: Callable[[], Awaitable[None]]) -> None:
+        self._next_page = next_page
         self._close = close
 
     async def __anext__(self) -> list[RecordT]:
-        return await self._take()
+        return await self._next_page()
 
     async def aclose(self) -> None:
         """Stop the paginator, and wait until no request is under way. Closing twice does no harm."""

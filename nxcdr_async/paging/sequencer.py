@@ -1,4 +1,4 @@
-"""Putting what windows gave into one sequence: sorted, each call once, with bounded memory. Pure."""
+"""Putting the calls of windows into one sequence: sorted, each call once, with bounded memory. Pure."""
 
 from bisect import bisect_left
 from collections import defaultdict, deque
@@ -9,12 +9,12 @@ from typing import Any
 from attrs import define
 
 from nxcdr_async.paging.page_rows import repeated_identities
-from nxcdr_async.protocol.responses import Dated
+from nxcdr_async.protocol.responses import Row
 from nxcdr_async.records.legs import pairs
 from nxcdr_async.windows import FARTHEST_OUTSIDE, OVERLAP, Window
 
 WINDOWS_REMEMBERED = 4
-"""A call can stand in two windows, in three where they are one second wide."""
+"""A call can be in two windows, in three where they are one second wide."""
 
 _identity = attrgetter("identity")
 _start_ms = attrgetter("start_ms")
@@ -22,19 +22,19 @@ _start_and_identity = attrgetter("start_ms", "identity")
 
 
 class Sequencer:
-    """Takes windows in order of time and releases their calls sorted by time and id, without duplicates.
+    """Gets windows in order of time, and releases their calls sorted by time and id, without duplicates.
 
-    Neighbouring windows share `OVERLAP`, so nothing newer than it before the next window's start is final. No document
-    says whether a range is about the start of calls or their end. A call that ends after its window shows that it is
-    the start; until one does, or once a call starts before its window, calls are held back for `FARTHEST_OUTSIDE`, so
-    that the order holds either way.
+    Neighbouring windows share `OVERLAP`, so calls are final up to `OVERLAP` before the next window's start. The vendor
+    does not document whether a range is about the start of calls or their end. A call that ends after its window proves
+    that it is the start; until then, or once a call starts before its window, calls are kept for `FARTHEST_OUTSIDE`, so
+    that the order is right either way.
 
     Attributes:
         duplicates: calls left out because they were there already.
         legs: calls beside another one with their id, in their window or one shortly before it.
-        out_of_order: calls released although a later one had gone out before.
-        final_until: the moment before which all calls are out (epoch seconds), as far as the windows pushed tell; None
-            while that is not after the start of the first of them.
+        out_of_order: calls released although a later one had been released before.
+        final_until: epoch seconds before which all calls are released, as far as the windows pushed show; None while
+            that is not after the start of the first window.
     """
 
     def __init__(self, end_ms: Callable[[Any], float | None] | None = None) -> None:
@@ -45,29 +45,29 @@ class Sequencer:
         self._end_ms = end_ms
         self._is_by_start = end_ms is None
         self._has_strays = False
-        self._begin: int | None = None
-        self._held: list[Dated] = []
-        self._rank: Callable[[Dated], Any] = _start_and_identity
-        self._seen: deque[_Given] = deque(maxlen=WINDOWS_REMEMBERED)
+        self._first_start: int | None = None
+        self._pending: list[Row] = []
+        self._rank: Callable[[Row], Any] = _start_and_identity
+        self._seen: deque[_WindowStarts] = deque(maxlen=WINDOWS_REMEMBERED)
         self._released_until = float("-inf")
 
-    def push(self, calls: list[Dated], window: Window) -> list[Dated]:
-        """Take the calls of a window, each once, and return those that are final."""
-        self._held += self._fresh(calls)
-        self._held.sort(key=self._rank)
+    def push(self, calls: list[Row], window: Window) -> list[Row]:
+        """Add the calls of a window, each once, and return those that are final."""
+        self._pending += self._fresh(calls)
+        self._pending.sort(key=self._rank)
         self._learn_filter(calls, window)
         lag = 0 if self._is_by_start and not self._has_strays else FARTHEST_OUTSIDE
         final_until = window.end - OVERLAP - lag
-        self._begin = window.start if self._begin is None else self._begin
-        if final_until > max(self._begin, self.final_until or 0):
+        self._first_start = window.start if self._first_start is None else self._first_start
+        if final_until > max(self._first_start, self.final_until or 0):
             self.final_until = final_until
-        return self._release(bisect_left(self._held, final_until * 1000, key=_start_ms))
+        return self._release(bisect_left(self._pending, final_until * 1000, key=_start_ms))
 
-    def flush(self) -> list[Dated]:
-        """Return what was held back: no window follows."""
-        return self._release(len(self._held))
+    def flush(self) -> list[Row]:
+        """Return the calls that are left, as no window follows."""
+        return self._release(len(self._pending))
 
-    def _learn_filter(self, calls: list[Dated], window: Window) -> None:
+    def _learn_filter(self, calls: list[Row], window: Window) -> None:
         earliest = min(map(_start_ms, calls), default=window.start * 1000)
         self._has_strays = self._has_strays or earliest < (window.start - OVERLAP) * 1000
         if self._end_ms is None or self._is_by_start:
@@ -76,61 +76,58 @@ class Sequencer:
         ends = map(self._end_ms, sorted(calls, key=_start_ms, reverse=True))
         self._is_by_start = any(end is not None and end > (window.end + OVERLAP) * 1000 for end in ends)
 
-    def _fresh(self, calls: list[Dated]) -> list[Dated]:
-        """Leave out what one of the last windows gave already; calls without an id always count."""
+    def _fresh(self, calls: list[Row]) -> list[Row]:
+        """Leave out what one of the last windows had already; calls without an id always count."""
         identities = set(map(_identity, calls))
         if None in identities:
             identities.discard(None)
-            self._rank = _careful_rank
+            self._rank = _rank_with_missing_ids
         known = [window for window in self._seen if not window.starts.keys().isdisjoint(identities)]
         fresh = self._without_known(calls, known) if known else calls
-        given = _Given.of(fresh)
-        self._seen.append(given)
-        self.legs += sum(len(starts) - 1 for starts in given.legs.values())
+        window_starts = _WindowStarts.of(fresh)
+        self._seen.append(window_starts)
+        self.legs += sum(len(starts) - 1 for starts in window_starts.legs.values())
         return fresh
 
-    def _without_known(self, calls: list[Dated], windows: list["_Given"]) -> list[Dated]:
-        by_id: defaultdict[Hashable, list[Dated]] = defaultdict(list)
+    def _without_known(self, calls: list[Row], windows: list["_WindowStarts"]) -> list[Row]:
+        by_id: defaultdict[Hashable, list[Row]] = defaultdict(list)
         for call in calls:
             by_id[call.identity].append(call)
         fresh = by_id.pop(None, [])
-        for identity, came in by_id.items():
+        for identity, same_id in by_id.items():
             known = [start for window in windows for start in window.starts_of(identity)]
-            new = [
-                call
-                for call, place in zip(came, pairs(known, [c.start_ms for c in came]), strict=True)
-                if place is None
-            ]
-            self.duplicates += len(came) - len(new)
+            matches = pairs(known, [call.start_ms for call in same_id])
+            new = [call for call, match in zip(same_id, matches, strict=True) if match is None]
+            self.duplicates += len(same_id) - len(new)
             self.legs += bool(known and new)
             fresh += new
         return fresh
 
-    def _release(self, count: int) -> list[Dated]:
-        ready = self._held[:count]
+    def _release(self, count: int) -> list[Row]:
+        ready = self._pending[:count]
         if not ready:
             return []
-        del self._held[:count]
+        del self._pending[:count]
         self.out_of_order += bisect_left(ready, self._released_until, key=_start_ms)
         self._released_until = max(self._released_until, ready[-1].start_ms)
         return ready
 
 
 @define(frozen=True)
-class _Given:
-    """When the calls start that a window gave, by their ids.
+class _WindowStarts:
+    """When the calls of a window start, epoch milliseconds, by id.
 
     Attributes:
-        starts: of each id one.
-        legs: all of each id that several calls have.
+        starts: one start of each id.
+        legs: all starts of each id that several calls have.
     """
 
     starts: dict[Hashable, float]
     legs: dict[Hashable, list[float]]
 
     @classmethod
-    def of(cls, calls: list[Dated]) -> "_Given":
-        """Return what is to be remembered of calls."""
+    def of(cls, calls: list[Row]) -> "_WindowStarts":
+        """Return those of the calls of a window."""
         starts = dict(zip(map(_identity, calls), map(_start_ms, calls), strict=True))
         if len(starts) == len(calls):
             return cls(starts, {})
@@ -144,7 +141,7 @@ class _Given:
         return [self.starts[identity]] if identity in self.starts else []
 
 
-def _careful_rank(call: Dated) -> tuple[float, bool, Any]:
-    """Sort calls without an id before those with one of the same time."""
+def _rank_with_missing_ids(call: Row) -> tuple[float, bool, Any]:
+    """Return the sort key where some calls have no id: they come before those with one of the same time."""
     identity: Any = call.identity
     return call.start_ms, identity is not None, identity if identity is not None else 0

@@ -1,4 +1,4 @@
-"""The pages of a window, asked for one by one, and doubted where they cannot be right."""
+"""Requesting the pages of a window, and asking again where an answer cannot be right."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Mapping
@@ -6,14 +6,22 @@ from contextlib import suppress
 from operator import attrgetter
 from typing import Any
 
-from attrs import define
+from attrs import define, field
 
-from nxcdr_async.errors import GatewayError, ServerError
-from nxcdr_async.paging.page_reader import PageReader, PageSize
-from nxcdr_async.paging.page_rows import Company
+from nxcdr_async.errors import GatewayError, IncompleteError, ServerError
+from nxcdr_async.paging.base import in_words
+from nxcdr_async.paging.page_reader import MOST_PAGES, PageReader, PageSize
+from nxcdr_async.paging.page_rows import AmbiguousRows
 from nxcdr_async.protocol.codes import is_final
 from nxcdr_async.protocol.responses import Page
+from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window
+
+MOST_PAGES_IN_VAIN = 2 * MOST_PAGES
+"""Pages requested since a window was last read whole, beyond which rows seem to arrive faster than they are read.
+
+Honest windows, read side by side and split on the way, take some hundred.
+"""
 
 AskPage = Callable[[Mapping[str, Any], Window, int], Awaitable[Page]]
 
@@ -21,16 +29,40 @@ _identity_and_start = attrgetter("identity", "start_ms")
 
 
 @define(eq=False)
+class GrowthGuard:
+    """Notices a range in which ever more rows arrive, so that reading it would never end."""
+
+    stats: PaginatorStats
+    _pages_before: int = field(default=0, init=False)
+
+    def note_window(self) -> None:
+        """Note that a window was read whole."""
+        self.stats.windows += 1
+        self._pages_before = self.stats.pages
+
+    def check(self, window: Window) -> None:
+        """Check the pages read, before one more is requested.
+
+        Raises:
+            IncompleteError: very many since a window was last read whole.
+        """
+        in_vain = self.stats.pages - self._pages_before
+        if in_vain >= MOST_PAGES_IN_VAIN:
+            raise IncompleteError(
+                f"{in_vain} pages were read and no part of {in_words(window)} whole: rows come faster than they "
+                "can be read, or the gateway makes them up; ask again later",
+            )
+
+
+@define(eq=False)
 class WindowPageReader:
-    """Asks for the pages of windows, doubting answers that cannot be right.
+    """Requests the pages of windows, and asks again where an answer cannot be right.
 
     Attributes:
-        reader: asks for pages.
-        parameters: of the request for a page of a window.
-        row_key: the id of a raw row, None without one.
-        page_size: how many rows fill a page.
-        id_key: the vendor's key of the id, of a raw row and of a request.
-        start_key: the vendor's key of the time of a raw row.
+        parameters: returns those of the request for a page of a window.
+        row_key: returns the id of a raw row, None without one.
+        id_key: the vendor's key of the id, in a raw row and in a request.
+        start_key: the vendor's key of the start, in a raw row.
     """
 
     reader: PageReader
@@ -41,34 +73,34 @@ class WindowPageReader:
     start_key: str = "startTime"
 
     async def first(self, window: Window) -> Page:
-        """Ask for the first page of a window; twice if it is empty, as windows are cut to hold calls."""
-        return await self._look_behind(window, await self.page_with_rows(window, 1))
+        """Request the first page of a window; twice if it is empty, as windows are cut to hold calls."""
+        return await self._probe_page_cap(window, await self.page_with_rows(window, 1))
 
     async def page(self, window: Window, number: int) -> Page:
-        """Ask for a page of a window; one that the gateway does not show is empty."""
+        """Request a page of a window; one that the gateway does not show is empty."""
         return await self._shown(self.reader.page, window, number)
 
     async def page_with_rows(self, window: Window, number: int) -> Page:
-        """Ask for a page of a window that should have rows; twice if it has none."""
+        """Request a page of a window that should have rows; twice if it has none."""
         return await self._shown(self.reader.page_with_rows, window, number)
 
-    async def page_of_company(self, window: Window, company: Company) -> Page:
-        """Ask for the page where a row stood twice; or, where different ones stood on two, for those of their id."""
-        if company.page is not None:
-            return await self.page_with_rows(window, company.page)
-        second = int(company.start_ms // 1000)
+    async def page_with_ambiguous(self, window: Window, ambiguous: AmbiguousRows) -> Page:
+        """Request the page that had a row twice or, where different rows stood on two pages, all rows of their id."""
+        if ambiguous.page is not None:
+            return await self.page_with_rows(window, ambiguous.page)
+        second = int(ambiguous.start_ms // 1000)
         around = Window(second, second + 2)
-        parameters = {**self.parameters(around, 1), self.id_key: company.identity}
+        parameters = {**self.parameters(around, 1), self.id_key: ambiguous.identity}
         return await self.reader.page_with_rows(parameters, around, 1)
 
     def keys(self, page: Page) -> list[Hashable]:
-        """Return what tells the rows of a page apart, None for a row without an id: several may have one id."""
+        """Return what distinguishes the rows of a page, as several may share an id; None for a row without one."""
         key = _identity_and_start if page.is_typed else self._key
         keys: list[Hashable] = list(map(key, page.rows))
         return keys if len(set(keys)) == len(keys) else _numbered(keys)
 
     def is_full(self, page: Page) -> bool:
-        """Tell whether a page has as many rows as it may have."""
+        """Return whether a page has as many rows as a page can have."""
         return self.page_size.is_full(len(page.rows))
 
     def _key(self, row: Any) -> Hashable:
@@ -79,10 +111,10 @@ class WindowPageReader:
         return identity, start if isinstance(start, int) else str(start)
 
     async def _shown(self, ask: AskPage, window: Window, number: int) -> Page:
-        """Ask for a page; one that is refused each time, while the first one is answered, is not shown.
+        """Request a page; one that is refused each time, while the first page is answered, counts as empty.
 
         Raises:
-            GatewayError: the first one is refused by now, too, as the border of what is told has passed its start.
+            GatewayError: the first page is refused by now, too, as its start has become too old.
         """
         try:
             return await ask(self.parameters(window, number), window, number)
@@ -97,33 +129,33 @@ class WindowPageReader:
                 return await ask(self.parameters(window, number), window, number)
         return Page([])
 
-    async def _look_behind(self, window: Window, page: Page) -> Page:
-        """Look behind a short first page, in case the gateway caps its pages lower than it should.
+    async def _probe_page_cap(self, window: Window, page: Page) -> Page:
+        """Request what follows a short first page, in case the gateway caps its pages lower than it should.
 
-        More rows mean that it does, unless its first page is longer by now: then they just arrived. So does a first
-        page that changed and did not grow. One that is the same, and comes as the second page too, is the last one.
+        Rows there mean that it does, unless the first page is longer by now: then they just arrived. A first page that
+        changed and did not grow means it too. A first page that comes unchanged as the second page is the last one.
 
-        The page to read on from is the longest that came. Even if rows arrive, it holds those that were there, or the
-        next pages do, as they are asked for after it; a later one that is shorter may have been cut off.
+        Reading goes on from the longest first page that came. Even if rows arrive, it holds those that were there, or
+        the next pages do, as they are requested after it; a later one that is shorter may have been cut off.
         """
-        came = len(page.rows)
-        if self.page_size.is_full(came) or not self.page_size.is_doubtful(came):
+        count = len(page.rows)
+        if self.page_size.is_full(count) or not self.page_size.may_be_capped(count):
             return page
         behind = await self.page_with_rows(window, 2)
         if not behind.rows:
             return page
         again = await self.page_with_rows(window, 1)
-        if len(again.rows) > came:
-            return await self._look_behind(window, again)
+        if len(again.rows) > count:
+            return await self._probe_page_cap(window, again)
         known = set(map(self.row_key, page.rows))
         if known == set(map(self.row_key, again.rows)) and known.issuperset(map(self.row_key, behind.rows)):
             return page
-        self.page_size.cap(came)
+        self.page_size.note_cap(count)
         return page
 
 
 def _numbered(keys: list[Hashable]) -> list[Hashable]:
-    """Return keys that stand on one page together as different ones."""
+    """Return keys with equal ones numbered, as rows that stand on one page together are different rows."""
     seen: Counter[Hashable] = Counter()
     numbered: list[Hashable] = []
     for key in keys:

@@ -1,4 +1,4 @@
-"""The charset of a body: what is not UTF-8 but says or shows what it is becomes UTF-8. Pure."""
+"""The charset of a body, by its header or its first bytes: all bodies become UTF-8. Pure."""
 
 import codecs
 import re
@@ -8,14 +8,14 @@ _DECLARED = re.compile(r"""charset\s*=\s*["']?([\w.:+-]+)""", re.IGNORECASE)
 
 _UTF_8 = "utf-8"
 _WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "big5": "big5hkscs"}
-"""Charsets that hold all of another one: who declares the smaller one often sends characters of the larger."""
+"""Charsets that contain another one: servers that declare the smaller one often send characters of the larger."""
 
 _MANY_BYTES = frozenset(
     {"gb18030", "big5hkscs", "cp950", "shift_jis", "cp932", "euc_jp", "euc_kr", "cp949", "johab"}
     | {"utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"}
 )
 _ONE_BYTE = re.compile(r"ascii|iso8859-\d+|cp\d{3,4}|koi8-[rtu]|mac-\w+|tis-620|ptcp154|kz1048")
-"""What Python calls the charsets of one byte a character."""
+"""Python's names of the charsets of one byte a character."""
 
 _SIGNATURES = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -28,16 +28,15 @@ _SIGNATURES = (
     (b"{\0", "utf-16-le"),
     (b"\0{", "utf-16-be"),
 )
-"""How a body that is an object begins in Unicode's other spellings, the longer ones first."""
+"""How a body that is an object begins in Unicode's encodings, the longer beginnings first."""
 
 
 def in_utf8(body: bytes, content_type: str | None) -> bytes:
     """Return a body of JSON in UTF-8, without a byte order mark.
 
-    What its first bytes show counts most, then what its header says. A header that is wrong, as those that servers add
-    by themselves may be, is not believed where the body can only be UTF-8: three bytes that are one letter of it are no
-    accident, while two may be one character of a Chinese charset as well. Bytes that are no text in a charset come out
-    as bytes that are no UTF-8, for their row alone to be bad.
+    Its first bytes count most, then its header. A wrong header, as servers may add, is ignored where the body can only
+    be UTF-8: three bytes that are one character of it are no accident, while two may be one of a Chinese charset as
+    well. Bytes that are no text in a charset become bytes that are no UTF-8, so that only their row is bad.
 
     Args:
         body: as it came.
@@ -56,7 +55,7 @@ def in_utf8(body: bytes, content_type: str | None) -> bytes:
 
 @lru_cache(maxsize=32)
 def declared_charset(content_type: str) -> str:
-    """Return what Python calls the charset that a header declares; UTF-8 for none, and for one that is not known."""
+    """Return Python's name of the charset that a header declares; UTF-8 for none, and for an unknown one."""
     found = _DECLARED.search(content_type)
     try:
         name = codecs.lookup(found[1]).name if found else _UTF_8
@@ -67,7 +66,7 @@ def declared_charset(content_type: str) -> str:
 
 
 def _is_plainly_utf8(body: bytes, declared: str) -> bool:
-    """Tell whether a body is UTF-8, whatever is declared."""
+    """Return whether a body is UTF-8, whatever is declared."""
     try:
         text = body.decode()
     except UnicodeDecodeError:

@@ -14,14 +14,14 @@ from nxcdr_async.errors import (
 
 WRONG_PARAMETER, FIRST_OF_RANGES, WRONG_FLASH_DATE = 1002, 41000, 7
 
-CodeMeaning = tuple[type[GatewayError], str]
-"""The error of a code, and a hint for it."""
+Meaning = tuple[type[GatewayError], str]
+"""The error that a code or a status becomes, and a hint what to do."""
 
 SLOWER = "ask for less at once: lower concurrency, or set rate"
 _SUPPORT = "the vendor's support can look it up by the request id"
 _PARAMETERS = "check what you asked for: the range, the filters, the order and its tenant"
 
-CODES: dict[int, CodeMeaning] = {
+CODES: dict[int, Meaning] = {
     88: (ServerError, _SUPPORT),
     99: (ServerError, _SUPPORT),
     -1: (ServerError, _SUPPORT),
@@ -34,7 +34,7 @@ CODES: dict[int, CodeMeaning] = {
 }
 """Call center and DID: the pages of each API, and "API interface call convention"."""
 
-FLASH_CODES: dict[int, CodeMeaning] = {
+FLASH_CODES: dict[int, Meaning] = {
     **CODES,
     1: (AuthenticationError, "check appkey and secretkey of the flash-call application"),
     2: (AuthenticationError, "the flash-call application is disabled: enable it in the vendor's console"),
@@ -48,8 +48,8 @@ FLASH_CODES: dict[int, CodeMeaning] = {
 """Flash calls have failures of their own besides."""
 
 
-def may_refuse_range(error: Exception, codes: Mapping[int, CodeMeaning]) -> bool:
-    """Tell whether a refusal may be about the range asked for: one that is too wide, or begins too early.
+def may_refuse_range(error: Exception, codes: Mapping[int, Meaning]) -> bool:
+    """Return whether a refusal may be about the range asked for: one that is too wide, or begins too early.
 
     Args:
         error: the refusal.
@@ -62,7 +62,7 @@ def may_refuse_range(error: Exception, codes: Mapping[int, CodeMeaning]) -> bool
 
 
 def is_final(error: Exception) -> bool:
-    """Tell whether to ask again would bring the same refusal: of what was asked for, not of who asks, or when."""
+    """Return whether to ask again would bring the same refusal: of what was asked for, not of who asks, or when."""
     return isinstance(error, InvalidRequestError) or type(error) is GatewayError
 
 
@@ -74,7 +74,7 @@ _CERTIFICATE = "something in front of the gateway wants a certificate of the cli
 _CDN = "what stands in front of the gateway gets no answer from it: it may pass; if not, tell the vendor"
 _LONG = "something in front of the gateway takes no headers as long as these: does a proxy add some?"
 
-_MEANINGS: dict[int, CodeMeaning] = {
+_STATUSES: dict[int, Meaning] = {
     101: (InvalidRequestError, f"nobody asked for another protocol; {_ADDRESS}"),
     304: (InvalidRequestError, "a cache answers in the gateway's place: have it let these requests pass"),
     401: (AuthenticationError, "something in front of the gateway refuses you: it wants credentials of its own"),
@@ -116,19 +116,23 @@ _MEANINGS: dict[int, CodeMeaning] = {
 }
 """Those that say more than their class does."""
 
-_CLASSES: dict[int, CodeMeaning] = {
+_STATUS_CLASSES: dict[int, Meaning] = {
     3: (InvalidRequestError, _REDIRECT),
     4: (InvalidRequestError, _ADDRESS),
     5: (ServerError, _PASSES),
 }
 
-_NO_STATUS: CodeMeaning = (ServerError, f"that is no status of HTTP; {_ADDRESS}")
+_NO_STATUS: Meaning = (ServerError, f"that is no status of HTTP; {_ADDRESS}")
 """RFC 9110 has a number outside its classes taken for a fault of the server."""
+
+PROXY_MAY_PASS = frozenset({408, 429, 500, 502, 503, 504})
+"""Statuses of a proxy, in its own name, after which the next request may pass: it had too much to do, or did not reach
+the gateway. It is believed in fewer of them than a gateway, as the others of its errors are of how it is set up."""
 
 _PARTIAL = {HTTPStatus.PARTIAL_CONTENT, HTTPStatus.IM_USED}
 _WITHOUT_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT}
 
-_UNOFFICIAL = {
+_UNOFFICIAL_NAMES = {
     494: "Request Header Too Large",
     495: "SSL Certificate Error",
     496: "SSL Certificate Required",
@@ -148,26 +152,26 @@ _UNOFFICIAL = {
 
 
 def is_success(status: int) -> bool:
-    """Tell whether a status says that the request succeeded."""
+    """Return whether a status says that the request succeeded."""
     return status // 100 == 2  # noqa: PLR2004 - HTTP's class of successes
 
 
 def is_partial(status: int) -> bool:
-    """Tell whether a status says that there is only a part of the answer, or a difference to another one."""
+    """Return whether a status says that there is only a part of the answer, or a difference to another one."""
     return status in _PARTIAL
 
 
 def has_no_body(status: int) -> bool:
-    """Tell whether a status says that there is no body, and none was meant to be."""
+    """Return whether a status says that there is no body, and none was meant to be."""
     return status in _WITHOUT_BODY
 
 
-def status_meaning(status: int) -> CodeMeaning:
+def status_meaning(status: int) -> Meaning:
     """Return the error that a status without success becomes, and what to do about it."""
-    return _MEANINGS.get(status) or _CLASSES.get(status // 100, _NO_STATUS)
+    return _STATUSES.get(status) or _STATUS_CLASSES.get(status // 100, _NO_STATUS)
 
 
 def name_of(status: int) -> str | None:
     """Return what a status is called, None if it has no name."""
     known = status in HTTPStatus.__members__.values()
-    return HTTPStatus(status).phrase if known else _UNOFFICIAL.get(status)
+    return HTTPStatus(status).phrase if known else _UNOFFICIAL_NAMES.get(status)

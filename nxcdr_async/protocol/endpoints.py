@@ -1,6 +1,6 @@
-"""The table of the vendor's APIs.
+"""The table of the vendor's APIs as they are on the wire, which every floor from here on up reads.
 
-Adding an API is one `Endpoint` here, and one method of the session that names its query and its way of paging.
+What can be asked of one, and how its answers are paged, is in its file in `sources`.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -10,8 +10,9 @@ from typing import Any, Generic, Literal, TypeVar
 from attrs import define, evolve
 
 from nxcdr_async._util.moments import EPOCH
-from nxcdr_async.protocol.codes import CODES, FLASH_CODES, CodeMeaning
-from nxcdr_async.protocol.responses import DatedRecord, text_of
+from nxcdr_async.protocol.auth import Auth, HeaderSignature, QuerySecret
+from nxcdr_async.protocol.codes import CODES, FLASH_CODES, Meaning
+from nxcdr_async.protocol.responses import RecordRow, text_of
 from nxcdr_async.records.converter import UnreadableRow
 from nxcdr_async.records.models import CallRecord, DidCallRecord, FlashCallRecord
 
@@ -19,16 +20,7 @@ RecordT = TypeVar("RecordT")
 
 _MILLISECOND = timedelta(milliseconds=1)
 
-
 GatewayKind = Literal["region", "shared"]
-
-
-@define(frozen=True)
-class Signing:
-    """The headers that tell the vendor which business a request is for; both are signed."""
-
-    biz_type: str
-    action: str
 
 
 @define(frozen=True)
@@ -40,10 +32,10 @@ class Endpoint(Generic[RecordT]):
         noun: what its records are called in errors.
         path: appended to the base URL of its gateway.
         gateway: "region" for the region's own gateway, "shared" for the older one.
-        signing: the signed headers; None where the secret travels in the query instead.
+        auth: how a request says who asks.
         codes: what its result codes mean.
         page_size: the most rows the vendor answers with at once.
-        rows_at: the keys that lead to the rows of a reply.
+        rows_at: the keys that lead to the rows of a response.
         record_class: what a row becomes.
         start_ms: the time records are sorted by, epoch milliseconds.
         end_ms: the other time a range may be about, of a call on its way; None where the vendor says that it is the
@@ -51,14 +43,15 @@ class Endpoint(Generic[RecordT]):
         identity: the id by which a record is known, None where the vendor left it out.
         id_key: the vendor's key of that id.
         start_key: the vendor's key of the time records are sorted by.
+        is_single: whether one row stands where others have a list of them.
     """
 
     name: str
     noun: str
     path: str
     gateway: GatewayKind
-    signing: Signing | None
-    codes: Mapping[int, CodeMeaning]
+    auth: Auth
+    codes: Mapping[int, Meaning]
     page_size: int
     rows_at: tuple[str, ...]
     record_class: type[RecordT]
@@ -67,11 +60,12 @@ class Endpoint(Generic[RecordT]):
     identity: Callable[[RecordT], Hashable | None]
     id_key: str
     start_key: str
+    is_single: bool = False
 
     @property
     def method(self) -> Literal["GET", "POST"]:
         """The method of its requests."""
-        return "GET" if self.signing is None else "POST"
+        return self.auth.method
 
     def row_key(self, row: Any) -> str | None:
         """Return the id of a row that is not a record yet as text, None if it has none: 5, 5.0 and "5" are one.
@@ -79,7 +73,7 @@ class Endpoint(Generic[RecordT]):
         A row that is no JSON and does not tell its id is known by all of it.
         """
         if isinstance(row, UnreadableRow):
-            return text_of(row.told.get(self.id_key)) or row.text
+            return text_of(row.values.get(self.id_key)) or row.text
         found = row.get(self.id_key) if isinstance(row, dict) else getattr(row, "identity", None)
         return text_of(found) or None
 
@@ -89,7 +83,7 @@ def _milliseconds(moment: datetime) -> float:
 
 
 def _end_ms(call: Any) -> float | None:
-    if isinstance(call, DatedRecord):
+    if isinstance(call, RecordRow):
         return _milliseconds(call.record.end_time) if call.record.end_time else None
     return call.endTime if isinstance(call.endTime, int) and call.endTime else None
 
@@ -99,7 +93,7 @@ CALLS: Endpoint[CallRecord] = Endpoint(
     noun="calls",
     path="/saas/cc/openapi/cdr/page",
     gateway="region",
-    signing=Signing(biz_type="8", action="cc"),
+    auth=HeaderSignature(biz_type="8", action="cc"),
     codes=CODES,
     page_size=100,
     rows_at=("data",),
@@ -116,7 +110,7 @@ DID: Endpoint[DidCallRecord] = Endpoint(
     noun="DID calls",
     path="/api/did/cdr",
     gateway="shared",
-    signing=Signing(biz_type="4", action="cdr"),
+    auth=HeaderSignature(biz_type="4", action="cdr"),
     codes=CODES,
     page_size=999,
     rows_at=("data", "list"),
@@ -132,7 +126,7 @@ FLASH: Endpoint[FlashCallRecord] = Endpoint(
     noun="flash calls",
     path="/otp/call/list",
     gateway="shared",
-    signing=None,
+    auth=QuerySecret(),
     codes=FLASH_CODES,
     page_size=100,
     rows_at=("cdrs",),
@@ -143,8 +137,9 @@ FLASH: Endpoint[FlashCallRecord] = Endpoint(
     id_key="id",
     start_key="gmtCreate",
 )
-CALL_PUSH = Signing(biz_type="8", action="callback")
+FLASH_CALL = evolve(FLASH, name="flash_call", noun="flash call", path="/otp/call/get", rows_at=("cdr",), is_single=True)
+CALL_PUSH = HeaderSignature(biz_type="8", action="callback")
 """What the vendor signs its pushes of finished calls for."""
 
-ENDPOINTS: tuple[Endpoint[Any], ...] = (CALLS, ORDER, DID, FLASH)
+ENDPOINTS: tuple[Endpoint[Any], ...] = (CALLS, ORDER, DID, FLASH, FLASH_CALL)
 """Every API of the vendor this package reads."""

@@ -1,9 +1,10 @@
-"""Whether the rows of a reply answer the filters that were asked for. Pure.
+"""Whether the rows of a response match the filters of the query. Pure.
 
-A gateway that ignores a filter answers with other calls, and nothing else in its reply says so. A key that a row lacks
-tells nothing. Directions, answers and ids leave no doubt, so one row that says otherwise is a contradiction. How the
-vendor compares people and numbers is not documented: a country code more or less, the host behind a number, a part of
-it or a nickname may do. So only what matches in no such way counts, and only if most of several rows are like that.
+A gateway that ignores a filter answers with other calls, and nothing else in its response shows it. A key that a row
+lacks proves nothing. Directions, answers and ids are exact, so one row with another value is a contradiction. How the
+vendor compares people and numbers is not documented: a country code more or less, the host after a number, a part of it
+or a nickname may match. So only a value that matches in no such way counts, and only if most of several rows are like
+that.
 """
 
 import re
@@ -15,22 +16,23 @@ from typing import Any
 
 from attrs import define, field
 
+from nxcdr_async._util.redaction import NO_SECRETS, Redactor
 from nxcdr_async.errors import IncompleteError
 from nxcdr_async.protocol.responses import Page, text_of
 from nxcdr_async.records.models import Direction
 
-MOST_ODD = 0.5
-"""The part of the rows that may match a text in no way that we know of, before it is taken to be ignored."""
+MOST_CONTRADICTING = 0.5
+"""The share of rows that may not match a text in any known way, before its filter counts as ignored."""
 
 FEWEST_TO_JUDGE = 5
-"""Rows that must tell of a text before it is judged: one call in a quiet hour is all the rows there are, and odd."""
+"""Rows with a value before a text filter is judged: a quiet hour may have one call only, which is an exception."""
 
-ROWS_IN_MIND = 100
-"""Rows after which those that came before begin to be forgotten: a gateway may start to ignore a filter at any time."""
+ROWS_JUDGED = 100
+"""Rows after which earlier ones begin to be forgotten: a gateway may start to ignore a filter at any time."""
 
 _FEWEST_DIGITS = 3
 _MASKED_NUMBER = re.compile(r"(?=.*(\d[ -]?[x#]|[x#]{2}))[\d +()./x#-]+")
-"""A number of which a part is hidden by X or #; with other letters around they may belong to a name."""
+"""A number with digits masked by X or #; with other letters around, these may belong to a name."""
 
 _TRUTH = {"true": True, "false": False, "1": True, "0": False}
 _DIRECTIONS = {str(int(known)): known for known in Direction}
@@ -39,27 +41,27 @@ _TYPED_NAMES = {"callId": "identity"}
 
 @define(frozen=True)
 class Filter:
-    """A filter that was asked for.
+    """A filter of a query.
 
     Attributes:
-        name: what the user calls it.
+        name: the user's name of it.
         wanted: the value the user gave.
-        keys: the vendor's keys of a row that may answer it; one that does is enough.
-        answers: whether a value, as text, answers it, or may do so.
-        most_odd: the part of the rows that may seem to contradict it.
-        fewest: rows that must tell of it before it is judged.
+        keys: the vendor's keys of a row that may match it; one match is enough.
+        answers: returns whether a value, as text, may match it.
+        most_contradicting: the share of rows that may not match it.
+        fewest: rows with a value before it is judged.
     """
 
     name: str
     wanted: Any
     keys: tuple[str, ...]
     answers: Callable[[str], bool]
-    most_odd: float = 0.0
+    most_contradicting: float = 0.0
     fewest: int = 1
 
 
 def direction_filter(wanted: Direction, key: str) -> Filter:
-    """Return the filter by the direction of a call; numbers nobody knows yet may mean anything."""
+    """Return the filter by the direction of a call; unknown numbers may mean anything."""
     return Filter("direction", wanted.name, (key,), lambda found: _DIRECTIONS.get(found, wanted) is wanted)
 
 
@@ -82,59 +84,61 @@ def text_filter(name: str, wanted: str, *keys: str) -> Filter:
         wanted,
         keys,
         lambda found: _may_match(_plain(found), right),
-        most_odd=MOST_ODD,
+        most_contradicting=MOST_CONTRADICTING,
         fewest=FEWEST_TO_JUDGE,
     )
 
 
 @define(eq=False)
 class FilterCheck:
-    """Looks at each page of a query for rows that contradict its filters.
+    """Checks the pages of a query for rows that contradict its filters.
 
     Attributes:
-        filters: those that were asked for.
+        redactor: keeps secrets out of errors, even if the gateway put them into a row.
     """
 
     filters: Sequence[Filter] = ()
-    _in_mind: Counter[str] = field(factory=Counter, init=False)
-    _odd: Counter[str] = field(factory=Counter, init=False)
+    redactor: Redactor = NO_SECRETS
+    _judged: Counter[str] = field(factory=Counter, init=False)
+    _contradicting: Counter[str] = field(factory=Counter, init=False)
 
-    def take(self, page: Page) -> None:
-        """Look at a page.
+    def check(self, page: Page) -> None:
+        """Check a page.
 
         Raises:
             IncompleteError: the gateway seems to ignore a filter.
         """
-        for one in self.filters if page.rows else ():
-            self._judge(one, _told(one, page))
+        for asked in self.filters if page.rows else ():
+            self._judge(asked, _texts_in(asked, page))
 
-    def _judge(self, one: Filter, told: Counter[Any]) -> None:
-        """Judge a filter by the values of the rows that tell any, and how often each came."""
-        odd = [values for values in told if not any(map(one.answers, values))]
-        # Few rows are judged along with those before them: what is odd may be all that the last page holds.
-        self._in_mind[one.name] += told.total()
-        self._odd[one.name] += sum(told[values] for values in odd)
-        is_enough = self._in_mind[one.name] >= one.fewest
-        if odd and is_enough and self._odd[one.name] > one.most_odd * self._in_mind[one.name]:
+    def _judge(self, asked: Filter, texts: Counter[tuple[str, ...]]) -> None:
+        """Judge a filter by the texts of the rows that have any, and how often each came."""
+        wrong = [values for values in texts if not any(map(asked.answers, values))]
+        # Few rows are judged along with those before them: a last page may have a few wrong ones only.
+        self._judged[asked.name] += texts.total()
+        self._contradicting[asked.name] += sum(texts[values] for values in wrong)
+        judged, contradicting = self._judged[asked.name], self._contradicting[asked.name]
+        if wrong and judged >= asked.fewest and contradicting > asked.most_contradicting * judged:
+            found = ", ".join(repr(self.redactor.text(value)) for value in wrong[0])
             raise IncompleteError(
-                f"{self._odd[one.name]} of {self._in_mind[one.name]} rows do not answer {one.name}={one.wanted!r}, one "
-                f"has {' and '.join(one.keys)} {', '.join(map(repr, odd[0]))}: the gateway, or something in front of "
-                "it, ignores the filter; ask without it, and choose among the calls yourself",
+                f"{contradicting} of {judged} rows do not answer {asked.name}={asked.wanted!r}, one "
+                f"has {' and '.join(asked.keys)} {found}: the gateway, or something in front "
+                "of it, ignores the filter; ask without it, and choose among the calls yourself",
             )
-        if self._in_mind[one.name] >= ROWS_IN_MIND:
-            self._in_mind[one.name] //= 2
-            self._odd[one.name] //= 2
+        if judged >= ROWS_JUDGED:
+            self._judged[asked.name] //= 2
+            self._contradicting[asked.name] //= 2
 
 
-def _told(one: Filter, page: Page) -> Counter[tuple[str, ...]]:
-    """Count what rows tell under the keys of a filter, as texts, leaving out the rows that tell nothing."""
-    counts = Counter(_columns(one.keys, page.rows)) if page.is_typed else Counter(_values(one.keys, page.rows))
-    told: Counter[tuple[str, ...]] = Counter()
+def _texts_in(asked: Filter, page: Page) -> Counter[tuple[str, ...]]:
+    """Count the texts that rows have under the keys of a filter, without the rows that have none."""
+    counts = Counter(_columns(asked.keys, page.rows)) if page.is_typed else Counter(_values(asked.keys, page.rows))
+    found: Counter[tuple[str, ...]] = Counter()
     for values, count in counts.items():
         texts = tuple(text for value in values if (text := text_of(value)) is not None)
         if texts:
-            told[texts] += count
-    return told
+            found[texts] += count
+    return found
 
 
 def _columns(keys: tuple[str, ...], rows: list[Any]) -> Iterable[tuple[Any, ...]]:
@@ -151,22 +155,22 @@ def _values(keys: tuple[str, ...], rows: list[Any]) -> Iterable[tuple[Any, ...]]
 
 
 def _plain(text: str) -> str:
-    """Return a text without what databases may overlook: case, accents, width, and the way letters are put together."""
+    """Return a text without what databases may ignore: case, accents, width, and how letters are composed."""
     letters = unicodedata.normalize("NFKD", text)
-    # By way of upper case, as a dotless i has no other way to become an i.
+    # By upper case first, as only so a dotless i becomes an i.
     return "".join(one for one in letters if not unicodedata.combining(one)).upper().casefold().strip()
 
 
 def _identity(text: str) -> str:
-    """Return what two ids have in common if they are the same: as numbers if they are such, 00123 and 123."""
+    """Return an id in a form that is equal for equal ids, also as numbers: 00123 and 123."""
     plain = _plain(text)
     return plain.lstrip("0") or "0" if plain.isdecimal() else plain
 
 
 def _may_match(found: str, wanted: str) -> bool:
-    """Tell whether a gateway may take a text for what was asked for: all of it, a part, or the same number."""
+    """Return whether a gateway may match a text with what was asked for: all of it, a part, or the same number."""
     if "*" in found or _MASKED_NUMBER.fullmatch(found.partition("@")[0]):
-        return True  # hidden from us, not from the gateway
+        return True  # masked for us, not for the gateway
     if not found:
         return False
     if wanted in found or wanted.startswith(found) or wanted.endswith(found):
@@ -177,6 +181,6 @@ def _may_match(found: str, wanted: str) -> bool:
 
 
 def _digits(text: str) -> str:
-    """Return the digits of a number, without the zeros before it and the host behind it."""
+    """Return the digits of a number, without leading zeros and the host after it."""
     digits = (unicodedata.decimal(char, None) for char in text.partition("@")[0])
     return "".join(str(digit) for digit in digits if digit is not None).lstrip("0")

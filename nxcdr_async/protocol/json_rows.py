@@ -1,8 +1,10 @@
-"""Where the rows of a body begin and end, also in a body that a row of it makes no JSON. Pure.
+"""Splitting a body into its rows, also where one broken row makes the whole body no JSON. Pure.
 
-Brackets outside of strings tell it, which regular expressions jump to. In a row whose own quotes or brackets do not
-match they mislead, so there the next row is known by how it begins: after a comma, with a key that this row has too or
-that other rows begin with.
+This tokenizer only finds where rows begin and end; `json_text` decodes each row, and what can be read of a broken one.
+
+Rows end where brackets outside of strings match; regular expressions jump from bracket to bracket. In a row whose own
+quotes or brackets do not match that fails, so the next row is recognized by how it begins: after a comma, with a key
+that this row has too or that other rows begin with.
 """
 
 import re
@@ -11,19 +13,19 @@ from functools import lru_cache
 from attrs import define, field
 
 DEEPEST = 1_000
-"""Brackets within each other, beyond which nobody reads a value either."""
+"""Nested brackets, beyond which the decoder reads no value either."""
 
 MOST_WORK = 16
-"""How many times the bytes of a body are looked at, at the most, before its rows are given up."""
+"""How many times the bytes of a body are scanned at most, before splitting it is given up."""
 
 _MOST_PASSES = 3
-"""Times that a body is gone through, each with all first keys of rows that were met by then."""
+"""How often a body is scanned, each time with all first keys of rows that were found by then."""
 
 _MOST_FIRST_KEYS = 32
-"""Keys that rows may begin with; those of a vendor have but a few."""
+"""First keys of rows that are remembered; a vendor's rows begin with few different ones."""
 
 _MOST_ENDS = 8
-"""Places that are tried as the end of the list, from the last one."""
+"""Brackets that are tried as the end of the list, from the last one."""
 
 _CLOSING = {ord("{"): ord("}"), ord("["): ord("]")}
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
@@ -41,32 +43,27 @@ _BEHIND_A_STRING = (b":", b",", b"}", b"]")
 
 @define(frozen=True)
 class SplitBody:
-    """A body, and the rows that were taken out of it.
-
-    Attributes:
-        envelope: the body with a list of no rows.
-        rows: each as it came.
-    """
+    """The rows of a body, each as it came, and the body with an empty list in their place."""
 
     envelope: bytes
     rows: list[bytes]
 
 
 def split_body(text: bytes, rows_at: tuple[str, ...]) -> SplitBody | None:
-    """Take the rows out of a body.
+    """Split a body into its rows and the rest.
 
     Args:
-        text: the body, in UTF-8 but for what may be wrong in strings.
-        rows_at: the keys that lead to the rows.
+        text: the body, in UTF-8 except for strings that may be wrong.
+        rows_at: the keys that lead to the list of rows.
 
     Returns:
-        None if it cannot be told which they are.
+        None if the rows cannot be found.
     """
     return _Scan(text).split(rows_at)
 
 
 def is_cut_off(text: bytes) -> bool:
-    """Tell whether JSON ends before its end. Where quotes or brackets do not match, what follows the last one tells."""
+    """Return whether JSON was cut off; where quotes or brackets do not match, by what follows the last quote."""
     scan = _Scan(text)
     if scan.end_of(scan.after_space(0)) is not None:
         return False
@@ -76,11 +73,10 @@ def is_cut_off(text: bytes) -> bool:
 
 @define(eq=False)
 class _Scan:
-    """A look at a body.
+    """A scan of a body.
 
     Attributes:
-        text: the body.
-        is_open: whether the last end that was looked for was not there, though all before it matched.
+        is_open: whether the last end that was looked for was missing, though all before it matched.
     """
 
     text: bytes
@@ -107,7 +103,7 @@ class _Scan:
         return split
 
     def _split_at(self, opening: int) -> SplitBody | None:
-        """Take out the rows of the list that begins here."""
+        """Split off the rows of the list that begins here."""
         self._may_find_more = False
         self._has_broken_row = False
         rows: list[bytes] = []
@@ -181,16 +177,16 @@ class _Scan:
         return self._end_of_last_row(start, opening) if end is None else end
 
     def _next_row(self, start: int, end: int | None) -> int | None:
-        """Return where a row ends that another one follows, if it does so before its brackets say that it ends.
+        """Return where a row ends if another one follows before its brackets match.
 
-        Quotes that do not match turn it inside out, and with it those that follow: these seem to begin in a string.
+        A missing quote turns strings inside out to the end of the body: the rows that follow seem to begin in a string.
         """
         key = _FIRST_KEY.match(self.text, start)
         if key is None:
             return None
         if key[1] not in self._first_keys and len(self._first_keys) < _MOST_FIRST_KEYS:
             self._first_keys.add(key[1])
-            # Such a row may have been taken for a part of the broken one.
+            # Such a row may have been counted as a part of the broken one.
             self._may_find_more = self._may_find_more or self._has_broken_row
         last = len(self.text) if end is None else end
         any_gap = _BETWEEN_OBJECTS.search(self.text, key.end(), last)
@@ -213,7 +209,7 @@ class _Scan:
         return None
 
     def _keys(self, start: int, end: int) -> set[bytes]:
-        """Return the keys of the object that begins here, as far as they can be told."""
+        """Return the keys of the object that begins here, as far as they can be found."""
         keys, depth = set(), 0
         for token in _KEY_OR_BRACKET.finditer(self.text, start, end):
             if token[0] in (b"{", b"["):
@@ -225,7 +221,7 @@ class _Scan:
         return keys
 
     def _end_of_last_row(self, start: int, opening: int) -> int | None:
-        """Return where a row ends that no other follows: where its list does, so that what comes behind is right."""
+        """Return where the last row ends: where its list ends, so that the rest of the body matches."""
         place = len(self.text)
         for _ in range(_MOST_ENDS):
             place = self.text.rfind(b"]", start, place)
@@ -252,5 +248,5 @@ class _Scan:
 
 @lru_cache(maxsize=64)
 def _between_rows(keys: frozenset[bytes]) -> re.Pattern[bytes]:
-    """Return what stands between two rows of which the second begins with one of these keys."""
+    """Return a pattern of what is between two rows of which the second begins with one of these keys."""
     return re.compile(_GAP + rb"(?:" + b"|".join(map(re.escape, sorted(keys))) + rb")[ \t\r\n]*+:")

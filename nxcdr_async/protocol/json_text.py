@@ -1,4 +1,8 @@
-"""JSON to dicts and lists, its numbers exact; and rows that are no JSON, as far as they can be read. Pure."""
+"""Decoding JSON to dicts and lists with exact numbers, and rows that are no JSON as far as they can be read. Pure.
+
+It mends what servers write against the rules of JSON where it can only mean one thing, and reads the members of a
+broken row one by one; `json_rows` is the tokenizer that finds where the rows of a body begin and end.
+"""
 
 import re
 from typing import Any
@@ -9,10 +13,10 @@ from nxcdr_async._util.json import decode_plain
 from nxcdr_async.records.converter import UnreadableRow
 
 UNDECODABLE = (msgspec.DecodeError, ValueError, RecursionError)
-"""What decoding raises; Unicode's errors are ValueErrors."""
+"""What decoding raises; the errors of Unicode are ValueErrors."""
 
 _LONGEST_VALUE = 40
-"""Characters of a value that a message shows."""
+"""Characters of a value in a message."""
 
 _LONE_SURROGATE = re.compile(
     rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})",
@@ -21,7 +25,7 @@ _LONE_SURROGATE = re.compile(
 
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _OPEN_STRING = rb'"(?:[^"\\]++|\\.)*+"?+'
-"""A string, or one that never ends; looking for its end from each quote in it would take for ever."""
+"""A string, or one that never ends; a search for its end from each of its quotes would take for ever."""
 
 _TO_DIRTY_STRING = re.compile(
     rb'(?P<clean>(?:[^"]++|"(?:[^"\\\x00-\x1f]++|\\.)*+")*+)(?P<dirty>' + _OPEN_STRING + rb")?+", re.DOTALL
@@ -29,7 +33,7 @@ _TO_DIRTY_STRING = re.compile(
 """All before the next string with control characters, and that string."""
 
 _CONTROL = re.compile(rb"\\.|([\x00-\x1f])", re.DOTALL)
-"""Whatever is escaped already, or, as the group, a control character."""
+"""An escaped character, or, as the group, a control character."""
 
 _MEMBER = re.compile(
     rb"(?P<key>"
@@ -48,18 +52,18 @@ _IN_WORDS = {
     "Input data was truncated": "a string, object or list in it does not end",
     "Integer value out of range": _TOO_MANY_DIGITS,
 }
-"""What is said instead of some texts of the decoder's."""
+"""Our words for some messages of the decoder."""
 
 _FIRST_ESCAPED, _LAST_ESCAPED = (half.encode("utf-8", "surrogatepass") for half in ("\udc80", "\udcff"))
-"""Half pairs of surrogates that stand for bytes that are no text."""
+"""Half pairs of surrogates that `charset` puts in place of bytes that are no text."""
 
 _DIGITS = re.compile(rb"-?\d+")
 
 
 def decode_body(text: bytes) -> Any:
-    """Decode JSON to dicts and lists, also where a server wrote text as no JSON may, but as can mean one thing only.
+    """Decode JSON to dicts and lists, also where a string breaks the rules in a way that can mean one thing only.
 
-    Such are control characters in strings, and texts that end in the middle of an emoji.
+    That is control characters in strings, and texts cut off in the middle of an emoji.
 
     Raises:
         Exception: one of `UNDECODABLE`: it is no JSON.
@@ -74,7 +78,7 @@ def decode_body(text: bytes) -> Any:
 
 
 def read_row(raw: bytes) -> Any:
-    """Decode a row; an `UnreadableRow` stands for one that is no JSON."""
+    """Decode a row, as an `UnreadableRow` if it is no JSON."""
     try:
         return decode_body(raw)
     except UNDECODABLE:
@@ -82,12 +86,12 @@ def read_row(raw: bytes) -> Any:
 
 
 def fault_in(text: bytes) -> str | None:
-    """Return in words, with its place, why JSON cannot be decoded; None if it can."""
+    """Describe why JSON cannot be decoded, and where; None if it can."""
     try:
         decode_body(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # msgspec 0.23 has the first for bytes that are no text
-        told = str(error).partition(" - at ")[0]
-        return _utf8_fault_in(text) or _IN_WORDS.get(told) or told.removeprefix("JSON is malformed: ")
+        message = str(error).partition(" - at ")[0]
+        return _utf8_fault_in(text) or _IN_WORDS.get(message) or message.removeprefix("JSON is malformed: ")
     except RecursionError:
         return "it is nested too deeply"
     except ValueError:
@@ -117,28 +121,28 @@ def _utf8_fault_in(text: bytes) -> str | None:
 
 
 def _as_it_came(text: bytes, place: int) -> int:
-    """Return a byte that is no text; one of another charset than UTF-8 was made half a pair of surrogates."""
+    """Return a byte that is no text; one of another charset than UTF-8 was replaced by half a pair of surrogates."""
     found = text[place : place + 3]
     is_half_pair = _FIRST_ESCAPED <= found <= _LAST_ESCAPED and len(found) == len(_FIRST_ESCAPED)
     return ord(found.decode("utf-8", "surrogatepass")) & 0xFF if is_half_pair else text[place]
 
 
 def _unreadable(raw: bytes) -> UnreadableRow:
-    told: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     path, reason = "", f"is not JSON: {fault_in(raw)}"
     for key, value in _members(raw):
         name = _text_of(key)
         try:
-            told[name] = decode_body(value)
+            values[name] = decode_body(value)
         except UNDECODABLE:
-            told[name] = _text_of(value)
+            values[name] = _text_of(value)
             if not path:
                 path, reason = name, _reason(value)
-    return UnreadableRow(raw, told, path, reason)
+    return UnreadableRow(raw, values, path, reason)
 
 
 def _members(raw: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the keys and plain values of an object, as far as they can be told apart."""
+    """Return the keys and plain values of an object, as far as they can be found."""
     found, depth = [], 0
     for token in _MEMBER.finditer(raw):
         if token[0] in (b"{", b"["):

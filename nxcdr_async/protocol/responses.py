@@ -1,4 +1,4 @@
-"""Replies of the gateways: bytes to rows, or the error they stand for. Pure."""
+"""Responses of the gateways: bytes to rows, or the error they stand for. Pure."""
 
 from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC
@@ -16,7 +16,7 @@ from nxcdr_async.errors import (
     NxcdrError,
 )
 from nxcdr_async.protocol.charset import in_utf8
-from nxcdr_async.protocol.codes import CodeMeaning, has_no_body, is_partial, is_success, name_of, status_meaning
+from nxcdr_async.protocol.codes import Meaning, has_no_body, is_partial, is_success, name_of, status_meaning
 from nxcdr_async.protocol.json_rows import is_cut_off, split_body
 from nxcdr_async.protocol.json_text import UNDECODABLE, decode_body, fault_in, read_row
 from nxcdr_async.records.converter import are_sensible
@@ -28,7 +28,7 @@ MOST_ROWS = 10**12
 """A count above this is no count."""
 
 _UNPACKED = {"", "identity", "gzip", "deflate"}
-"""What is told of bodies that came as they are, or were unpacked on the line; what else it is, is left packed."""
+"""What is told of bodies that came as they are, or were unpacked by the connection; what else it is, is left packed."""
 
 _PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 """How gzip and zstd begin, and no text does."""
@@ -37,12 +37,12 @@ _LONGEST_CODING = 40
 """Characters of it that a message shows."""
 
 REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-correlation-id", "x-trace-id", "x-amzn-trace-id", "cf-ray")
-"""Where servers and proxies tell the id of a request, where the body does not."""
+"""Where servers and proxies put the id of a request, where the body does not."""
 
 
 @define(frozen=True)
-class Reply:
-    """An HTTP reply, read to its end.
+class Response:
+    """An HTTP response, read to its end.
 
     Attributes:
         status: the HTTP status.
@@ -55,7 +55,7 @@ class Reply:
     body: bytes = field(repr=False)
 
 
-class Dated(Protocol):
+class Row(Protocol):
     """A call on its way: a typed row, of which a record is made when it is handed out, or a record made already.
 
     A typed row takes half the memory of a record, and no time of the garbage collector's.
@@ -70,7 +70,7 @@ class Dated(Protocol):
         """Its id, None without one."""
 
 
-class DatedRecord(msgspec.Struct, gc=False, frozen=True):
+class RecordRow(msgspec.Struct, gc=False, frozen=True):
     """A record made already, with its time and id."""
 
     start_ms: float
@@ -80,14 +80,15 @@ class DatedRecord(msgspec.Struct, gc=False, frozen=True):
 
 @define(frozen=True)
 class Page:
-    """The rows of one reply.
+    """The rows of one response.
 
     Attributes:
         rows: as decoded from JSON, numbers with a fraction as Decimal; or typed rows, where they were asked for. A row
             that is no JSON is an `UnreadableRow`.
-        is_vague: True when the reply said success but `data` was null, absent or {}: perhaps no rows, perhaps a fault.
-        total_rows: how many rows there are in all, where the vendor tells.
-        total_pages: how many pages, where the vendor tells.
+        is_vague: True when the response said success but `data` was null, absent or {}: perhaps no rows, perhaps a
+            fault.
+        total_rows: how many rows there are in all, where the vendor says so.
+        total_pages: how many pages, where the vendor says so.
         is_typed: whether all rows are typed.
     """
 
@@ -102,73 +103,77 @@ ReadTyped = Callable[[bytes], Page | None]
 """A quicker way to read the body of a plain success; None for any other body."""
 
 
-def read_page(
-    reply: Reply,
+def parse_page(
+    response: Response,
     *,
     rows_at: tuple[str, ...],
-    codes: Mapping[int, CodeMeaning],
+    codes: Mapping[int, Meaning],
     now: float,
     redactor: Redactor,
     read_typed: ReadTyped | None = None,
+    is_single: bool = False,
 ) -> Page:
-    """Return the rows of a reply.
+    """Return the rows of a response.
 
     Args:
-        reply: the reply.
+        response: the response.
         rows_at: the keys that lead to the rows.
         codes: what its result codes mean.
         now: the gateway's time, epoch seconds, to read a `Retry-After` date against.
-        redactor: knows the secrets, which never get into an error, even if the gateway sends them back.
+        redactor: takes out the secrets, which never get into an error, even if the gateway sends them back.
         read_typed: a quicker way to read the body of a plain success; None for any other body.
+        is_single: whether one row stands where others have a list of them.
 
     Raises:
         GatewayError: the gateway refused; the subclass and the code say why.
-        MalformedReplyError: the reply is not what the vendor documents.
+        MalformedReplyError: the response is not what the vendor documents.
     """
-    reply = evolve(reply, body=in_utf8(reply.body, reply.headers.get("content-type")))
-    if read_typed is not None and reply.status == 200:  # noqa: PLR2004 - HTTP's plain success
-        page = read_typed(reply.body)
+    response = evolve(response, body=in_utf8(response.body, response.headers.get("content-type")))
+    if read_typed is not None and response.status == 200:  # noqa: PLR2004 - HTTP's plain success
+        page = read_typed(response.body)
         if page is not None:
             return page
-    envelope = _decode(reply.body, rows_at)
+    envelope = _decode(response.body, rows_at)
+    if is_single and envelope is not None:
+        envelope = _listed(envelope, rows_at[-1])
     try:
-        return _page_in(envelope, reply, rows_at, codes, now=now, redactor=redactor)
+        return _page_in(envelope, response, rows_at, codes, now=now, redactor=redactor)
     except NxcdrError as error:
-        told = _told_id(envelope) or request_id_in(reply.headers)
-        error.request_id = redactor.line(told) if told else None
+        request_id = _request_id_of(envelope) or request_id_in(response.headers)
+        error.request_id = redactor.line(request_id) if request_id else None
         raise
 
 
 def request_id_in(headers: Mapping[str, str]) -> str | None:
-    """Return the id of a request that the headers of its reply tell, as it came."""
+    """Return the id of a request in the headers of its response, as it came."""
     return next((headers[name] for name in REQUEST_ID_HEADERS if headers.get(name)), None)
 
 
-def _told_id(envelope: Mapping[str, Any] | None) -> str | None:
-    told = (envelope or {}).get("reqId") or (envelope or {}).get("requestId")
-    return str(told) if told else None
+def _request_id_of(envelope: Mapping[str, Any] | None) -> str | None:
+    found = (envelope or {}).get("reqId") or (envelope or {}).get("requestId")
+    return str(found) if found else None
 
 
 def _page_in(
     envelope: Mapping[str, Any] | None,
-    reply: Reply,
+    response: Response,
     rows_at: tuple[str, ...],
-    codes: Mapping[int, CodeMeaning],
+    codes: Mapping[int, Meaning],
     *,
     now: float,
     redactor: Redactor,
 ) -> Page:
-    if is_partial(reply.status):
+    if is_partial(response.status):
         raise MalformedReplyError(
-            f"the reply is only a part of an answer (HTTP {reply.status}), which nobody asked for: does a cache or a "
-            "proxy stand in front of the gateway?",
+            f"the reply is only a part of an answer (HTTP {response.status}), which nobody asked for: does a cache or "
+            "a proxy stand in front of the gateway?",
             is_whole=True,
         )
     if envelope is None:
-        raise _without_envelope(reply, now)
+        raise _without_envelope(response, now)
     code = read_code(envelope)
-    if not is_success(reply.status) or code:
-        raise _refusal(reply, envelope, code, codes, now=now, redactor=redactor)
+    if not is_success(response.status) or code:
+        raise _refusal(response, envelope, code, codes, now=now, redactor=redactor)
     if code is None:
         raise MalformedReplyError("the reply has no result code; is this address a gateway of the vendor?")
     return page_of(envelope, rows_at)
@@ -180,6 +185,12 @@ def _decode(body: bytes, rows_at: tuple[str, ...]) -> Mapping[str, Any] | None:
     except UNDECODABLE:
         return _decode_row_by_row(body, rows_at)
     return envelope if isinstance(envelope, dict) else None
+
+
+def _listed(envelope: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return an envelope with the one row of it in a list, as other APIs have theirs."""
+    row = envelope.get(key)
+    return {**envelope, key: [row]} if row and isinstance(row, dict) else envelope
 
 
 def _decode_row_by_row(body: bytes, rows_at: tuple[str, ...]) -> Mapping[str, Any] | None:
@@ -199,7 +210,7 @@ def _decode_row_by_row(body: bytes, rows_at: tuple[str, ...]) -> Mapping[str, An
 
 
 def read_code(envelope: Mapping[str, Any]) -> int | None:
-    """Return the result code of a reply, None if it has no readable one."""
+    """Return the result code of a response, None if it has no readable one."""
     code = envelope.get("code")
     if isinstance(code, bool) or not isinstance(code, int | str):
         return None
@@ -245,66 +256,68 @@ def _count(holder: Mapping[str, Any], key: str) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_ROWS else None
 
 
-def _without_envelope(reply: Reply, now: float) -> NxcdrError:
-    if not is_success(reply.status):
-        name = name_of(reply.status)
-        told = f"there is no readable answer{f', but {name}' if name else ''}"
-        return _by_status(reply, told, {"http_status": reply.status}, now)
-    return _unreadable(reply)
+def _without_envelope(response: Response, now: float) -> NxcdrError:
+    if not is_success(response.status):
+        name = name_of(response.status)
+        message = f"there is no readable answer{f', but {name}' if name else ''}"
+        return _by_status(response, message, {"http_status": response.status}, now)
+    return _unreadable(response)
 
 
-def _unreadable(reply: Reply) -> MalformedReplyError:
+def _unreadable(response: Response) -> MalformedReplyError:
     """Return the error of a success whose body cannot be read."""
-    if not reply.body.strip():
-        if has_no_body(reply.status):
-            return MalformedReplyError(f"the reply is empty, as its status says (HTTP {reply.status})", is_whole=True)
+    if not response.body.strip():
+        if has_no_body(response.status):
+            return MalformedReplyError(
+                f"the reply is empty, as its status says (HTTP {response.status})", is_whole=True
+            )
         return MalformedReplyError("the reply is empty")
-    coding = reply.headers.get("content-encoding", "").strip().lower()
-    if reply.body.startswith(_PACKED) or coding not in _UNPACKED:
+    coding = response.headers.get("content-encoding", "").strip().lower()
+    if response.body.startswith(_PACKED) or coding not in _UNPACKED:
         return MalformedReplyError(
             "the reply is packed in a way that was not asked for: something in front of the gateway packs it "
             f"{f'as {coding[:_LONGEST_CODING]!r}' if coding else 'and does not say so'}",
             is_whole=True,
         )
-    if reply.body.lstrip()[:1] == b"<":
+    if response.body.lstrip()[:1] == b"<":
         return MalformedReplyError(
             "the reply is a web page, not JSON: a proxy, a maintenance page, or an address that is no gateway",
         )
-    if is_cut_off(reply.body):
+    if is_cut_off(response.body):
         return MalformedReplyError(
-            f"the reply was cut off: it ends after {len(reply.body)} bytes, in the middle of JSON"
+            f"the reply was cut off: it ends after {len(response.body)} bytes, in the middle of JSON"
         )
     return MalformedReplyError(
-        f"the reply is no JSON object: {fault_in(reply.body) or 'it is another value'}", is_whole=True
+        f"the reply is no JSON object: {fault_in(response.body) or 'it is another value'}", is_whole=True
     )
 
 
 def _refusal(
-    reply: Reply,
+    response: Response,
     envelope: Mapping[str, Any],
     code: int | None,
-    codes: Mapping[int, CodeMeaning],
+    codes: Mapping[int, Meaning],
     *,
     now: float,
     redactor: Redactor,
 ) -> GatewayError:
-    told = envelope.get("msg") or envelope.get("message") or envelope.get("info")
-    message = redactor.line(told) if isinstance(told, str) and told else "the gateway refused without a reason"
-    facts: dict[str, Any] = {"code": code, "http_status": reply.status}
+    reason = envelope.get("msg") or envelope.get("message") or envelope.get("info")
+    message = redactor.line(reason) if isinstance(reason, str) and reason else "the gateway refused without a reason"
+    facts: dict[str, Any] = {"code": code, "http_status": response.status}
     known = codes.get(code or 0)
-    if not code or reply.status == 429 or (known is None and not is_success(reply.status)):  # noqa: PLR2004 - HTTP
-        return _by_status(reply, message, facts, now)
+    if not code or response.status == 429 or (known is None and not is_success(response.status)):  # noqa: PLR2004 - HTTP
+        return _by_status(response, message, facts, now)
     meaning = known or (GatewayError, "a code nobody has documented")
-    return _made(message, meaning, facts, reply, now=now)
+    return _made(message, meaning, facts, response, now=now)
 
 
-def _by_status(reply: Reply, message: str, facts: dict[str, Any], now: float) -> GatewayError:
-    return _made(message, status_meaning(reply.status), facts, reply, now=now)
+def _by_status(response: Response, message: str, facts: dict[str, Any], now: float) -> GatewayError:
+    return _made(message, status_meaning(response.status), facts, response, now=now)
 
 
-def _made(message: str, meaning: CodeMeaning, facts: dict[str, Any], reply: Reply, *, now: float) -> GatewayError:
+def _made(message: str, meaning: Meaning, facts: dict[str, Any], response: Response, *, now: float) -> GatewayError:
     kind, hint = meaning
-    pause = read_retry_after(reply.headers.get("retry-after"), now=now)
+    pause = read_retry_after(response.headers.get("retry-after"), now=now)
     if pause is not None and pause > LONGEST_RETRY_AFTER:
         hint = f"{hint}; it asks for a pause of {pause:,.15g} s, which is longer than a session waits"
     return kind(message, retry_after=pause, hint=hint, **facts)

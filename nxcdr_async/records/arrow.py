@@ -1,4 +1,4 @@
-"""Records as Arrow tables: a column for each value of a record, under its name. Pure."""
+"""Records as Arrow tables: the table of each record class, and records made into its rows. Pure."""
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -11,15 +11,15 @@ from attrs import define, fields
 
 from nxcdr_async._util.moments import TrueTypes
 from nxcdr_async.errors import RecordError
+from nxcdr_async.records.columns import convert_column
 from nxcdr_async.records.models import (
     CallRecord,
     DidCallRecord,
     Direction,
     FlashCallRecord,
     SourceName,
-    read_column,
-    read_whole,
-    unread_row,
+    convert_record,
+    lazy_row,
     vendor_key,
 )
 
@@ -27,7 +27,7 @@ MONEY = (38, 18)
 """Digits in all, and behind the point, that a table keeps of an amount."""
 
 EXTRA = "extra"
-"""The column of the keys nobody knows: a JSON object as text, null without any."""
+"""The column of unknown keys: a JSON object as text, null without any."""
 
 _ARROW_TYPES: dict[Any, pa.DataType] = {
     str: pa.string(),
@@ -42,16 +42,13 @@ _ARROW_TYPES: dict[Any, pa.DataType] = {
 
 @define(frozen=True, eq=False)
 class Table:
-    """A table of records.
+    """The table of a record class.
 
     Attributes:
-        source: what is read into it.
-        name: its name.
-        record_class: of which its rows are.
-        key: the column by which rows are told apart; rows without one are by all their values.
-        is_key_unique: whether no two rows share a key; a call id may stand in several, which their times tell apart.
+        key: the column that identifies rows; rows without a value there are identified by all their values.
+        is_key_unique: whether no two rows share a key; a call id may be in several rows, which differ in their times.
         time: the column that says when a row is.
-        schema: its columns as Arrow types: text, 64-bit integers, booleans, times in UTC to the microsecond, decimals.
+        schema: text, 64-bit integers, booleans, times in UTC to the microsecond, and decimals.
     """
 
     source: SourceName
@@ -64,7 +61,7 @@ class Table:
 
     @property
     def columns(self) -> list[str]:
-        """The names of its columns."""
+        """The names of the columns."""
         return list(self.schema.names)
 
     def kind(self, column: str) -> pa.DataType:
@@ -72,7 +69,7 @@ class Table:
         return self.schema.field(column).type
 
     def empty(self) -> pa.Table:
-        """Return no rows."""
+        """Return the table without rows."""
         return self.schema.empty_table()
 
 
@@ -120,13 +117,13 @@ def table_for(record_class: type[Any]) -> Table:
     return _TABLES_BY_CLASS[record_class]
 
 
-BadRowTaker = Callable[[RecordError], object]
+BadRowHandler = Callable[[RecordError], object]
 """Gets the error of each bad row, which is then left out."""
 
 RECORDS_AT_ONCE = 1_000
-"""Records worth making rows of at once, which takes the event loop some milliseconds.
+"""Records worth making into rows at once, which blocks the event loop for some milliseconds.
 
-It takes no longer than in another thread, which would hold Python's lock as long, and the loop back much longer.
+Another thread would hold Python's lock for as long, and delay the loop much longer.
 """
 
 _NOT_STORABLE = (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError, msgspec.MsgspecError)
@@ -136,16 +133,16 @@ _DIRECTIONS = (Direction, Direction | None)
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-def rows_of(table: Table, records: Sequence[Any], on_bad_row: BadRowTaker | None = None) -> pa.Table:
+def rows_of(table: Table, records: Sequence[Any], on_bad_row: BadRowHandler | None = None) -> pa.Table:
     """Return records as rows of a table.
 
     Args:
         table: the table.
         records: of its class.
-        on_bad_row: gets the error of each record that no table can hold, which is left out; None to raise it.
+        on_bad_row: gets the error of each record that does not fit into a table, which is left out; None to raise it.
 
     Raises:
-        RecordError: a value that no table can hold, such as a number of forty digits.
+        RecordError: a value that does not fit into a table, such as a number of forty digits.
     """
     try:
         return _rows(table, records)
@@ -154,20 +151,20 @@ def rows_of(table: Table, records: Sequence[Any], on_bad_row: BadRowTaker | None
 
 
 def _rows(table: Table, records: Sequence[Any]) -> pa.Table:
-    raw = list(map(unread_row, records))
-    are_unread = bool(raw) and not any(row is None for row in raw)
-    if not are_unread:
+    rows = list(map(lazy_row, records))
+    are_lazy = bool(rows) and not any(row is None for row in rows)
+    if not are_lazy:
         for record in records:
-            read_whole(record)
-    columns = [_raw_column(table, name, raw) if are_unread else _column(table, name, records) for name in table.columns]
+            convert_record(record)
+    columns = [_lazy_column(table, name, rows) if are_lazy else _column(table, name, records) for name in table.columns]
     return pa.Table.from_arrays(columns, schema=table.schema)
 
 
-def _raw_column(table: Table, name: str, rows: list[Any]) -> pa.Array:
-    """Return a column of rows whose values were never converted, past the objects that nobody would look at."""
+def _lazy_column(table: Table, name: str, rows: list[Any]) -> pa.Array:
+    """Return a column of lazy rows, without making Python objects of its times."""
     if name == EXTRA:
-        return _raw_extra(table, rows)
-    key, plain, convert, kind = rows[0].readers[name]
+        return _lazy_extra(table, rows)
+    key, plain, convert, kind = rows[0].converters[name]
     values = list(map(attrgetter(key), rows))
     if values[0] is None and values.count(None) == len(values):
         return pa.nulls(len(values), table.kind(name))
@@ -176,17 +173,17 @@ def _raw_column(table: Table, name: str, rows: list[Any]) -> pa.Array:
         return pa.array(milliseconds, pa.int64()).cast(_MILLISECONDS).cast(table.kind(name))
     if kind in _DIRECTIONS:
         return pa.array(_names(values, convert, kind), table.kind(name))
-    return pa.array(read_column(values, plain, convert, kind), table.kind(name))
+    return pa.array(convert_column(values, plain, convert, kind), table.kind(name))
 
 
-def _raw_extra(table: Table, rows: list[Any]) -> pa.Array:
+def _lazy_extra(table: Table, rows: list[Any]) -> pa.Array:
     if not any(row.unknown for row in rows):
         return pa.nulls(len(rows), table.kind(EXTRA))
     return pa.array((_json(row.extra) for row in rows), table.kind(EXTRA))
 
 
 def _names(directions: list[Any], convert: Callable[[Any, Any], Any], kind: Any) -> list[Any]:
-    """Return the names of directions, of which there are but a few different ones."""
+    """Return the names of directions, each converted once, as few are different."""
     names = {value: None if value is None else _plain(convert(value, kind)) for value in set(directions)}
     return [names[value] for value in directions]
 
@@ -197,22 +194,22 @@ def _column(table: Table, name: str, records: Sequence[Any]) -> pa.Array:
 
 
 def _plain(value: Any) -> Any:
-    # A direction is a number to Python, and a name to whoever reads a table.
+    # A direction is a number in Python, and a name in a table.
     return value.name.lower() if isinstance(value, Direction) else value
 
 
 def _json(extra: dict[str, Any]) -> str | None:
-    """Return the keys nobody knows as JSON, without those that say nothing."""
+    """Return unknown keys as JSON, without those that are null."""
     known = {key: value for key, value in extra.items() if value is not None} if extra else None
     return _encode(known).decode() if known else None
 
 
-def _can_be_stored(table: Table, record: Any, on_bad_row: BadRowTaker | None) -> bool:
+def _can_be_stored(table: Table, record: Any, on_bad_row: BadRowHandler | None) -> bool:
     for name in table.columns:
         try:
             _column(table, name, [record])
         except _NOT_STORABLE as fault:
-            bad = _bad(table, name, record, fault)
+            bad = _bad_record(table, name, record, fault)
             if on_bad_row is None:
                 raise bad from None
             on_bad_row(bad)
@@ -220,13 +217,13 @@ def _can_be_stored(table: Table, record: Any, on_bad_row: BadRowTaker | None) ->
     return True
 
 
-def unheld(row: pa.Table, reason: str) -> RecordError:
-    """Return the error of the row, the only one given, that a store cannot hold."""
+def not_storable(row: pa.Table, reason: str) -> RecordError:
+    """Return the error of a row, the only one given, that a sink cannot store."""
     (values,) = row.to_pylist()
-    told = {vendor_key(name): value for name, value in values.items() if value is not None}
-    return RecordError(reason, row=told, path="")
+    shown = {vendor_key(name): value for name, value in values.items() if value is not None}
+    return RecordError(reason, row=shown, path="")
 
 
-def _bad(table: Table, name: str, record: Any, fault: Exception) -> RecordError:
+def _bad_record(table: Table, name: str, record: Any, fault: Exception) -> RecordError:
     row = {vendor_key(column): getattr(record, column) for column in (table.key, name)}
     return RecordError(f"cannot be stored: {fault}", row=row, path=vendor_key(name))

@@ -1,17 +1,15 @@
-"""Rows of a reply to records and back: one cattrs converter, open to hooks of the user's own. Pure."""
+"""Rows of a reply to records and back: one cattrs converter, to which users can add hooks. Pure."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal, InvalidOperation
 from functools import cache
-from operator import attrgetter
-from types import GenericAlias, UnionType
+from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 from weakref import WeakSet
 
 import attrs
-import msgspec
 from attrs import define, field
 from cattrs import AttributeValidationNote, ClassValidationError, Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
@@ -24,17 +22,14 @@ from nxcdr_async.records.models import (
     DidCallRecord,
     Direction,
     FlashCallRecord,
-    read_column,
-    read_whole,
-    set_values,
-    unread_row,
+    convert_record,
     vendor_fields,
 )
 
 RecordT = TypeVar("RecordT")
 
 UTC_PLUS_8 = timezone(timedelta(hours=8))
-"""The zone in which the vendor's local times are read unless told otherwise."""
+"""The zone in which the vendor's local times are read unless given."""
 
 _MICROSECOND, _MILLISECOND, _SECOND = timedelta(microseconds=1), timedelta(milliseconds=1), timedelta(seconds=1)
 _DIGITS = re.compile(r"\d+(?:\.\d+)?")
@@ -44,17 +39,13 @@ _RECORD_CLASSES = _EPOCH_TIMES | _LOCAL_TIMES
 _TRUTH = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
 _NUMBERS = (int, str, Decimal, float)
 _TIMES = (TrueTypes.DATETIME, TrueTypes.DATETIME | None)
-# A list of the true type: written as `list[datetime | None]` it would be one of what stands in for it.
-_MOMENTS: type[list[datetime | None]] = GenericAlias(list, (TrueTypes.DATETIME | None,))  # type: ignore[assignment]
 _WIDEST_EXPONENT = 40
 EARLIEST_MS = 10**11
-"""Epoch milliseconds, in the year 1973: what is less is told in seconds, which get there in the year 5138."""
+"""Epoch milliseconds, in the year 1973: less means seconds, which reach this number in the year 5138."""
 
 _EARLIEST_SECONDS = 10**8
 """Epoch seconds, in the year 1973: what is less is no time of a call, in whatever unit."""
 
-_EXACT_UNTIL = 2**32
-"""Epoch seconds, in the year 2106, until which a float that msgspec rounds to microseconds has exact milliseconds."""
 _OWN_HOOKS: WeakSet[Callable[..., Any]] = WeakSet()
 
 
@@ -63,14 +54,13 @@ class UnreadableRow:
     """A row of a reply that is no JSON, though the other rows are.
 
     Attributes:
-        raw: as it came.
-        told: the values that can be read; one that cannot be is there as the text that came.
-        path: the vendor's key of the first that cannot be, "" if that is not known.
+        values: by the vendor's keys; one that cannot be read is there as the text that came.
+        path: the vendor's key of the first that cannot be read, "" if that is not known.
         reason: what is wrong with it.
     """
 
     raw: bytes = field(repr=False)
-    told: Mapping[str, Any] = field(eq=False, repr=False)
+    values: Mapping[str, Any] = field(eq=False, repr=False)
     path: str = field(eq=False)
     reason: str = field(eq=False)
 
@@ -81,7 +71,10 @@ class UnreadableRow:
 
 
 def make_converter(naive_zone: tzinfo = UTC_PLUS_8) -> Converter:
-    """Return a converter between the vendor's rows and the record classes; add hooks to it as to any of cattrs.
+    """Return a cattrs converter between the vendor's rows and the record classes; hooks can be added to it.
+
+    `structure` reads the vendor's keys: times become aware, in UTC, money `Decimal`, and "" or a time of 0 become None.
+    What cannot be read raises a `ClassValidationError` of cattrs. `unstructure` writes a record as the vendor would.
 
     Args:
         naive_zone: the zone of times the vendor sends without an offset (DID and flash calls).
@@ -92,12 +85,12 @@ def make_converter(naive_zone: tzinfo = UTC_PLUS_8) -> Converter:
     Decimal('0.20280000')
     """
     converter = Converter()
-    converter.register_structure_hook(str, _own(_text))
-    converter.register_structure_hook(int, _own(_whole_number))
-    converter.register_structure_hook(bool, _own(_truth))
-    converter.register_structure_hook(Decimal, _own(_money))
-    converter.register_structure_hook(TrueTypes.DATETIME, _own(lambda value, _: _instant(value, naive_zone)))
-    converter.register_structure_hook(Direction, _own(_direction))
+    converter.register_structure_hook(str, _mark_own(_text))
+    converter.register_structure_hook(int, _mark_own(_whole_number))
+    converter.register_structure_hook(bool, _mark_own(_truth))
+    converter.register_structure_hook(Decimal, _mark_own(_money))
+    converter.register_structure_hook(TrueTypes.DATETIME, _mark_own(lambda value, _: _moment(value, naive_zone)))
+    converter.register_structure_hook(Direction, _mark_own(_direction))
     converter.register_structure_hook_factory(_is_optional_scalar, _optional_scalar_hook)
     converter.register_structure_hook_factory(_is_record_class, _record_structure_hook)
     converter.register_unstructure_hook(Decimal, str)
@@ -110,10 +103,10 @@ def make_converter(naive_zone: tzinfo = UTC_PLUS_8) -> Converter:
 
 
 def has_only_own_hooks(converter: Converter, kinds: Iterable[Any]) -> bool:
-    """Tell whether a converter makes each of these kinds as we told it to, without a hook of the user's."""
+    """Return whether a converter makes each of these kinds by our hooks, without one of the user's."""
     try:
         return all(converter.get_structure_hook(kind) in _OWN_HOOKS for kind in kinds)
-    except Exception:  # noqa: BLE001 - a factory of the user's own may raise anything; its rows are told bad one by one
+    except Exception:  # noqa: BLE001 - a factory of the user's own may raise anything; its rows are then judged one by one
         return False
 
 
@@ -123,24 +116,24 @@ def structure_row(
     """Structure one row.
 
     Args:
-        converter: what makes a record of it.
-        row: as decoded from JSON, as far as it can be.
-        record_class: which record.
+        converter: makes the record.
+        row: as decoded from JSON, or an `UnreadableRow`.
+        record_class: the class of the record.
         redactor: keeps secrets out of the error, even if the gateway put them into the row.
 
     Raises:
         RecordError: with the row, its id and the path of the first fault.
     """
     if isinstance(row, UnreadableRow):
-        shown = redactor.value(dict(row.told) or row.text)
+        shown = redactor.value(dict(row.values) or row.text)
         raise RecordError(redactor.line(row.reason), row=shown, path=redactor.line(row.path))
     try:
         return converter.structure(row, record_class)
     except Exception as fault:  # noqa: BLE001 - a hook of the user's own may raise anything; it is the row's fault here
-        path, reason = _told(fault, record_class)
+        path, reason = _describe_fault(fault, record_class)
     shown = redactor.value(row)
     if shown is not row:
-        # A reason quotes the start of a value, which may be the start of a secret: it is found anew, without one.
+        # A reason quotes the start of a value, which may be the start of a secret, so it is made again without one.
         path, reason = _fault_of(converter, shown, record_class) or (path, "cannot be read")
     row = shown
     raise RecordError(redactor.line(reason), row=row, path=path)
@@ -150,12 +143,12 @@ def _fault_of(converter: Converter, row: Any, record_class: type[Any]) -> tuple[
     try:
         converter.structure(row, record_class)
     except Exception as fault:  # noqa: BLE001 - as above
-        return _told(fault, record_class)
+        return _describe_fault(fault, record_class)
     return None
 
 
-def _told(fault: Exception, record_class: type[Any]) -> tuple[str, str]:
-    """Return where in a row a fault is, and what it is."""
+def _describe_fault(fault: Exception, record_class: type[Any]) -> tuple[str, str]:
+    """Return where in a row a fault is (the vendor's key), and what it is."""
     if isinstance(fault, ClassValidationError):
         return _first_fault(fault, record_class)
     return "", str(fault) if isinstance(fault, TypeError | ValueError) else repr(fault)
@@ -166,8 +159,8 @@ def to_local(moment: datetime, naive_zone: tzinfo) -> str:
     return moment.astimezone(naive_zone).replace(tzinfo=None).isoformat(sep=" ")
 
 
-def _own(hook: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Note a hook as one of ours, to be told from those of the user."""
+def _mark_own(hook: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Note that a hook is ours, not the user's."""
     _OWN_HOOKS.add(hook)
     return hook
 
@@ -194,17 +187,17 @@ def _record_structure_hook(cls: type[Any], converter: Converter) -> Callable[[An
 
     @cache
     def structure_known() -> Callable[[Any, Any], Any]:
-        # Compiling takes long, and typed rows do without.
+        # Compiling takes long, and typed rows do not need it.
         return make_dict_structure_fn(cls, converter, extra=override(omit=True), **renames)
 
     def structure(row: Any, _: Any) -> Any:
         if not isinstance(row, Mapping):
-            raise TypeError(f"is {_kind(row)}, not an object")
+            raise TypeError(f"is {_described(row)}, not an object")
         record = structure_known()(row, cls)
         unknown = row.keys() - known
         return attrs.evolve(record, extra={key: row[key] for key in row if key in unknown}) if unknown else record
 
-    return _own(structure)
+    return _mark_own(structure)
 
 
 def _record_unstructure_hook(cls: type[Any], converter: Converter, naive_zone: tzinfo) -> Callable[[Any], Any]:
@@ -222,7 +215,7 @@ def _record_unstructure_hook(cls: type[Any], converter: Converter, naive_zone: t
     unstructure_known = make_dict_unstructure_fn(cls, converter, extra=override(omit=True), **overrides)
 
     def unstructure(record: Any) -> dict[str, Any]:
-        read_whole(record)
+        convert_record(record)
         return {**unstructure_known(record), **record.extra}
 
     return unstructure
@@ -238,17 +231,17 @@ def _is_optional_scalar(cls: Any) -> bool:
 def _optional_scalar_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
     scalar = next(member for member in get_args(cls) if member is not type(None))
     structure = converter.get_structure_hook(scalar)
-    # The vendor writes "" wherever it has no value, and 0 for a time that never came.
+    # The vendor writes "" for any missing value, and 0 for a missing time.
     nothing: tuple[Any, ...] = ("", 0, "0") if scalar is TrueTypes.DATETIME else ("",)
 
     def structure_optional(value: Any, _: Any) -> Any:
         return None if value is None or value in nothing else structure(value, scalar)
 
-    return _own(structure_optional)
+    return _mark_own(structure_optional)
 
 
 SCALARS = (str, int, bool, Decimal, TrueTypes.DATETIME, Direction)
-"""The kinds of values of a row, each with a hook of its own."""
+"""The types of values of a row, each with a hook of its own."""
 
 
 def _text(value: Any, _: Any) -> str:
@@ -258,7 +251,7 @@ def _text(value: Any, _: Any) -> str:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise TypeError(f"is {_kind(value)}, not text")
+    raise TypeError(f"is {_described(value)}, not text")
 
 
 def _whole_number(value: Any, _: Any) -> int:
@@ -268,7 +261,7 @@ def _whole_number(value: Any, _: Any) -> int:
         number = _exact(value)
         if number == number.to_integral_value():
             return int(number)
-    raise ValueError(f"is {_kind(value)}, not a whole number")
+    raise ValueError(f"is {_described(value)}, not a whole number")
 
 
 def _direction(value: Any, _: Any) -> Direction:
@@ -278,84 +271,57 @@ def _direction(value: Any, _: Any) -> Direction:
 def _truth(value: Any, _: Any) -> bool:
     found = _TRUTH.get(value) if isinstance(value, str | int) else None
     if found is None:
-        raise ValueError(f"is {_kind(value)}, neither true nor false")
+        raise ValueError(f"is {_described(value)}, neither true nor false")
     return found
 
 
 def _money(value: Any, _: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, _NUMBERS):
-        raise TypeError(f"is {_kind(value)}, not a number")
+        raise TypeError(f"is {_described(value)}, not a number")
     return _exact(value)
 
 
 def _exact(value: Decimal | str | float) -> Decimal:
-    """Read a finite number of sane size. A float is read by its shortest text, which is what was written."""
+    """Read a finite number of sensible size. A float is read by its shortest text, which is what was written."""
     try:
         number = value if isinstance(value, Decimal) else Decimal(str(value).strip())
     except InvalidOperation:
-        raise ValueError(f"is {_kind(value)}, not a number") from None
+        raise ValueError(f"is {_described(value)}, not a number") from None
     if not are_sensible([number]):
         raise ValueError("is a number out of any sensible range")
     return number
 
 
 def are_sensible(numbers: list[Decimal]) -> bool:
-    """Tell whether numbers are finite and of a size that something real may have."""
+    """Return whether numbers are finite, and of a size that a real amount may have."""
     if not all(map(Decimal.is_finite, numbers)):
         return False
     return all(-_WIDEST_EXPONENT <= exponent <= _WIDEST_EXPONENT for exponent in set(map(Decimal.adjusted, numbers)))
 
 
-def _instant(value: Any, naive_zone: tzinfo) -> datetime:
-    """Read epoch milliseconds, epoch seconds, which their size tells apart, or a local time in the session's zone."""
+def _moment(value: Any, naive_zone: tzinfo) -> datetime:
+    """Read epoch milliseconds or seconds, by their size, or a local time in the session's zone."""
     if isinstance(value, str) and not _DIGITS.fullmatch(value):
         try:
             moment = TrueTypes.DATETIME.fromisoformat(value.strip())
         except ValueError:
-            raise ValueError(f"is {_kind(value)}, not a time") from None
+            raise ValueError(f"is {_described(value)}, not a time") from None
         return (moment if moment.tzinfo else moment.replace(tzinfo=naive_zone)).astimezone(UTC)
     number = _exact(value) if isinstance(value, str | Decimal | float) else _whole_number(value, int)
     if number == 0:
         raise ValueError("is 0, not a time")
     if number < _EARLIEST_SECONDS:
-        raise ValueError(f"is {_kind(value)}, too small for a time in epoch milliseconds, or in seconds")
+        raise ValueError(f"is {_described(value)}, too small for a time in epoch milliseconds, or in seconds")
     unit = _MILLISECOND if number >= EARLIEST_MS else _SECOND
     try:
-        # What is finer than a microsecond no datetime can tell.
+        # A datetime has nothing finer than a microsecond.
         return EPOCH + int(number * (unit // _MICROSECOND)) * _MICROSECOND
     except OverflowError:
         raise ValueError("is a time out of any sensible range") from None
 
 
-def instants(milliseconds: Iterable[Any]) -> list[Any]:
-    """Return the times of typed rows, None for "none", as the converter would one by one, in a quarter of the time."""
-    seconds = [None if not value or value == "0" else value / 1000 for value in milliseconds]
-    if max(filter(None, seconds), default=0) < _EXACT_UNTIL:
-        return msgspec.convert(seconds, _MOMENTS, strict=False)
-    return [None if value is None else EPOCH + round(value * 1000) * _MILLISECOND for value in seconds]
-
-
-def unread_column(rows: Sequence[Any], name: str) -> list[Any]:
-    """Return the values of one attribute of unread rows, at least one, that were all read by one converter."""
-    key, plain, convert, kind = rows[0].readers[name]
-    values = list(map(attrgetter(key), rows))
-    return instants(values) if kind in _TIMES else read_column(values, plain, convert, kind)
-
-
-def read_all(records: list[Any]) -> None:
-    """Convert all values of records of one class, by columns where that can be: that takes a third as long."""
-    rows = list(map(unread_row, records))
-    if any(row is None or row.readers is not rows[0].readers for row in rows):
-        for record in records:
-            read_whole(record)
-        return
-    # The one value that can be changed may have been, so it is left as it is.
-    for name in rows[0].readers.keys() - {"extra"} if rows else ():
-        set_values(records, name, unread_column(rows, name))
-
-
-def _kind(value: Any) -> str:
-    """Name a wrong value shortly: its kind, and the value itself where that is short."""
+def _described(value: Any) -> str:
+    """Describe a wrong value: by its type, or itself where that is short."""
     kinds = {type(None): "null", bool: "true or false", dict: "an object", list: "an array"}
     if type(value) in kinds:
         return kinds[type(value)]

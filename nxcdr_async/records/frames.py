@@ -1,7 +1,7 @@
-"""Records as tables and data frames, made part by part while they come, so that nobody has to hold the records. Pure.
+"""Records as tables and data frames, made part by part while they come, so that they need no memory of their own. Pure.
 
-The packages these are of are imported by the first who asks for one, which may take a second: a service imports them
-when it starts.
+pyarrow, pandas and polars are imported with the first table or frame, which may take a second; a service that minds
+imports them when it starts.
 """
 
 from collections.abc import Callable
@@ -19,19 +19,18 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from nxcdr_async.records.arrow import BadRowTaker
+    from nxcdr_async.records.arrow import BadRowHandler
 
 FrameT = TypeVar("FrameT")
 
 
 @define(eq=False)
-class Filling(Generic[FrameT]):
-    """A table or data frame that is being filled with records.
+class FrameBuilder(Generic[FrameT]):
+    """Builds a table or data frame of records that come one list after the other.
 
     Attributes:
-        record_class: of which they are.
-        part_of: turns rows, of narrow money, into a part of the whole.
-        joined: makes the whole of its parts, of which there is one at least, without touching each value.
+        part_of: turns rows, with money narrowed, into a part of the whole.
+        joined: joins the parts, of which there is one at least, without touching each value.
     """
 
     record_class: type[Any]
@@ -41,12 +40,12 @@ class Filling(Generic[FrameT]):
     _records: list[Any] = field(factory=list, init=False)
     _complete_until: datetime | None = field(default=None, init=False)
 
-    def take(self, records: list[Any], complete_until: datetime | None, on_bad_row: "BadRowTaker | None") -> None:
-        """Take in records, which become rows once there are enough of them.
+    def add(self, records: list[Any], complete_until: datetime | None, on_bad_row: "BadRowHandler | None") -> None:
+        """Add records, which become rows once there are enough of them.
 
         Args:
             records: those that follow.
-            complete_until: the moment before which none is missing after them.
+            complete_until: the moment before which no record is missing after them.
             on_bad_row: gets the error of each record that fits into no table, which is left out; None to raise it.
 
         Raises:
@@ -60,27 +59,27 @@ class Filling(Generic[FrameT]):
         self._make_part(on_bad_row)
         self._complete_until = complete_until
 
-    def end(self, on_bad_row: "BadRowTaker | None") -> FrameT:
-        """Return the whole. The arguments and errors are those of `take`."""
+    def finish(self, on_bad_row: "BadRowHandler | None") -> FrameT:
+        """Return the whole. The arguments and errors are those of `add`."""
         if self._records or not self._parts:
             self._make_part(on_bad_row)
         return self.joined(self._parts)
 
-    def _make_part(self, on_bad_row: "BadRowTaker | None") -> None:
+    def _make_part(self, on_bad_row: "BadRowHandler | None") -> None:
         from nxcdr_async.records.arrow import rows_of, table_for  # noqa: PLC0415 - imports pyarrow
         from nxcdr_async.records.money import narrowed  # noqa: PLC0415 - as above
 
-        taken, self._records = self._records, []
+        records, self._records = self._records, []
         try:
-            rows = rows_of(table_for(self.record_class), taken, on_bad_row)
+            rows = rows_of(table_for(self.record_class), records, on_bad_row)
         except RecordError as bad:
             bad.complete_until = self._complete_until
             raise
         self._parts.append(self.part_of(narrowed(rows)))
 
 
-def arrow_table(record_class: type[Any]) -> "Filling[pa.Table]":
-    """Return what becomes a `pyarrow.Table`: the columns and types of a backfill's tables, money narrower.
+def arrow_table(record_class: type[Any]) -> "FrameBuilder[pa.Table]":
+    """Return a builder of a `pyarrow.Table`: the columns and types of a backfill's tables, money narrower.
 
     Raises:
         ConfigurationError: pyarrow is missing.
@@ -88,15 +87,15 @@ def arrow_table(record_class: type[Any]) -> "Filling[pa.Table]":
     _needed("pyarrow", by="to_arrow")
     from nxcdr_async.records.money import joined  # noqa: PLC0415 - imports pyarrow
 
-    return Filling(record_class, _as_it_is, joined)
+    return FrameBuilder(record_class, _as_it_is, joined)
 
 
-def pandas_frame(record_class: type[Any]) -> "Filling[pd.DataFrame]":
-    """Return what becomes a `pandas.DataFrame`: the types of Arrow, and pandas' own for times.
+def pandas_frame(record_class: type[Any]) -> "FrameBuilder[pd.DataFrame]":
+    """Return a builder of a `pandas.DataFrame`: the types of Arrow, and pandas' own for times.
 
     pandas has no exact money, and its plain columns turn integers and booleans with nulls into floats and objects; with
-    the types of Arrow all are what they were, and nothing is copied. Its own times are as exact, and only they make an
-    index by time.
+    the types of Arrow values stay as they are, and nothing is copied. Its own times are as exact, and only they can be
+    an index by time.
 
     Raises:
         ConfigurationError: pyarrow or pandas is missing.
@@ -107,18 +106,18 @@ def pandas_frame(record_class: type[Any]) -> "Filling[pd.DataFrame]":
     def kind_of(kind: "pa.DataType") -> Any:
         return None if pyarrow.types.is_timestamp(kind) else pandas.ArrowDtype(kind)
 
-    return Filling(record_class, _as_it_is, lambda parts: joined(parts).to_pandas(types_mapper=kind_of))
+    return FrameBuilder(record_class, _as_it_is, lambda parts: joined(parts).to_pandas(types_mapper=kind_of))
 
 
-def polars_frame(record_class: type[Any]) -> "Filling[pl.DataFrame]":
-    """Return what becomes a `polars.DataFrame`, whose types are those of Arrow.
+def polars_frame(record_class: type[Any]) -> "FrameBuilder[pl.DataFrame]":
+    """Return a builder of a `polars.DataFrame`, whose types are those of Arrow.
 
     Raises:
         ConfigurationError: pyarrow or polars is missing.
     """
     _, polars = (_needed(package, by="to_polars") for package in ("pyarrow", "polars"))
     # Relaxed: where a column of one part is wide, it is so in all of them.
-    return Filling(record_class, polars.from_arrow, partial(polars.concat, how="vertical_relaxed"))
+    return FrameBuilder(record_class, polars.from_arrow, partial(polars.concat, how="vertical_relaxed"))
 
 
 def _as_it_is(rows: "pa.Table") -> "pa.Table":

@@ -1,6 +1,6 @@
 """Why a call ended: the vendor's hangup codes as meaning, category and party.
 
-The first digit of a code tells the kind of call: 1 inbound, 2 outbound, 3 AICC (robot calls, transfer to a person).
+The first digit of a code is the kind of call: 1 inbound, 2 outbound, 3 AICC (robot calls, transfer to a person).
 """
 
 from enum import Enum
@@ -12,7 +12,7 @@ from nxcdr_async.errors import ConfigurationError
 
 
 class HangupParty(Enum):
-    """Who ended the call, as its hangup code tells (the vendor's own `hangupBy` contradicts its codes)."""
+    """Who ended the call, by its hangup code (the vendor's own `hangupBy` contradicts its codes)."""
 
     AGENT = "agent"
     USER = "user"
@@ -36,10 +36,10 @@ class HangupCategory(Enum):
 
 @define(frozen=True)
 class Hangup:
-    """What a hangup code says.
+    """What a hangup code means; made by `explain_hangup`, or `call.hangup`.
 
     Attributes:
-        code: the vendor's number.
+        code: the vendor's number (`hangupCode` of cdr/page).
         meaning: one short English phrase.
         category: the group it belongs to.
         party: who ended the call.
@@ -52,10 +52,10 @@ class Hangup:
 
 
 def explain_hangup(code: int) -> Hangup:
-    """Say what a hangup code means; a code nobody knows keeps its number under `HangupCategory.UNKNOWN`.
+    """Return what a hangup code means; an unknown code keeps its number, under `HangupCategory.UNKNOWN`.
 
     Raises:
-        ConfigurationError: no whole number.
+        ConfigurationError: the code is no whole number.
 
     >>> explain_hangup(1103).meaning
     'user left the queue'

@@ -1,4 +1,4 @@
-"""Records as JSON lines, which may say at their end that they are whole. Pure."""
+"""Records as JSON lines, which may end with a line that says that they are complete. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -13,32 +13,38 @@ from attrs import fields
 from nxcdr_async._util.moments import EPOCH, TrueTypes
 from nxcdr_async._util.validation import as_whole
 from nxcdr_async.errors import ConfigurationError, IncompleteError
-from nxcdr_async.records.converter import read_all
+from nxcdr_async.records.columns import convert_columns
 from nxcdr_async.records.hangup import HangupParty
 from nxcdr_async.records.models import CallRecord, DidCallRecord, Direction, FlashCallRecord
-
-_encode = msgspec.json.Encoder(decimal_format="string").encode_lines
-RECORDS_AT_ONCE = 1_000
-"""Records that are rows at the same time: enough to make them by columns, and no matter to the memory."""
 
 DERIVED: Mapping[type[Any], Mapping[str, Any]] = {
     CallRecord: {"queue_wait": float | None, "hangup_party": HangupParty, "hangup_meaning": str | None}
 }
-"""What stands in a line beside the attributes of a record, and of which type it is there."""
+"""The derived values in a line beside the attributes of a record, and their types."""
+
+_RECORDS_AT_ONCE = 1_000
+"""Records that are rows at the same time: enough to make them by columns, and little memory."""
 
 _LINE_ENDS = [(end.encode(), f"\\u{ord(end):04x}".encode()) for end in "\x85\u2028\u2029"]
-"""Line ends of Unicode, which JSON may hold as they are, and what it may hold instead."""
+"""Line ends of Unicode, which JSON allows as they are, and how they are escaped."""
 
 _AS_THEY_ARE = {str, int, bool, TrueTypes.DATETIME, type(None)}
+"""The types of values that need no conversion before they are encoded."""
+
+_CLOSING = {"complete", "records"}
+"""The keys of a closing line."""
+
+_encode = msgspec.json.Encoder(decimal_format="string").encode_lines
 
 
 def json_lines(records: Iterable[Any]) -> bytes:
-    """Return records as JSON lines (NDJSON): an object of its attributes each, with some derived ones (`queue_wait`).
+    """Return records as JSON lines (NDJSON, UTF-8), each an object of a record's attributes and some derived values.
 
-    Times are ISO 8601 in UTC, durations seconds, directions names, money is text: exact, never in powers of ten.
+    Times are ISO 8601 in UTC, durations are seconds, directions are names, and money is text: exact, without an
+    exponent. Calls also have `queue_wait`, `hangup_party` and `hangup_meaning`.
 
     Raises:
-        ConfigurationError: something that is no record.
+        ConfigurationError: something is not a record.
 
     >>> async def lines(calls):
     ...     async with calls:
@@ -46,14 +52,14 @@ def json_lines(records: Iterable[Any]) -> bytes:
     ...             yield json_lines(page)
     """
     lines = _encode(row for part in _parts(records) for row in _rows(part))
-    # Whoever reads lines of text, and not of bytes, would cut a record in two there.
+    # A reader that splits text, and not bytes, into lines would cut a record in two there.
     for end, escaped in _LINE_ENDS:
         lines = lines.replace(end, escaped)
     return lines
 
 
 def row_of(record: Any) -> dict[str, Any]:
-    """Return the object that a record is in JSON lines, its times not yet written.
+    """Return the object that a record is in JSON lines, its times still datetimes.
 
     Raises:
         ConfigurationError: it is no record.
@@ -63,18 +69,18 @@ def row_of(record: Any) -> dict[str, Any]:
 
 
 def _parts(records: Iterable[Any]) -> Iterator[list[Any]]:
-    """Cut records into parts that are of one class each."""
+    """Yield records in parts that are of one class each."""
     for _, run in groupby(records, type):
-        while part := list(islice(run, RECORDS_AT_ONCE)):
+        while part := list(islice(run, _RECORDS_AT_ONCE)):
             yield part
 
 
 def _rows(records: list[Any]) -> Iterator[dict[str, Any]]:
-    """Return records of one class as rows, made column by column, as most columns hold nothing that has to change."""
+    """Return records of one class as rows, made column by column, as most columns need no conversion."""
     record_class = next((known for known in _NAMES if isinstance(records[0], known)), None)
     if record_class is None:
         raise ConfigurationError(f"json_lines got a {type(records[0]).__name__}: give records of a session")
-    read_all(records)
+    convert_columns(records)
     names = _NAMES[record_class]
     columns = dict(zip(names, map(_written, zip(*map(attrgetter(*names), records), strict=True)), strict=True))
     if record_class is CallRecord:
@@ -93,7 +99,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, datetime):
-        # Of a class of its own, such as that of pandas: JSON knows the standard library's alone.
+        # Of a subclass, such as that of pandas: the encoder knows the standard library's class only.
         return EPOCH + (value - EPOCH)
     return f"{value:f}" if isinstance(value, Decimal) else value
 
@@ -106,15 +112,11 @@ def _names(record_class: type[Any]) -> tuple[str, ...]:
 _NAMES = {record_class: _names(record_class) for record_class in (CallRecord, DidCallRecord, FlashCallRecord)}
 
 
-_CLOSING = {"complete", "records"}
-"""The keys of a closing line."""
-
-
 def closing_line(records: int) -> bytes:
-    """Return the line that says that all lines before it are whole, and how many: `{"complete":true,"records":2}`.
+    """Return the line that says that the lines before it are complete, and how many: `{"complete":true,"records":2}`.
 
-    Write it as the very last one, where readers expect it; none of `json_lines` looks like it. A stream that breaks in
-    the middle lacks it, even if whatever stands between ends the answer as if it were whole.
+    Write it as the very last line, where readers expect it; no line of `json_lines` looks like it. A stream that breaks
+    off lacks it, even if a proxy ends the response as if it were complete. `LineReader` checks it.
 
     Args:
         records: how many records were written before it.
@@ -137,7 +139,7 @@ def closing_line(records: int) -> bytes:
 
 
 class LineReader:
-    """Reads JSON lines that end with a `closing_line`, one by one, and tells at their end whether they came whole.
+    """Reads JSON lines that end with a `closing_line`, one by one, and checks at their end that none is missing.
 
     >>> def calls_in(lines):
     ...     reader = LineReader()
@@ -157,10 +159,10 @@ class LineReader:
         return self._records
 
     def read(self, line: bytes | str) -> dict[str, Any] | None:
-        """Return the record of a line, as `json_lines` wrote it; None for the closing line, and for an empty one.
+        """Return the record of a line as a dict, as `json_lines` wrote it; None for the closing line or an empty one.
 
         Raises:
-            IncompleteError: the line was cut off, stands behind the closing line, or closes another number of records.
+            IncompleteError: the line was cut off, follows the closing line, or closes another number of records.
         """
         if not line.strip():
             return None
@@ -178,7 +180,7 @@ class LineReader:
         return row
 
     def end(self) -> None:
-        """Take in that there are no more lines.
+        """Check, after the last line, that all records came.
 
         Raises:
             IncompleteError: the closing line did not come, so records are missing, or `read` refused a line.

@@ -1,7 +1,7 @@
 """The records the vendor's APIs answer with.
 
 An attribute is the vendor's key in snake_case (`agentNickName` → `agent_nick_name`). Times are aware, in UTC; money is
-an exact `Decimal`; what the vendor writes as 0 or "" to mean "none" is None. Keys nobody knows yet are kept in `extra`.
+an exact `Decimal`; what the vendor writes as 0 or "" to mean "none" is None. Unknown keys are kept in `extra`.
 """
 
 from collections import Counter, deque
@@ -22,9 +22,9 @@ SourceName = Literal["calls", "did", "flash"]
 
 
 class Direction(IntEnum):
-    """Which way a call went. Numbers the vendor adds later survive as members named UNKNOWN_n.
+    """Which way a call went. Numbers the vendor adds later become members named UNKNOWN_n.
 
-    The values are those of a reply; a request of cdr/page counts one higher, which the wire takes care of.
+    The values are those of a reply; a request of cdr/page counts one higher, which is done for you.
     """
 
     INBOUND = 0
@@ -46,49 +46,48 @@ class Direction(IntEnum):
         return type(self), (self._value_,)
 
 
-class UnreadRow(Protocol):
-    """A row of a reply whose values are checked but not yet converted."""
+class LazyRow(Protocol):
+    """A row of a reply whose values are checked, and converted when they are first asked for."""
 
     @property
-    def readers(self) -> "Mapping[str, tuple[str, type | None, Callable[[Any, Any], Any], Any]]":
-        """Where the value of each attribute stands in the row, and what makes it that of the record.
+    def converters(self) -> "Mapping[str, tuple[str, type | None, Callable[[Any, Any], Any], Any]]":
+        """For each attribute: its name in the row, the class of values right as they are, a hook, and its type.
 
-        Values of the class given, unless empty, are as they should be; others are for the hook, which cannot fail, with
-        the type of the attribute.
+        Any other value, and an empty one, is converted by the hook, which cannot fail, to the type.
         """
 
     @property
     def unknown(self) -> "Mapping[str, str]":
-        """The keys nobody knows that rows of its class may have."""
+        """The unknown keys that rows of its class may have, with their names in the row."""
 
     @property
-    def asked(self) -> "Counter[str]":
-        """How often each attribute was converted by itself, of late."""
+    def access_counts(self) -> "Counter[str]":
+        """How often each attribute was converted one by one, of late."""
 
 
 class _Record:
-    """What all records have in common: one that was made from an unread row converts a value when it is asked for.
+    """The base of all records: one that was made from a lazy row converts a value when it is first asked for.
 
     Most programs read few of the many attributes of a call, and converting them is most of the work of reading calls.
     """
 
     __slots__ = ("_row",)
 
-    _row: UnreadRow
+    _row: LazyRow
 
     if not TYPE_CHECKING:  # else a type checker would believe in attributes of any name
 
         def __getattr__(self, name: str) -> Any:
-            # Python comes here only for what is in no slot: not read yet, or no attribute at all.
+            # Python calls this only for what is in no slot: not converted yet, or no attribute at all.
             try:
                 row = _get_row(self)
-                key, plain, convert, kind = row.readers[name]
-                row.asked[name] += 1
+                key, plain, convert, kind = row.converters[name]
+                row.access_counts[name] += 1
             except (AttributeError, KeyError):
                 message = f"{type(self).__name__!r} object has no attribute {name!r}"
                 raise AttributeError(message, name=name, obj=self) from None
             value = getattr(row, key)
-            # The rule of `read_column`, written again here and in `read_whole`: a call would cost more than the rule.
+            # The rule of `convert_column`, repeated here and in `convert_record`, as a call costs more than the rule.
             if value is not None and (value.__class__ is not plain or value == ""):
                 value = convert(value, kind)
             _set_slot(self, name, value)
@@ -104,42 +103,31 @@ _consume: Callable[[Iterable[object]], None] = deque[object](maxlen=0).extend
 
 
 def set_values(records: list[_RecordT], name: str, values: Iterable[Any]) -> None:
-    """Give each record its value of an attribute."""
+    """Set an attribute of each record."""
     _consume(map(getattr(type(records[0]), name).__set__, records, values))
 
 
-def unread_records(record_class: type[_RecordT], rows: list[Any]) -> list[_RecordT]:
-    """Return records that convert the values of their rows as they are asked for."""
+def lazy_records(record_class: type[_RecordT], rows: list[Any]) -> list[_RecordT]:
+    """Return records that convert the values of their rows when they are first asked for."""
     records = list(map(_new, repeat(record_class, len(rows))))
     _consume(map(_set_row, records, rows))
     return records
 
 
-def unread_row(record: Any) -> Any:
-    """Return the row a record was made from, None if it was made from values."""
+def lazy_row(record: Any) -> Any:
+    """Return the lazy row a record was made from, None if it was made from values."""
     try:
         return _get_row(record)
     except AttributeError:
         return None
 
 
-def read_column(values: list[Any], plain: type | None, convert: Callable[[Any, Any], Any], kind: Any) -> list[Any]:
-    """Return the values of one attribute of many rows, converted where they are not as they should be."""
-    # Most columns are all as they should be, which shows in a fraction of the time of one value after the other.
-    if set(map(type, values)) <= {plain, type(None)} and not (plain is str and "" in values):
-        return values
-    return [
-        value if value is None or (value.__class__ is plain and value != "") else convert(value, kind)
-        for value in values
-    ]
-
-
-def read_whole(record: Any) -> None:
-    """Convert all values of a record at once, for those who need them all: that takes half as long as one by one."""
-    row = unread_row(record)
+def convert_record(record: Any) -> None:
+    """Convert all values of a record at once, which takes half as long as one by one."""
+    row = lazy_row(record)
     if row is None:
         return
-    for name, (key, plain, convert, kind) in row.readers.items():
+    for name, (key, plain, convert, kind) in row.converters.items():
         # The one value that can be changed may have been, so it is left as it is.
         if name != "extra":
             value = getattr(row, key)
@@ -151,9 +139,14 @@ def read_whole(record: Any) -> None:
 class CallRecord(_Record):
     """One call of the call center (cdr/page, cdr/queryByOrderId, and the call push).
 
-    Times are UTC with milliseconds. Durations the vendor counts itself (`call_duration`, `ring_duration`,
-    `queue_duration`) are its raw numbers; `queue_duration` is seconds in some rows and milliseconds in others, so use
-    `queue_wait`. `hangup_by` is raw too and contradicts `hangup_code`, so use `hangup_party`.
+    Times are aware, in UTC, with milliseconds. The durations `call_duration`, `ring_duration` and `queue_duration` are
+    the vendor's raw numbers; `queue_duration` is seconds in some rows and milliseconds in others, so use `queue_wait`.
+    `hangup_by` is raw too and contradicts `hangup_code`, so use `hangup_party`. `total_customer_price` is exact; it and
+    the URLs may be filled in by the vendor some time after the call first appears.
+
+    >>> call = CallRecord(call_id="63b0", start_time=datetime(2026, 1, 1, 9, tzinfo=UTC), hangup_code=1103)
+    >>> call.hangup.meaning, call.hangup_party.value
+    ('user left the queue', 'user')
     """
 
     call_id: str
@@ -175,9 +168,9 @@ class CallRecord(_Record):
     ring_duration: int | None = None
     """Seconds, as the vendor counts them."""
     queue_duration: int | None = None
-    """Raw: seconds in some rows, milliseconds in others."""
+    """Raw; seconds in some rows, milliseconds in others."""
     hangup_by: int | None = None
-    """Raw: 0 agent, 1 user, 2 unknown by the documents, the opposite in their samples."""
+    """Raw; 0 agent, 1 user, 2 unknown by the vendor's documentation, the opposite in its samples."""
     hangup_code: int | None = None
     hangup_reason: str | None = None
     """The vendor's words, in the language of the account."""
@@ -189,7 +182,7 @@ class CallRecord(_Record):
     dtmf_keys: str | None = None
     intent: str | None = None
     other: str | None = None
-    """What the caller of the vendor's API passed through."""
+    """What was passed to the vendor's API that made the call."""
     record_url: str | None = None
     leave_msg_url: str | None = None
     total_customer_price: Decimal | None = None
@@ -203,9 +196,9 @@ class CallRecord(_Record):
 
     @property
     def queue_wait(self) -> timedelta | None:
-        """How long the caller waited in the queue, from the queue's own times.
+        """How long the caller waited in the queue, by the times of the queue.
 
-        None when the call met no queue, or the two times contradict each other.
+        None if the call was in no queue, or the two times contradict each other.
         """
         if self.in_queue_time is None or self.out_queue_time is None or self.out_queue_time < self.in_queue_time:
             return None
@@ -224,7 +217,11 @@ class CallRecord(_Record):
 
 @define(frozen=True, kw_only=True, field_transformer=with_true_times)
 class DidCallRecord(_Record):
-    """One call over a rented (DID) number (did/cdr). Times are UTC; the vendor sends local ones without an offset."""
+    """One call over a rented (DID) number (did/cdr).
+
+    Times are aware, in UTC, to the second: the vendor sends local ones without an offset, read in the `naive_zone` of
+    the session. Amounts are exact.
+    """
 
     id: int | None = None
     start_time: datetime
@@ -245,7 +242,7 @@ class DidCallRecord(_Record):
     call_price: Decimal | None = None
     """Yuan."""
     end_direction: int | None = None
-    """Who hung up: 0 caller, 1 callee, anything else other."""
+    """Who hung up (0 caller, 1 callee, anything else other)."""
     end_reason: str | None = None
     end_reason_name: str | None = None
     caller_ip: str | None = None
@@ -255,7 +252,11 @@ class DidCallRecord(_Record):
 
 @define(frozen=True, kw_only=True, field_transformer=with_true_times)
 class FlashCallRecord(_Record):
-    """One flash call (otp/call/list). Times are UTC; the vendor sends local ones without an offset."""
+    """One flash call (otp/call/list).
+
+    Times are aware, in UTC, to the second: the vendor sends local ones without an offset, read in the `naive_zone` of
+    the session. `price` is exact.
+    """
 
     id: int
     gmt_create: datetime

@@ -1,19 +1,22 @@
-"""Money in tables and data frames: narrow enough to be counted with, and never rounded. Pure."""
+"""Money in tables and data frames: narrow enough for Arrow to calculate with, and never rounded. Pure.
+
+It is exact from the JSON on: `_util.json.read_number` makes it a `Decimal`.
+"""
 
 from collections.abc import Iterable
 
 import pyarrow as pa
 
 COUNTED_MONEY = (18, 8)
-"""Digits in all, and behind the point, of an amount in a table that programs count with.
+"""Digits in all, and after the point, of an amount in a table that programs calculate with.
 
-The kernels of Arrow give a result all digits that it could ever need, 38 at the most: of amounts of 18 digits there is
-room for the product with a 64-bit integer, and with another amount. A store counts nothing, and keeps more digits.
+Arrow gives a result all digits that it could ever need, 38 at most: with amounts of 18 digits there is room for the
+product with a 64-bit integer, and with another amount. A sink calculates nothing, and keeps more digits.
 """
 
 
 def narrowed(rows: pa.Table) -> pa.Table:
-    """Return rows with each column of amounts as narrow as `COUNTED_MONEY`; one with an amount that is wider stays."""
+    """Return rows with each column of amounts as narrow as `COUNTED_MONEY`; a column with a wider amount stays."""
     return pa.table([_narrowed(column) for column in rows.columns], rows.column_names)
 
 
@@ -27,5 +30,5 @@ def _narrowed(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def joined(parts: Iterable[pa.Table]) -> pa.Table:
-    """Return narrowed parts as one table: where a column of one of them is wide, it is so in all of them."""
+    """Return narrowed parts as one table; a column that is wide in one of them becomes wide in all."""
     return pa.concat_tables(parts, promote_options="permissive")

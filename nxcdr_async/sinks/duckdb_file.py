@@ -8,8 +8,8 @@ from pathlib import Path
 
 import duckdb
 
-from nxcdr_async.sinks.durable import sync_folder
-from nxcdr_async.sinks.files import OWNER_ONLY, OWNER_ONLY_FOLDER, name_beside
+from nxcdr_async.sinks.files import OWNER_ONLY, OWNER_ONLY_FOLDER, sync_folder
+from nxcdr_async.sinks.paths import name_beside
 
 MEMORY = 40_000_000
 """Bytes that DuckDB may use, its cache included, unless a window is large."""

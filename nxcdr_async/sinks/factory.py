@@ -1,34 +1,46 @@
-"""Where records can be stored, chosen by how the place is called."""
+"""Which sink a location means: an address, a path by its suffix, or a sink of one's own."""
 
 import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nxcdr_async._util.late_imports import import_arrow, import_late
 from nxcdr_async._util.validation import as_text
 from nxcdr_async.errors import ConfigurationError
-from nxcdr_async.sinks.files import as_path, check_place, is_file_url
+from nxcdr_async.sinks.paths import as_path, check_file_place, is_file_url
 
 if TYPE_CHECKING:
     from nxcdr_async.sinks.protocol import Sink
 
-_FILES = {
-    ".duckdb": ("duckdb", "DuckDbSink", "duckdb"),
-    ".sqlite": ("sqlite", "SqliteSink", "sqlite"),
-    ".parquet": ("folder.parquet", "ParquetSink", "files"),
-    ".jsonl": ("folder.jsonl", "JsonLinesSink", "files"),
-    ".csv": ("folder.csv", "CsvSink", "files"),
+
+class _SinkKind(NamedTuple):
+    """A kind of sink: its module, imported with the first, what makes one there, and the extra that it needs."""
+
+    module: str
+    name: str
+    extra: str
+
+
+_KINDS = {
+    ".duckdb": _SinkKind("duckdb", "DuckDbSink", "duckdb"),
+    ".sqlite": _SinkKind("sqlite", "SqliteSink", "sqlite"),
+    ".parquet": _SinkKind("folder.parquet", "ParquetSink", "files"),
+    ".jsonl": _SinkKind("folder.jsonl", "JsonLinesSink", "files"),
+    ".csv": _SinkKind("folder.csv", "CsvSink", "files"),
 }
-_POSTGRESQL = ("postgresql.sink", "PostgresqlSink", "postgres")
+"""What a path means, by its suffix."""
+
+_POSTGRESQL = _SinkKind("postgresql.sink", "PostgresqlSink", "postgres")
 _POSTGRESQL_SCHEMES = ("postgresql://", "postgres://")
 _KNOWN = "postgresql://…, a file .duckdb or .sqlite, or a folder .parquet, .jsonl or .csv"
-_PARTS_OF_A_SINK = ("name", "open", "look", "create", "find", "write", "scan", "close")
+_REQUIRED = ("name", "open", "inspect", "create", "find", "write", "scan", "close")
+"""What every sink has, as `Sink` says."""
 
 
 def sink_for(to: "str | Path | Sink") -> "Sink":
-    """Return the sink that is meant by a place.
+    """Return the sink that a location means.
 
     Args:
         to: `postgresql://…`, a file `….duckdb` or `….sqlite`, a folder `….parquet`, `….jsonl` or `….csv`, in a home `~`
@@ -40,19 +52,19 @@ def sink_for(to: "str | Path | Sink") -> "Sink":
     if not isinstance(to, str | Path):
         if isinstance(to, bytes | PurePath) or to is None:
             raise ConfigurationError(f"a store is of type {type(to).__name__}: give text or a pathlib.Path, {_KNOWN}")
-        return _complete(to)
+        return _checked(to)
     text = as_text(to) or ""
     if text.startswith(_POSTGRESQL_SCHEMES):
-        return _made(*_POSTGRESQL)(text)
+        return _maker(_POSTGRESQL)(text)
     if "://" in text and not is_file_url(text):
         raise ConfigurationError(f"no sink is known for {text.split('://', 1)[0]}://: give {_KNOWN}")
     path = as_path(to if isinstance(to, Path) else text)
-    if path.suffix not in _FILES:
+    if path.suffix not in _KINDS:
         # What has an @ may be a misspelt address with a password.
         name = "what is given" if "@" in path.name else repr(path.name)
         raise ConfigurationError(f"no sink is known for {name}: give {_KNOWN}")
     _check_path(path)
-    return _made(*_FILES[path.suffix])(path)
+    return _maker(_KINDS[path.suffix])(path)
 
 
 def check_file(to: "str | Path | Sink") -> None:
@@ -64,7 +76,7 @@ def check_file(to: "str | Path | Sink") -> None:
     """
     path = path_of(to)
     if path is not None:
-        check_place(path)
+        check_file_place(path)
 
 
 def path_of(to: "str | Path | Sink") -> Path | None:
@@ -107,26 +119,21 @@ def _check_path(path: Path) -> None:
         raise ConfigurationError(f"nothing can be stored at {str(path)!r}: {reason}; give another --to") from None
 
 
-def _made(room: str, name: str, extra: str) -> "Callable[[str | Path], Sink]":
+def _maker(kind: _SinkKind) -> "Callable[[str | Path], Sink]":
     try:
-        found = getattr(import_late(f"{__package__}.{room}"), name)
+        maker: Callable[[str | Path], Sink] = getattr(import_late(f"nxcdr_async.sinks.{kind.module}"), kind.name)
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.startswith("nxcdr_async"):
             raise
         raise ConfigurationError(
-            f"this sink needs the package {missing.name}: install nxcdr-async with its extra {extra}"
+            f"this sink needs the package {missing.name}: install nxcdr-async with its extra {kind.extra}"
         ) from None
-    sink: Callable[[str | Path], Sink] = found
-    return sink
+    return maker
 
 
-def _complete(sink: "Sink") -> "Sink":
-    """Check that something has all that a sink has, before a run begins.
-
-    Raises:
-        ConfigurationError: it has not.
-    """
-    missing = [name for name in _PARTS_OF_A_SINK if not hasattr(sink, name)]
+def _checked(sink: "Sink") -> "Sink":
+    """Check that something has all that a sink has, before a run begins."""
+    missing = [name for name in _REQUIRED if not hasattr(sink, name)]
     if missing:
         kind = type(sink).__name__
         raise ConfigurationError(f"a sink of your own, of type {kind}, lacks {', '.join(missing)}: or give {_KNOWN}")

@@ -20,7 +20,7 @@ CLOCK_TOLERANCE = 60
 
 
 @define(frozen=True)
-class Entry:
+class LedgerEntry:
     """A window that was read and is stored.
 
     Attributes:
@@ -54,7 +54,7 @@ class Entry:
         return evolve(self, read_at=self.window.start)
 
     def is_sealed(self, settle: int) -> bool:
-        """Tell whether it was read so long after its end that no further rows turn up in it.
+        """Return whether it was read so long after its end that no further rows turn up in it.
 
         Args:
             settle: seconds after which all rows are there: the longest call and the delay of its publishing.
@@ -64,7 +64,7 @@ class Entry:
 
 @define(frozen=True)
 class LedgerChange:
-    """What a ledger takes in with the rows of a window, in the same transaction.
+    """What changes in a ledger with the rows of a window, in the same transaction.
 
     Attributes:
         entry: the window.
@@ -73,13 +73,13 @@ class LedgerChange:
         reopened: further entries as they are from now on: no longer sealed, as their rows were found to be gone.
     """
 
-    entry: Entry
-    replaced: tuple[Entry, ...]
+    entry: LedgerEntry
+    replaced: tuple[LedgerEntry, ...]
     complete_until: int | None
-    reopened: tuple[Entry, ...] = ()
+    reopened: tuple[LedgerEntry, ...] = ()
 
 
-def _in_order(entries: Iterable[Entry]) -> list[Entry]:
+def _in_order(entries: Iterable[LedgerEntry]) -> list[LedgerEntry]:
     return sorted(entries, key=_start)
 
 
@@ -91,12 +91,12 @@ class Ledger:
         pruned_before: the moment before which no rows are wanted any more, epoch seconds; None if nowhere.
     """
 
-    _entries: list[Entry] = field(converter=_in_order)
+    _entries: list[LedgerEntry] = field(converter=_in_order)
     pruned_before: int | None = None
     _reopened: set[Window] = field(factory=set, init=False)
 
     @property
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[LedgerEntry, ...]:
         """All entries, in order of time."""
         return tuple(self._entries)
 
@@ -105,7 +105,7 @@ class Ledger:
         """Where the first window begins, epoch seconds; None without one."""
         return self._entries[0].window.start if self._entries else None
 
-    def within(self, window: Window) -> list[Entry]:
+    def within(self, window: Window) -> list[LedgerEntry]:
         """Return the entries that share a second with a window."""
         first = bisect_left(self._entries, window.start, key=_end)
         found = []
@@ -138,11 +138,11 @@ class Ledger:
             reached = entry.window.end
         return reached
 
-    def is_pruned(self, entry: Entry) -> bool:
-        """Tell whether no row of a window is wanted any more."""
+    def is_pruned(self, entry: LedgerEntry) -> bool:
+        """Return whether no row of a window is wanted any more."""
         return self.pruned_before is not None and entry.window.end <= self.pruned_before
 
-    def reopen(self, windows: Collection[Window]) -> tuple[Entry, ...]:
+    def reopen(self, windows: Collection[Window]) -> tuple[LedgerEntry, ...]:
         """Take windows whose rows are gone for open, from the next window on that is recorded; return these."""
         self._entries = [entry.reopened() if entry.window in windows else entry for entry in self._entries]
         lost = tuple(entry for entry in self._entries if entry.window in windows)
@@ -155,8 +155,8 @@ class Ledger:
             entry.reopened() if entry.read_at > now + CLOCK_TOLERANCE else entry for entry in self._entries
         ]
 
-    def record(self, entry: Entry, settle: int) -> LedgerChange:
-        """Take in a window; return what changed."""
+    def record(self, entry: LedgerEntry, settle: int) -> LedgerChange:
+        """Add a window; return what changed."""
         replaced = tuple(self.within(entry.window))
         for old in replaced:
             self._entries.remove(old)
@@ -174,9 +174,9 @@ class Ledger:
         self._reopened.update(doubtful)
 
 
-def _start(entry: Entry) -> int:
+def _start(entry: LedgerEntry) -> int:
     return entry.window.start
 
 
-def _end(entry: Entry) -> int:
+def _end(entry: LedgerEntry) -> int:
     return entry.window.end

@@ -10,7 +10,8 @@ from attrs import define
 
 from nxcdr_async.records.arrow import EXTRA, Table
 from nxcdr_async.records.legs import APART_MS, pairs
-from nxcdr_async.sinks.values import MICROSECONDS, meaning_of
+from nxcdr_async.sinks.extra_keys import meaning_of
+from nxcdr_async.sinks.values import MICROSECONDS
 from nxcdr_async.windows import Window
 
 UNLIKE = 1_000

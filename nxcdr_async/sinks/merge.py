@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 from attrs import define, evolve
 
 from nxcdr_async.records.arrow import EXTRA, Table
+from nxcdr_async.sinks.extra_keys import unite
 from nxcdr_async.sinks.matching import Matched, match
-from nxcdr_async.sinks.values import united
 from nxcdr_async.windows import Window
 
 
@@ -38,14 +38,14 @@ def merge(table: Table, stored: pa.Table, read: pa.Table, window: Window | None 
     return _merged(table, match(table, stored, read, window))
 
 
-def complete(table: Table, stored: pa.Table, told: pa.Table) -> Merged:
-    """Put rows that were told beside those stored with the same key; they only fill in what is null there.
+def fill_nulls(table: Table, stored: pa.Table, known: pa.Table) -> Merged:
+    """Fill in what is null in stored rows from others known by the same key; those of no stored row are new.
 
     Its arguments are those of `match`.
     """
-    matched = match(table, stored, told)
-    over_told = evolve(matched, known=matched.stored, stored=matched.known)
-    whole = [column.values for column in merged_columns(table, over_told)]
+    matched = match(table, stored, known)
+    stored_over_known = evolve(matched, known=matched.stored, stored=matched.known)
+    whole = [column.values for column in merged_columns(table, stored_over_known)]
     return _merged(table, evolve(matched, known=pa.Table.from_arrays(whole, schema=table.schema)))
 
 
@@ -85,5 +85,5 @@ def merged_columns(table: Table, matched: Matched) -> Iterator[MergedColumn]:
     """Merge the rows that are stored and were read again, column by column."""
     for name in table.columns:
         stored, read = matched.stored[name], matched.known[name]
-        values = pc.coalesce(united(stored, read) if name == EXTRA else read, stored)
+        values = pc.coalesce(unite(stored, read) if name == EXTRA else read, stored)
         yield MergedColumn(name, values, pc.fill_null(pc.not_equal(values, stored), pc.is_valid(values)))

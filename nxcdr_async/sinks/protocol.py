@@ -7,20 +7,20 @@ from attrs import define
 
 from nxcdr_async.errors import BusyError, SinkError
 from nxcdr_async.records.arrow import Table
-from nxcdr_async.sinks.ledger import Entry, LedgerChange
+from nxcdr_async.sinks.ledger import LedgerChange, LedgerEntry
 from nxcdr_async.windows import Window
 
 __all__ = [
     "BusyError",
     "CheckedSink",
-    "Entry",
-    "Held",
     "LedgerChange",
+    "LedgerEntry",
     "Origin",
     "PruneSink",
     "PushSink",
     "Sink",
     "Table",
+    "TableState",
     "UnfitError",
     "Window",
 ]
@@ -46,11 +46,11 @@ class Origin:
 
 
 @define(frozen=True)
-class Held:
+class TableState:
     """What a sink says of a table that it holds.
 
     Attributes:
-        origin: where its rows come from; None if nobody can tell any more, which is no hindrance.
+        origin: where its rows come from; None if that is not known any more, which is no hindrance.
         entries: the windows that were read, whether their rows are still there or not.
         pruned_before: the moment before which rows were removed on purpose, epoch seconds; None if nowhere.
         is_current: whether there is a place for all rows, and all that this version notes; else `create` makes one.
@@ -58,7 +58,7 @@ class Held:
     """
 
     origin: Origin | None
-    entries: list[Entry]
+    entries: list[LedgerEntry]
     pruned_before: int | None = None
     is_current: bool = True
     is_empty: bool = False
@@ -77,20 +77,20 @@ class Sink(Protocol):
 
     @property
     def name(self) -> str:
-        """What to call it in messages: its path or address, without a secret."""
+        """What to call it in messages (its path or address, without a secret)."""
 
     def open(self) -> None:
-        """Take hold of it, so that no other run can until `close`; what a killed run left half-done is cleared away.
+        """Open and lock it, so that no other run can until `close`; what a killed run left half-done is cleared away.
 
         Nothing is made that is not there yet: a run that comes to nothing leaves nothing.
-        It waits a moment for another run to let go of it: pushes have hold of it for some milliseconds at a time.
+        It waits a moment for another run to unlock it: pushes lock it for some milliseconds at a time.
 
         Raises:
-            BusyError: another run has hold of it still.
+            BusyError: another run has locked it still.
             ConfigurationError: it cannot be a sink.
         """
 
-    def look(self, table: Table) -> Held | None:
+    def inspect(self, table: Table) -> TableState | None:
         """Return what is known of a table, and change nothing; None if neither it nor a ledger of it is there.
 
         Raises:
@@ -121,12 +121,12 @@ class Sink(Protocol):
         """Return the rows whose time lies in a window. Only a verification asks for them."""
 
     def close(self) -> None:
-        """Let go of it, also if `open` failed. Closing twice does no harm."""
+        """Close and unlock it, also if `open` failed. Closing twice does no harm."""
 
 
 @runtime_checkable
 class CheckedSink(Sink, Protocol):
-    """A sink that can tell which of its rows others took away. Of any other, none is known to be gone."""
+    """A sink that notices which of its rows others removed. Of any other, none is known to be gone."""
 
     def lost(self, table: Table) -> list[Window]:
         """Return the windows of the ledger that lack rows they were stored with; those are read again.

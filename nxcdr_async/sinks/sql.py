@@ -1,4 +1,4 @@
-"""What the sinks that speak SQL have in common: the ledger as tables, and the check of a table that is there. Pure."""
+"""What the sinks that speak SQL write and read alike: the ledger as tables, and the check of a table. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,8 +7,8 @@ import msgspec
 
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.records.arrow import Table
-from nxcdr_async.sinks.ledger import Entry
-from nxcdr_async.sinks.protocol import Held, Origin
+from nxcdr_async.sinks.ledger import LedgerEntry
+from nxcdr_async.sinks.protocol import Origin, TableState
 from nxcdr_async.windows import EVER, Window
 
 WINDOWS = "nxcdr_windows"
@@ -18,51 +18,7 @@ SOURCES = "nxcdr_sources"
 """A row for each source: where it is read from, how far it is complete, and before when its rows were removed."""
 
 STORED = "stored"
-"""The column of the table of windows that tells how many rows of the table lie in a window."""
-
-
-class LedgerRow(NamedTuple):
-    """A row of the table of windows."""
-
-    source: str
-    start_second: int
-    end_second: int
-    read_at: int
-    row_count: int
-    bad_rows: int
-    saturated: str
-    refused: str = "[]"
-
-    @classmethod
-    def of(cls, table: Table, entry: Entry) -> "LedgerRow":
-        """Return the row of an entry."""
-        window, saturated = entry.window, msgspec.json.encode(entry.saturated).decode()
-        refused = msgspec.json.encode([(part.start, part.end) for part in entry.refused]).decode()
-        return cls(
-            table.source, window.start, window.end, entry.read_at, entry.rows, entry.bad_rows, saturated, refused
-        )
-
-    @property
-    def entry(self) -> Entry:
-        """The entry of the row.
-
-        Raises:
-            ValueError: it is none, as somebody has changed it.
-        """
-        numbers = (self.start_second, self.end_second, self.read_at, self.row_count, self.bad_rows)
-        texts = (self.saturated, self.refused)
-        if not all(isinstance(number, int) for number in numbers) or not all(isinstance(text, str) for text in texts):
-            raise ValueError("a number is none")
-        if not 0 <= self.start_second < self.end_second <= EVER.end:
-            raise ValueError("it begins or ends at no time")
-        return Entry(
-            window=Window(self.start_second, self.end_second),
-            read_at=self.read_at,
-            rows=self.row_count,
-            bad_rows=self.bad_rows,
-            saturated=tuple(msgspec.json.decode(self.saturated, type=list[int])),
-            refused=tuple(Window(*part) for part in msgspec.json.decode(self.refused, type=list[tuple[int, int]])),
-        )
+"""The column of the table of windows that says how many rows of the table lie in a window."""
 
 
 class LedgerTable(NamedTuple):
@@ -77,6 +33,81 @@ class LedgerTable(NamedTuple):
     columns: Mapping[str, str]
     constraints: str = ""
     options: str = ""
+
+
+ONE_ROW_A_WINDOW = ", PRIMARY KEY (source, start_second)"
+"""The constraint of the table of windows, for engines that keep keys."""
+
+
+def windows_columns(text: str, integer: str) -> dict[str, str]:
+    """Return the columns of the table of windows, given an engine's types."""
+    return {
+        "source": f"{text} NOT NULL",
+        "start_second": f"{integer} NOT NULL",
+        "end_second": f"{integer} NOT NULL",
+        "read_at": f"{integer} NOT NULL",
+        "row_count": f"{integer} NOT NULL",
+        "bad_rows": f"{integer} NOT NULL",
+        "saturated": f"{text} NOT NULL",
+        "refused": f"{text} NOT NULL DEFAULT '[]'",
+        STORED: integer,
+    }
+
+
+def sources_columns(text: str, integer: str, time: str) -> dict[str, str]:
+    """Return the columns of the table of sources, given an engine's types."""
+    return {
+        "source": f"{text} PRIMARY KEY",
+        "account": f"{text} NOT NULL",
+        "zone": f"{text} NOT NULL",
+        "complete_until": time,
+        "gateway": text,
+        "pruned_before": integer,
+    }
+
+
+class WindowRow(NamedTuple):
+    """A row of the table of windows."""
+
+    source: str
+    start_second: int
+    end_second: int
+    read_at: int
+    row_count: int
+    bad_rows: int
+    saturated: str
+    refused: str = "[]"
+
+    @classmethod
+    def of(cls, table: Table, entry: LedgerEntry) -> "WindowRow":
+        """Return the row of an entry."""
+        window, saturated = entry.window, msgspec.json.encode(entry.saturated).decode()
+        refused = msgspec.json.encode([(part.start, part.end) for part in entry.refused]).decode()
+        return cls(
+            table.source, window.start, window.end, entry.read_at, entry.rows, entry.bad_rows, saturated, refused
+        )
+
+    @property
+    def entry(self) -> LedgerEntry:
+        """The entry of the row.
+
+        Raises:
+            ValueError: it is none, as somebody has changed it.
+        """
+        numbers = (self.start_second, self.end_second, self.read_at, self.row_count, self.bad_rows)
+        texts = (self.saturated, self.refused)
+        if not all(isinstance(number, int) for number in numbers) or not all(isinstance(text, str) for text in texts):
+            raise ValueError("a number is none")
+        if not 0 <= self.start_second < self.end_second <= EVER.end:
+            raise ValueError("it begins or ends at no time")
+        return LedgerEntry(
+            window=Window(self.start_second, self.end_second),
+            read_at=self.read_at,
+            rows=self.row_count,
+            bad_rows=self.bad_rows,
+            saturated=tuple(msgspec.json.decode(self.saturated, type=list[int])),
+            refused=tuple(Window(*part) for part in msgspec.json.decode(self.refused, type=list[tuple[int, int]])),
+        )
 
 
 class SourceRow(NamedTuple):
@@ -97,8 +128,8 @@ class SourceRow(NamedTuple):
         return Origin(self.account, self.zone, self.gateway)
 
 
-class StoredRows(NamedTuple):
-    """What the ledger notes of the rows of a window.
+class WindowCounts(NamedTuple):
+    """How many rows of a window the ledger notes.
 
     Attributes:
         window: the window.
@@ -111,44 +142,44 @@ class StoredRows(NamedTuple):
     stored: int | None
 
     @property
-    def is_worth_counting(self) -> bool:
-        """Whether any of its rows can be gone."""
+    def may_lack_rows(self) -> bool:
+        """Whether it has any that can be gone."""
         return bool(self.row_count if self.stored is None else self.stored)
 
 
-def lost_windows(noted: Iterable[StoredRows], counts: Mapping[Window, int]) -> list[Window]:
+def lost_windows(noted: Iterable[WindowCounts], found: Mapping[Window, int]) -> list[Window]:
     """Return the windows that have fewer rows than were stored in them; where nobody knows how many, none at all.
 
     Args:
-        noted: what the ledger says of those worth counting.
-        counts: how many rows the table has in each of them; nothing if it has no rows at all.
+        noted: what the ledger says of those that may lack rows.
+        found: how many rows the table has in each of them; nothing if it has no rows at all.
     """
-    if not counts:
-        return [rows.window for rows in noted]
-    return [rows.window for rows in noted if rows.stored is not None and counts[rows.window] < rows.stored]
+    if not found:
+        return [counts.window for counts in noted]
+    return [counts.window for counts in noted if counts.stored is not None and found[counts.window] < counts.stored]
 
 
-def held_by(
+def table_state(
     sink: str,
     source: SourceRow | None,
-    windows: Iterable[LedgerRow],
+    windows: Iterable[WindowRow],
     *,
     is_current: bool = True,
     is_empty: bool = False,
-) -> Held:
+) -> TableState:
     """Return what the ledger says of a table.
 
     Args:
         sink: what to call the sink.
         source: the row of its source; None, if somebody has taken that row away.
         windows: the rows of its windows.
-        is_current: as `Held` has it.
+        is_current: as `TableState` has it.
         is_empty: likewise.
 
     Raises:
         ConfigurationError: somebody has changed it.
     """
-    return Held(
+    return TableState(
         origin=None if source is None else source.origin,
         entries=[_entry(sink, row) for row in windows],
         pruned_before=None if source is None else source.pruned_before,
@@ -157,7 +188,7 @@ def held_by(
     )
 
 
-def _entry(sink: str, row: LedgerRow) -> Entry:
+def _entry(sink: str, row: WindowRow) -> LedgerEntry:
     try:
         return row.entry
     except ValueError as fault:  # msgspec's, too
@@ -172,29 +203,29 @@ def quoted(names: Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
-def placed(values: Sequence[Any]) -> str:
-    """Return a place for each value, as SQL writes them in a list."""
+def placeholders(values: Sequence[Any]) -> str:
+    """Return a placeholder for each value, as SQL writes them in a list."""
     return ", ".join("?" * len(values))
 
 
-def check_columns(sink: str, table: Table, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def check_columns(sink: str, table: Table, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Check that a table that is there is one of ours.
 
     Args:
         sink: what to call the sink.
         table: the table.
         found: the types of its columns.
-        wanted: what they should be.
+        expected: what they should be.
 
     Raises:
         ConfigurationError: it has other columns, or some of other types.
     """
-    if dict(found) == dict(wanted):
+    if dict(found) == dict(expected):
         return
     differences = [
-        f"{name} is {found.get(name, 'missing') or 'of no type'} there and {wanted.get(name, 'not known')} here"
-        for name in sorted(found.keys() | wanted.keys())
-        if found.get(name) != wanted.get(name)
+        f"{name} is {found.get(name, 'missing') or 'of no type'} there and {expected.get(name, 'not known')} here"
+        for name in sorted(found.keys() | expected.keys())
+        if found.get(name) != expected.get(name)
     ]
     raise ConfigurationError(
         f"the table {table.name} in {sink} was not made by this version of a backfill ({'; '.join(differences[:3])}): "

@@ -16,15 +16,22 @@ from attrs import define, field
 
 from nxcdr_async.errors import BusyError, ConfigurationError, NxcdrError, SinkError
 from nxcdr_async.records.arrow import Table
-from nxcdr_async.sinks.file_lock import refused_lock, unlockable
-from nxcdr_async.sinks.files import check_place, check_still_there, claimed_file, identity, unlocked
+from nxcdr_async.sinks.files import FileIdentity, ensure_private_file, file_identity
 from nxcdr_async.sinks.ledger import LedgerChange
-from nxcdr_async.sinks.lock import SinkLock
+from nxcdr_async.sinks.locks import SinkLock, lost_lock_error, no_locks_error, why_no_locks
+from nxcdr_async.sinks.paths import check_file_place
 from nxcdr_async.sinks.protocol import Origin, UnfitError
-from nxcdr_async.sinks.sql import WINDOWS, quoted
-from nxcdr_async.sinks.sql_sink import SqlSink
-from nxcdr_async.sinks.sqlite_tables import LEDGER_TABLES, columns_of, definition, indexes, types_found
-from nxcdr_async.sinks.values import MICROSECONDS, extent_of, plain_amounts, plain_times
+from nxcdr_async.sinks.sql import (
+    ONE_ROW_A_WINDOW,
+    SOURCES,
+    WINDOWS,
+    LedgerTable,
+    quoted,
+    sources_columns,
+    windows_columns,
+)
+from nxcdr_async.sinks.sql_sink import SqlFileSink
+from nxcdr_async.sinks.values import MICROSECONDS, not_among, plain_amounts, plain_times
 from nxcdr_async.windows import Window
 
 SECONDS_TO_WAIT = 30.0
@@ -43,6 +50,26 @@ _LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _UNLOCKED = (*_LOCKED, "SQLITE_IOERR")
 """How it takes a lock that the file system refuses."""
 
+# TEXT in the name of a type keeps SQLite from taking an amount for a binary fraction. By the first word of one Python
+# (`detect_types=PARSE_DECLTYPES`) looks for what reads a value: for TIMESTAMP and DATE it has something of its own,
+# which fails on times with a zone.
+_TIME = "DATETIME TEXT"
+_MONEY = "DECIMAL TEXT"
+_TYPES = {
+    pa.string(): "TEXT",
+    pa.int64(): "INTEGER",
+    pa.bool_(): "BOOLEAN",
+    pa.timestamp("us", tz="UTC"): _TIME,
+}
+
+_EARLIER_TYPES = {"TIMESTAMP TEXT": _TIME}
+"""The types of columns in stores of earlier versions that are others today, and hold the same."""
+
+_LEDGER = {
+    WINDOWS: LedgerTable(windows_columns("TEXT", "INTEGER"), ONE_ROW_A_WINDOW, options=" WITHOUT ROWID"),
+    SOURCES: LedgerTable(sources_columns("TEXT", "INTEGER", _TIME)),
+}
+
 _NO_DATABASE = "SQLITE_NOTADB"
 _DAMAGED = "SQLITE_CORRUPT"
 _TOO_LONG = "SQLITE_TOOBIG"
@@ -50,8 +77,8 @@ _NO_ROOM = ("SQLITE_FULL", "SQLITE_CANTOPEN", "SQLITE_IOERR")
 
 
 @define(eq=False)
-class SqliteSink(SqlSink):
-    """A SQLite file, readable to its owner only if it is new. Others may always read it, and write tables of their own.
+class SqliteSink(SqlFileSink):
+    """A SQLite file. Others may always read it, and write tables of their own.
 
     While windows are written it has a write-ahead log, so that readers and the run do not wait for each other. Once it
     is let go of there is none, unless a reader keeps it: a file at rest can be read without the right to write.
@@ -60,31 +87,21 @@ class SqliteSink(SqlSink):
         path: the file.
     """
 
-    LEDGER = LEDGER_TABLES
+    LEDGER = _LEDGER
 
-    path: Path
-    _lock: SinkLock = field(init=False)
     _database: sqlite3.Connection | None = field(default=None, init=False)
     _has_ledger: bool = field(default=False, init=False)
-    _identity: tuple[int, int] | None = field(default=None, init=False)
     # Tells the write-ahead log we wrote from any other; None if we wrote none.
-    _log: tuple[int, int] | None = field(default=None, init=False)
-    # Keys of a table that are known not to be in it, until we write.
-    _absent: dict[str, pa.Array] = field(factory=dict, init=False, repr=False)
+    _log: FileIdentity | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._lock = SinkLock(self.path)
 
-    @property
-    def name(self) -> str:
-        """The path."""
-        return str(self.path)
-
     def open(self) -> None:
-        """Take hold of the file, or of the place of one that is not there yet."""
+        """Lock and open the file, or lock the place of one that is not there yet."""
         try:
-            check_place(self.path, LONGEST_SUFFIX)
-            self._lock.take()
+            check_file_place(self.path, LONGEST_SUFFIX)
+            self._lock.acquire()
             if self.path.exists():
                 self._connect()
         except BaseException:
@@ -93,72 +110,41 @@ class SqliteSink(SqlSink):
 
     def create(self, table: Table, origin: Origin) -> None:
         """Make a table, and a file if there is none, and note where its rows come from."""
-        is_new = not self.path.exists()
-        try:
-            if self._database is None:
-                claimed_file(self.path)
-                self._connect()
-            with self._transaction():
-                self._run(f"CREATE TABLE IF NOT EXISTS {table.name} ({definition(table)})")
-                for statement in indexes(table):
-                    self._run(statement)
-                self._make_ledger(table)
-                self._note_origin(table, origin)
-        except BaseException:
-            if is_new:
-                self._disconnect()
-                self.path.unlink(missing_ok=True)
-            raise
+        super().create(table, origin)
         self._has_ledger = True
-
-    def find(self, table: Table, rows: pa.Table) -> pa.Table:
-        """Return the rows stored under these keys; those without a key, at their times."""
-        if not self._is_there(table):
-            return table.empty()
-        keys, keyless = rows[table.key].drop_null(), rows.filter(pc.is_null(rows[table.key]))
-        found: list[tuple[Any, ...]] = []
-        for part in _parts(keys):
-            found += self._found(table, _is_among(table.key, part), part)
-        place = table.columns.index(table.key)
-        there = pa.array([row[place] for row in found], table.kind(table.key))
-        self._absent[table.name] = keys.filter(pc.invert(pc.is_in(keys, value_set=there))).combine_chunks()
-        for times in _parts(plain_times(keyless[table.time]).drop_null()):
-            found += self._found(table, f'"{table.key}" IS NULL AND {_is_among(table.time, times)}', times)
-        stored = self._read(table, found)
-        self._found_in[table.name] = extent_of(table, stored)
-        return stored
 
     def write(self, table: Table, rows: pa.Table, change: LedgerChange) -> None:
         """Store rows and the change of the ledger in one transaction."""
-        with self._telling():
-            self._keep_log()
-        with self._transaction():
-            self._take_in(table, rows, change)
-        check_still_there(self.path, self._identity)
-
-    def add(self, table: Table, rows: pa.Table) -> None:
-        """Store rows in one transaction; the ledger only takes in how many there are."""
-        with self._transaction(), self._counting(table, rows):
-            self._put(table, rows)
-        check_still_there(self.path, self._identity)
-
-    def scan(self, table: Table, window: Window) -> pa.Table:
-        """Return the rows whose time lies in a window."""
-        if not self._is_there(table):
-            return table.empty()
-        ends = _times([window.start, window.end])
-        return self._read(table, self._found(table, f'"{table.time}" >= ? AND "{table.time}" < ?', ends))
+        with self._translating_errors():
+            self._begin_log()
+        super().write(table, rows, change)
 
     def prune(self, table: Table, before: int, *, is_trial: bool) -> int:
         """Remove old rows in one transaction, then write the file anew, as removed rows stay in its free pages else."""
-        if is_trial:
-            with self._telling():
-                return self._rows_before(table, before)
-        with self._telling():
-            self._run("PRAGMA secure_delete = ON")
-        with self._transaction():
-            rows = self._remove_before(table, before)
-        with self._telling():
+        if not is_trial:
+            with self._translating_errors():
+                self._run("PRAGMA secure_delete = ON")
+        return super().prune(table, before, is_trial=is_trial)
+
+    def close(self) -> None:
+        """Close and unlock the file."""
+        if self._database is not None and self._has_ledger:
+            _end_log(self._database)
+        super().close()
+
+    def _find(self, table: Table, rows: pa.Table) -> pa.Table:
+        keys, keyless = rows[table.key].drop_null(), rows.filter(pc.is_null(rows[table.key]))
+        found: list[tuple[Any, ...]] = []
+        for part in _parts(keys):
+            found += self._select_rows(table, _is_among(table.key, part), part)
+        place = table.columns.index(table.key)
+        self._absent_keys[table.name] = not_among(keys, pa.array([row[place] for row in found], table.kind(table.key)))
+        for times in _parts(plain_times(keyless[table.time]).drop_null()):
+            found += self._select_rows(table, f'"{table.key}" IS NULL AND {_is_among(table.time, times)}', times)
+        return self._read(table, found)
+
+    def _erase_removed(self, _table: Table) -> None:
+        with self._translating_errors():
             self._write_anew()
             ((is_busy, _, _),) = self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
         if is_busy:
@@ -166,7 +152,6 @@ class SqliteSink(SqlSink):
                 f"rows were removed from {self.path}, and their bytes are still in its log, as another program is "
                 "reading it: close that, and do the same again"
             )
-        return rows
 
     def _write_anew(self) -> None:
         """Write the file anew, by way of a copy in the system's folder of temporary files, or beside it."""
@@ -193,22 +178,22 @@ class SqliteSink(SqlSink):
         escaped = folder.replace("'", "''")
         self._run(f"PRAGMA temp_store_directory = '{escaped}'")
 
-    def close(self) -> None:
-        """Let go of the file."""
-        self._absent.clear()
-        self._found_in.clear()
-        self._there.clear()
-        if self._database is not None and self._has_ledger:
-            _leave_no_log(self._database)
-        self._disconnect()
-        self._lock.release()
+    @property
+    def _is_connected(self) -> bool:
+        return self._database is not None
+
+    def _make_file(self) -> None:
+        ensure_private_file(self.path)
+
+    def _remove_file(self) -> None:
+        self.path.unlink(missing_ok=True)
 
     def _connect(self) -> None:
-        with self._telling():
+        with self._translating_errors():
             self._database = _connected(self.path)
             self._run("PRAGMA schema_version")  # else a file that is none would be noticed later
             self._has_ledger = bool(self._columns_of(WINDOWS))
-        self._identity = identity(self.path)
+        self._identity = file_identity(self.path)
 
     def _disconnect(self) -> None:
         if self._database is not None:
@@ -218,10 +203,10 @@ class SqliteSink(SqlSink):
     @property
     def _open_database(self) -> sqlite3.Connection:
         if self._database is None:
-            raise SinkError(f"{self.path} is not open")
+            raise self._not_open_error()
         return self._database
 
-    def _keep_log(self) -> None:
+    def _begin_log(self) -> None:
         """Have a write-ahead log from now on, so that nobody waits; without one if others are at work."""
         database = self._open_database
         database.execute(f"PRAGMA busy_timeout = {MILLISECONDS_FOR_LOG}")
@@ -239,40 +224,41 @@ class SqliteSink(SqlSink):
     def _execute(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         return self._open_database.execute(statement, values).fetchall()
 
-    def _columns_of(self, name: str) -> dict[str, str]:
-        if self._database is None:
-            if not self._lock.is_held:
-                raise SinkError(f"{self.path} is not open")
-            return {}
+    def _columns_in_file(self, name: str) -> dict[str, str]:
         return dict(self._execute("SELECT name, type FROM pragma_table_info(?)", [name]))
 
     def _found_columns(self, table: Table) -> dict[str, str]:
-        return types_found(self._columns_of(table.name))
+        return {name: _EARLIER_TYPES.get(kind, kind) for name, kind in self._columns_of(table.name).items()}
 
-    def _wanted_columns(self, table: Table) -> dict[str, str]:
-        return columns_of(table)
+    def _expected_columns(self, table: Table) -> dict[str, str]:
+        return _columns(table)
 
-    def _counts(self, table: Table, windows: Sequence[Window]) -> dict[Window, int]:
+    def _make_table(self, table: Table) -> None:
+        self._run(f"CREATE TABLE IF NOT EXISTS {table.name} ({_definition(table)})")
+        for statement in _indexes(table):
+            self._run(statement)
+
+    def _count_rows(self, table: Table, windows: Sequence[Window]) -> dict[Window, int]:
         """Count window by window, as the index of times is no use to a join."""
         query = f'SELECT count(*) FROM {table.name} WHERE "{table.time}" >= ? AND "{table.time}" < ?'
         starts, ends = (_times(edges) for edges in ([w.start for w in windows], [w.end for w in windows]))
         counts = [self._execute(query, edges)[0][0] for edges in zip(starts, ends, strict=True)]
         return dict(zip(windows, counts, strict=True))
 
-    def _moment(self, second: int) -> str:
+    def _time_value(self, second: int) -> str:
         return _times([second])[0]
 
-    def _put(self, table: Table, rows: pa.Table) -> None:
+    def _replace_rows(self, table: Table, rows: pa.Table) -> None:
         """Store rows, some at a time: a statement for all of them would keep the interpreter for itself."""
         keys = rows[table.key].drop_null()
         if pc.count_distinct(keys).as_py() < len(keys):
             self._let_keys_repeat(table)
-        absent = self._absent.pop(table.name, pa.array([], keys.type))
-        for part in _parts(keys.filter(pc.invert(pc.is_in(keys, value_set=absent))).unique()):
+        absent = self._absent_keys.pop(table.name, pa.array([], keys.type))
+        for part in _parts(not_among(keys, absent).unique()):
             self._run(f"DELETE FROM {table.name} WHERE {_is_among(table.key, part)}", part)
             ((left,),) = self._execute(f"SELECT count(*) FROM {table.name} WHERE {_is_among(table.key, part)}", part)
             if left:
-                raise self._kept_by_trigger(table, left, "from being replaced")
+                raise self._trigger_error(table, left, "from being replaced")
         places = f"({', '.join('?' * len(table.columns))})"
         most = self._open_database.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // len(table.columns)
         written = _written(rows)
@@ -283,7 +269,7 @@ class SqliteSink(SqlSink):
             adding = f"INSERT INTO {table.name} ({quoted(table.columns)}) VALUES {', '.join([places] * part.num_rows)}"
             lacking = part.num_rows - self._open_database.execute(adding, values).rowcount
             if lacking:
-                raise self._kept_by_trigger(table, lacking, "from being stored")
+                raise self._trigger_error(table, lacking, "from being stored")
 
     def _let_keys_repeat(self, table: Table) -> None:
         """Make a table of an earlier version anew, whose keys had to be unique, with all that hangs on it."""
@@ -291,9 +277,9 @@ class SqliteSink(SqlSink):
         if not self._execute(unique, [table.name]):
             return
         further = "SELECT sql FROM sqlite_schema WHERE tbl_name = ? AND type <> 'table' AND sql IS NOT NULL"
-        statements = [*(statement for (statement,) in self._execute(further, [table.name])), *indexes(table)]
+        statements = [*(statement for (statement,) in self._execute(further, [table.name])), *_indexes(table)]
         anew, columns = f"nxcdr_new_{table.name}", quoted(table.columns)
-        self._run(f"CREATE TABLE {anew} ({definition(table)})")
+        self._run(f"CREATE TABLE {anew} ({_definition(table)})")
         self._run(f"INSERT INTO {anew} ({columns}) SELECT {columns} FROM {table.name}")
         self._run(f"DROP TABLE {table.name}")
         # As a view or a key of a user's may name the table, which is not there for a moment.
@@ -302,9 +288,12 @@ class SqliteSink(SqlSink):
         for statement in statements:
             self._run(statement)
 
-    def _found(self, table: Table, condition: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def _select(self, table: Table, condition: str, values: Sequence[Any]) -> pa.Table:
+        return self._read(table, self._select_rows(table, condition, values))
+
+    def _select_rows(self, table: Table, condition: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         self._check_log()
-        with self._telling():
+        with self._translating_errors():
             return self._execute(f"SELECT {quoted(table.columns)} FROM {table.name} WHERE {condition}", values)
 
     def _read(self, table: Table, found: list[tuple[Any, ...]]) -> pa.Table:
@@ -317,11 +306,11 @@ class SqliteSink(SqlSink):
         return pa.table(read, schema=table.schema)
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self, _table: Table) -> Iterator[None]:
         self._check_log()
-        with self._telling():
+        with self._translating_errors():
             self._run("BEGIN IMMEDIATE")
-            self._log = self._log_there()
+            self._log = self._log_identity()
             try:
                 yield
                 self._run("COMMIT")
@@ -333,19 +322,19 @@ class SqliteSink(SqlSink):
 
     def _check_log(self) -> None:
         """Check that the log is the one we wrote: nobody who respects our locks clears it away while we are here."""
-        if self._log is not None and self._log_there() != self._log:
-            raise unlocked(self.path)
+        if self._log is not None and self._log_identity() != self._log:
+            raise lost_lock_error(self.path)
 
-    def _log_there(self) -> tuple[int, int] | None:
+    def _log_identity(self) -> FileIdentity | None:
         real = self.path.resolve()  # there, and not beside a link to it, SQLite keeps its log
-        return identity(real.with_name(f"{real.name}-wal"))
+        return file_identity(real.with_name(f"{real.name}-wal"))
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _translating_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OverflowError) as error:
-            raise _told(self.path, error) from None
+            raise _translated(self.path, error) from None
 
 
 def _connected(path: Path) -> sqlite3.Connection:
@@ -356,7 +345,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _leave_no_log(database: sqlite3.Connection) -> None:
+def _end_log(database: sqlite3.Connection) -> None:
     """Move the log into the file and do without: who may not write can else not read it. A reader may hold it up.
 
     The last of those who have the file open clears the log away then, and the next run comes back to this.
@@ -366,14 +355,14 @@ def _leave_no_log(database: sqlite3.Connection) -> None:
         database.execute("PRAGMA journal_mode = DELETE")
 
 
-def _told(path: Path, error: sqlite3.Error | OverflowError) -> NxcdrError:
+def _translated(path: Path, error: sqlite3.Error | OverflowError) -> NxcdrError:
     """Return an error of SQLite as one of ours."""
     name = getattr(error, "sqlite_errorname", "")
     if name == _NO_DATABASE:
         return ConfigurationError(f"{path} is there and no SQLite file: give another --to")
-    refused = refused_lock(path.resolve().parent) if name.startswith(_UNLOCKED) else None
+    refused = why_no_locks(path.resolve().parent) if name.startswith(_UNLOCKED) else None
     if refused is not None:
-        return unlockable(path, refused)
+        return no_locks_error(path, refused)
     if name.startswith(_LOCKED):
         return BusyError(
             f"cannot store in {path}: another program has kept it locked for {SECONDS_TO_WAIT:.0f} seconds; end its "
@@ -419,3 +408,23 @@ def _times(seconds: Sequence[int]) -> list[str]:
     moments = pa.array([second * MICROSECONDS for second in seconds], pa.timestamp("us", tz="UTC"))
     times: list[str] = plain_times(moments).to_pylist()
     return times
+
+
+def _columns(table: Table) -> dict[str, str]:
+    """Return the columns of a table with their types."""
+    return {name: _TYPES.get(table.kind(name), _MONEY) for name in table.columns}
+
+
+def _definition(table: Table) -> str:
+    """Return the columns of a table as SQL defines them."""
+    unique = {table.key: " UNIQUE"} if table.is_key_unique else {}
+    return ", ".join(f'"{name}" {kind}{unique.get(name, "")}' for name, kind in _columns(table).items())
+
+
+def _indexes(table: Table) -> list[str]:
+    """Return the statements that make the indexes of a table, where they are not there."""
+    columns = {"time": table.time} if table.is_key_unique else {"time": table.time, "key": table.key}
+    return [
+        f'CREATE INDEX IF NOT EXISTS {table.name}_{name} ON {table.name} ("{column}")'
+        for name, column in columns.items()
+    ]

@@ -1,15 +1,12 @@
-"""Values of rows, the same in every sink: times, text, and the keys nobody knows. Pure."""
+"""Values of rows, the same in every sink: as text, and by their times. Pure."""
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nxcdr_async._util.json import read_number
 from nxcdr_async.records.arrow import Table
-from nxcdr_async.records.converter import are_sensible
 from nxcdr_async.windows import Window
 
 ROWS_A_PIECE = 2_500
@@ -94,35 +91,6 @@ def seconds_of(rows: pa.Table, column: str) -> list[int | None]:
     return [None if moment is None else moment // MICROSECONDS for moment in microseconds]
 
 
-_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_encode = msgspec.json.Encoder().encode
-_encode_in_order = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
-
-
-def united(stored: pa.ChunkedArray, read: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Unite the objects of the keys nobody knows."""
-    both = [
-        new if old is None or new is None or old == new else _both(old, new)
-        for old, new in zip(stored.to_pylist(), read.to_pylist(), strict=True)
-    ]
-    return pa.chunked_array([pa.array(both, read.type)])
-
-
-def _both(old: str, new: str) -> str:
-    both = _encode({**_decode(old), **_decode(new)}).decode()
-    # A sink may keep the keys in another order, and spell values otherwise.
-    return old if meaning_of(both) == meaning_of(old) else both
-
-
-def _number(digits: str) -> Decimal | str:
-    number = read_number(digits)
-    # Written in full, but for what would take a gigabyte so.
-    return Decimal(plain_amount(number)) if isinstance(number, Decimal) and are_sensible([number]) else digits
-
-
-_decode_whole = msgspec.json.Decoder(float_hook=_number).decode
-
-
-def meaning_of(extra: str) -> bytes:
-    """Return an object as all its spellings have it in common."""
-    return _encode_in_order(_decode_whole(extra))
+def not_among(values: pa.ChunkedArray, others: pa.Array) -> pa.Array:
+    """Return the values that are not among others."""
+    return values.filter(pc.invert(pc.is_in(values, value_set=others))).combine_chunks()

@@ -1,1 +1,1 @@
-"""What is told of the work: to the log, and to OpenTelemetry where its API is installed."""
+"""What is reported of the work: to the log, and to OpenTelemetry where its API is installed."""

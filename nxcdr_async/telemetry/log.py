@@ -5,7 +5,7 @@ ExtraAdder, finds them. A record has those of them that are known:
 
 | field | what it is |
 | --- | --- |
-| `endpoint` | the API: "calls", "order", "did" or "flash" |
+| `endpoint` | the API: "calls", "order", "did", "flash" or "flash_call" |
 | `attempt` | the number of the attempt, 1 for the first |
 | `http_status` | the status of the gateway's HTTP reply, or of ours to a call push |
 | `duration_seconds` | how long the exchange took |
@@ -63,8 +63,8 @@ def type_name(error: BaseException) -> str:
     return f"{type(error).__module__}.{type(error).__qualname__}"
 
 
-def log_reply(endpoint: Endpoint[Any], attempts: Attempts, status: int, seconds: float) -> None:
-    """Log that a reply came."""
+def log_response(endpoint: Endpoint[Any], attempts: Attempts, status: int, seconds: float) -> None:
+    """Log that a response came."""
     if _log.isEnabledFor(logging.DEBUG):
         fields = {"http_status": status, "duration_seconds": seconds}
         _log.debug(
@@ -99,7 +99,7 @@ def log_clock_refusal(endpoint: Endpoint[Any], attempts: Attempts, fault: NxcdrE
 
 
 def log_clock_source(endpoint: Endpoint[Any], source: ClockSource, skew: float) -> None:
-    """Log, when that changes, what tells a gateway's clock."""
+    """Log a change of where a gateway's clock is known from."""
     _log.log(
         logging.INFO if source == "date" else logging.WARNING,
         _CLOCK_SOURCES[source],
@@ -132,7 +132,7 @@ def log_windows_lost(source: str, sink: str, windows: int) -> None:
 
 
 def log_pushes_left(calls: int) -> None:
-    """Log that calls were pushed that are none of those told of their ids, and so not stored."""
+    """Log that calls were pushed that are none of those the gateway gave for their ids, and so not stored."""
     _log.info("%d pushed calls are none that the gateway told of their call ids: they are left to the next sync", calls)
 
 
@@ -191,7 +191,7 @@ def _fields(endpoint: Endpoint[Any], attempts: Attempts) -> dict[str, Any]:
 
 
 def _fields_of(fault: NxcdrError) -> dict[str, Any]:
-    told: dict[str, Any] = {"gateway_request_id": fault.request_id}
+    facts: dict[str, Any] = {"gateway_request_id": fault.request_id}
     if isinstance(fault, GatewayError):
-        told |= {"http_status": fault.http_status, "code": fault.code}
-    return {"error_type": type_name(fault)} | {name: value for name, value in told.items() if value is not None}
+        facts |= {"http_status": fault.http_status, "code": fault.code}
+    return {"error_type": type_name(fault)} | {name: value for name, value in facts.items() if value is not None}

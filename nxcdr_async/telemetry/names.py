@@ -1,4 +1,4 @@
-"""Every name this package tells OpenTelemetry: a namespace of its own, beside the stable ones of HTTP clients."""
+"""Every name this package gives OpenTelemetry: a namespace of its own, beside the stable ones of HTTP clients."""
 
 from attrs import define
 
@@ -41,7 +41,7 @@ class Metric:
     Attributes:
         name: dotted, without its unit.
         unit: as UCUM writes it.
-        description: what it tells.
+        description: what it measures.
         buckets: the edges of a histogram's buckets.
     """
 

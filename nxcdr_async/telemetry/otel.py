@@ -57,7 +57,7 @@ _LARGEST_CODE = 2**31
 
 
 class _Harmless:
-    """Whatever fails in a user's samplers, span processors or instruments costs what they would have been told."""
+    """Whatever fails in a user's samplers, span processors or instruments costs only their own data."""
 
     def __enter__(self) -> None:
         """Begin."""
@@ -128,7 +128,7 @@ def _instruments(provider: MeterProvider) -> _Instruments:
 
 
 class OtelTelemetry:
-    """Tells OpenTelemetry what a session does.
+    """Reports to OpenTelemetry what a session does.
 
     Args:
         region: the name of the session's region, or "custom".
@@ -149,21 +149,21 @@ class OtelTelemetry:
         self.tracer: Tracer = get_tracer(names.SCOPE, __version__, tracer_provider, names.SCHEMA_URL)
         self.instruments = _instruments(meter_provider or get_meter_provider())
 
-    def page(self, endpoint: Endpoint[Any], part: Part, number: int | None) -> "_Page":
+    def page(self, endpoint: Endpoint[Any], part: Part, number: int | None) -> "_PageSpan":
         """Watch a page that is asked for."""
         attributes: Attributes = {names.REGION: self._region, names.ENDPOINT: endpoint.name}
         asked = {**attributes, **_attributes_of(part)}
         if number is not None:
             asked[names.PAGE] = number
-        return _Page(self, f"nxcdr {endpoint.name} page", attributes, asked)
+        return _PageSpan(self, f"nxcdr {endpoint.name} page", attributes, asked)
 
-    def attempt(self, endpoint: Endpoint[Any], gateway: str, *, number: int, waited: float) -> "_Attempt":
+    def attempt(self, endpoint: Endpoint[Any], gateway: str, *, number: int, waited: float) -> "_AttemptSpan":
         """Watch an attempt."""
         place, address = self._place(endpoint, gateway)
         sent = {**address, names.ATTEMPT: number, names.WAITED: waited}
         if number > 1:
             sent[names.RESENT] = number - 1
-        return _Attempt(self, endpoint, place, sent, number)
+        return _AttemptSpan(self, endpoint, place, sent, number)
 
     def retried(self, endpoint: Endpoint[Any], gateway: str, fault: NxcdrError) -> None:
         """Count that a question will be asked again."""
@@ -198,8 +198,8 @@ class OtelTelemetry:
 
 
 @define(eq=False)
-class _Page:
-    """A page that is asked for; the attempts at it, which find it in the context, tell it how they went.
+class _PageSpan:
+    """A page that is asked for; the attempts at it, which find it in the context, report to it how they went.
 
     Attributes:
         telemetry: whose page it is.
@@ -207,7 +207,7 @@ class _Page:
         attributes: of its metrics.
         asked: of its span, as it begins.
         attempts: how many it took so far.
-        code: of the last reply.
+        code: of the last response.
         rows: of the answer.
     """
 
@@ -235,13 +235,13 @@ class _Page:
                 self.telemetry.instruments.rows.add(self.rows, self.attributes)
                 self.telemetry.instruments.page_rows.record(self.rows, self.attributes)
         _leave(self._token, error)
-        told = {names.ATTEMPT: self.attempts, names.CODE: self.code, names.ROWS: self.rows}
+        facts = {names.ATTEMPT: self.attempts, names.CODE: self.code, names.ROWS: self.rows}
         with _HARMLESS:
-            _end(self._span, error, {name: value for name, value in told.items() if value is not None})
+            _end(self._span, error, {name: value for name, value in facts.items() if value is not None})
 
 
 @define(eq=False)
-class _Attempt:
+class _AttemptSpan:
     """One attempt.
 
     Attributes:
@@ -274,16 +274,16 @@ class _Attempt:
         self._began = steady()
         return self
 
-    def replied(self, status: int) -> None:
-        """Take in that the reply is there."""
+    def responded(self, status: int) -> None:
+        """Note that the response is there."""
         # What is done with it from now on is no part of the exchange.
         self._seconds, self._ended = steady() - self._began, time.time_ns()
         self._outcome = {names.STATUS: status}
 
     def answered(self, rows: int) -> None:
-        """Take in that the reply is a success."""
+        """Note that the response is a success."""
         self._outcome[names.CODE] = 0
-        if isinstance(self._page, _Page):
+        if isinstance(self._page, _PageSpan):
             self._page.rows = rows
 
     def __exit__(
@@ -293,11 +293,11 @@ class _Attempt:
             self._record(error)
         _leave(self._token, error)
         code = _code_of(error) if error is not None else 0
-        if isinstance(self._page, _Page):
+        if isinstance(self._page, _PageSpan):
             self._page.attempts, self._page.code = self.number, code
-        told = self._outcome if code is None else {**self._outcome, names.CODE: code}
+        facts = self._outcome if code is None else {**self._outcome, names.CODE: code}
         with _HARMLESS:
-            _end(self._span, error, told, self._ended)
+            _end(self._span, error, facts, self._ended)
 
     def _record(self, error: BaseException | None) -> None:
         instruments = self.telemetry.instruments
@@ -310,7 +310,7 @@ class _Attempt:
 
 
 def _attributes_of(part: Part) -> Attributes:
-    """Return what tells which part was asked for; nothing of an order, whose id may be a person's."""
+    """Return attributes that say which part was asked for; nothing of an order, whose id may be a person's."""
     if isinstance(part, Window):
         start, end = edges_of(part)
         return {names.WINDOW_START: start, names.WINDOW_END: end}
@@ -324,10 +324,12 @@ def _leave(token: Token[Context], error: BaseException | None) -> None:
         contexts.detach(token)
 
 
-def _end(span: Span, error: BaseException | None, told: Mapping[str, str | int | float], at: int | None = None) -> None:
-    """End a span, with what was told of it by then."""
+def _end(
+    span: Span, error: BaseException | None, facts: Mapping[str, str | int | float], at: int | None = None
+) -> None:
+    """End a span, with what is known of it by then."""
     if span.is_recording():
-        span.set_attributes(told)
+        span.set_attributes(facts)
         if error is not None:
             span.set_attribute(names.ERROR_TYPE, _error_type(error))
         if isinstance(error, Exception):
@@ -340,7 +342,7 @@ def _error_type(error: BaseException) -> str:
 
 
 def _description(error: Exception) -> str | None:
-    """Return what a failure is in numbers: messages of a gateway may tell anything."""
+    """Return what a failure is in numbers: messages of a gateway may hold anything."""
     if not isinstance(error, GatewayError):
         return None
     numbers = (("code", _code_of(error)), ("HTTP", error.http_status))
@@ -348,7 +350,7 @@ def _description(error: Exception) -> str | None:
 
 
 def _outcome(endpoint: Endpoint[Any], error: BaseException | None) -> Attributes:
-    """Return what a metric tells of an error: the codes a document knows, as there may be no end of others."""
+    """Return what a metric says of an error: only documented codes, as there may be no end of others."""
     if error is None:
         return {}
     code = _code_of(error)

@@ -1,4 +1,4 @@
-"""What the client and the pagers tell of their work: to nobody, or to OpenTelemetry where its API is installed."""
+"""What the client and the pagers report of their work: to nobody, or to OpenTelemetry where its API is installed."""
 
 from datetime import date
 from functools import cache, lru_cache
@@ -42,15 +42,15 @@ class AttemptWatch(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def replied(self, status: int) -> None:
-        """Tell that the reply is there to its last byte, and its HTTP status."""
+    def responded(self, status: int) -> None:
+        """Report that the response is there to its last byte, and its HTTP status."""
 
     def answered(self, rows: int) -> None:
-        """Tell that the reply is a success, and how many rows it has."""
+        """Report that the response is a success, and how many rows it has."""
 
 
 class Telemetry(Protocol):
-    """Who is told what a session does."""
+    """Where it is reported what a session does."""
 
     def page(self, endpoint: Endpoint[Any], part: Part, number: int | None) -> PageWatch:
         """Watch a page that is asked for.
@@ -72,10 +72,10 @@ class Telemetry(Protocol):
         """
 
     def retried(self, endpoint: Endpoint[Any], gateway: str, fault: NxcdrError) -> None:
-        """Tell that a question will be asked again, and why."""
+        """Report that a question will be asked again, and why."""
 
     def measured(self, gateway: str, *, limit: int, skew: float | None) -> None:
-        """Tell what is known of a gateway by now.
+        """Report what is known of a gateway by now.
 
         Args:
             gateway: its base URL.
@@ -85,7 +85,7 @@ class Telemetry(Protocol):
 
 
 class Silence:
-    """Tells nobody anything."""
+    """Reports nothing."""
 
     def page(self, _endpoint: Endpoint[Any], _part: Part, _number: int | None) -> Self:
         """Watch no page."""
@@ -96,22 +96,22 @@ class Silence:
         return self
 
     def retried(self, _endpoint: Endpoint[Any], _gateway: str, _fault: NxcdrError) -> None:
-        """Tell nobody."""
+        """Report nothing."""
 
     def measured(self, _gateway: str, *, limit: int, skew: float | None) -> None:
-        """Tell nobody."""
+        """Report nothing."""
 
-    def replied(self, _status: int) -> None:
-        """Tell nobody."""
+    def responded(self, _status: int) -> None:
+        """Report nothing."""
 
     def answered(self, _rows: int) -> None:
-        """Tell nobody."""
+        """Report nothing."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Tell nobody."""
+        """Report nothing."""
 
 
 SILENCE = Silence()
@@ -119,7 +119,7 @@ SILENCE = Silence()
 
 
 def telemetry_for(region: str) -> Telemetry:
-    """Return who is told what a session does: OpenTelemetry where its API is installed.
+    """Return where it is reported what a session does: to OpenTelemetry where its API is installed.
 
     An API that is broken, too old or wrongly configured costs the telemetry, and never the session; the log says so.
 

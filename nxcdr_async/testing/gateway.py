@@ -31,11 +31,11 @@ from nxcdr_async.testing.pushes import PUSHED_KEYS, Push, PushReply
 _TENANT_ID = 144
 _SECONDS_TO_END = 10.0
 _LAST_PORT = 65_535
-_TURNS_TO_ARRIVE = 5
+_ITERATIONS_TO_ARRIVE = 5
 
 
 class Gateway(Uncopied):
-    """An emulator of the vendor's gateway: every API of the vendor, signed and paged like the real ones.
+    """An emulator of the vendor's gateway: the vendor's APIs, signed and paged like the real ones.
 
     As a context manager it serves from a thread with an event loop of its own, so it works beside any test style:
 
@@ -47,8 +47,8 @@ class Gateway(Uncopied):
     Args:
         calls: call-center calls in total.
         days: days of history; calls fill whole UTC days, DID and flash calls the same dates in UTC+8.
-        first_day: the first of them.
-        seed: tells histories, and the chance in faults and latencies, apart.
+        first_day: the first of these days.
+        seed: of the history, and of the chance in faults and latencies.
         agents: how many agents there are; by default 12 to 40, by the number of calls.
         did_calls: DID calls in total, a fifth of `calls` by default.
         flash_calls: flash calls in total, a tenth of `calls` by default.
@@ -65,9 +65,9 @@ class Gateway(Uncopied):
         credentials_without_rights: a valid pair that may read nothing (code 1005).
         flash_app: the application that may read flash calls.
         tenant_id: the tenant whose orders can be asked for.
-        clock: its own clock: `clock.move(seconds)`, `clock.now()`.
-        log: what it has seen.
-        history: what it knows.
+        clock: its own clock: `clock.move(seconds)`, `clock.now()` (epoch seconds).
+        log: counters, and the latest requests.
+        history: the rows it answers with.
     """
 
     _instead = "start one in each process"
@@ -127,7 +127,7 @@ class Gateway(Uncopied):
 
     @property
     def switches(self) -> Switches:
-        """How it behaves: set its attributes at any time, each request reads them anew."""
+        """How it behaves. Its attributes may be set at any time, and each request reads them anew."""
         return self._switches
 
     @property
@@ -178,23 +178,23 @@ class Gateway(Uncopied):
     def fail_next(
         self, kind: FaultKind, times: int = 1, *, endpoint: EndpointName | None = None, page: int | None = None
     ) -> None:
-        """Make the next requests meet a fault, before any chance in the switches.
+        """Make the next requests fail, before any chance in the switches.
 
         Args:
             kind: what goes wrong, see `FaultKind`.
             times: for how many requests.
-            endpoint: only "calls", "order", "did" or "flash"; any by default.
+            endpoint: only "calls", "order", "did", "flash" or "flash_call"; any by default.
             page: only requests of that page.
 
         Raises:
-            ValueError: a kind or an endpoint nobody knows, or fewer than one time.
+            ValueError: an unknown kind or endpoint, or `times` below 1.
         """
         self._faults.script(ScriptedFault(kind, plain(times), endpoint, plain(page)))
 
     def failing(
         self, kind: FaultKind, *, endpoint: EndpointName | None = None, page: int | None = None
     ) -> AbstractContextManager[None]:
-        """Make every request meet a fault as long as a `with` block lasts: `with gateway.failing("503"): …`.
+        """Make every request fail as long as a `with` block lasts: `with gateway.failing("503"): …`.
 
         Args and errors are those of `fail_next`; faults that were planned before come first.
         """
@@ -216,8 +216,8 @@ class Gateway(Uncopied):
         Args:
             call_id: of the seeded history, or added.
             token: sent as the header `token`; by default the push is signed instead.
-            credentials: who signs, by default the emulator's `credentials`.
-            keys: the vendor's keys it tells, as far as the call has them; None for all.
+            credentials: the key pair that signs, by default the emulator's `credentials`.
+            keys: the vendor's keys in the push, as far as the call has them; None for all.
 
         Raises:
             LookupError: there is no such call.
@@ -265,7 +265,7 @@ class Gateway(Uncopied):
         }
 
     def announcement(self) -> dict[str, Any]:
-        """Return what somebody who wants to use the emulator has to know; times are ISO 8601 in UTC."""
+        """Return what a program needs to use the emulator: URL, keys, numbers, and times (ISO 8601 in UTC)."""
         return {
             "gateway": self.url,
             "access_key": self.credentials.access_key,
@@ -291,7 +291,7 @@ class Gateway(Uncopied):
             tenant_id=self.tenant_id,
             seed=self._seed,
         )
-        # A client that gives up ends its handler, so that what hangs is counted only while somebody waits.
+        # A client that gives up cancels its handler, so that a hanging request is in flight only while somebody waits.
         runner = web.AppRunner(server.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.05)
         with socket.create_server((self._host, self._port)) as listener:
             await runner.setup()
@@ -368,11 +368,11 @@ def _checked_port(port: object) -> int:
 
 
 async def _stop_accepting(listener: socket.socket) -> None:
-    """Take no more connections, and wait until aiohttp knows those taken a moment ago.
+    """Accept no more connections, and wait until aiohttp has those accepted a moment ago.
 
-    asyncio forgets to close a connection that it accepts in the very turn in which its server is closed.
+    asyncio forgets to close a connection that it accepts in the very loop iteration in which its server is closed.
     """
-    with suppress(NotImplementedError):  # Windows' proactor loop has no readers; there the last turn may be unlucky
+    with suppress(NotImplementedError):  # Windows' proactor loop has no readers; there one may stay open
         asyncio.get_running_loop().remove_reader(listener)
-    for _ in range(_TURNS_TO_ARRIVE):
+    for _ in range(_ITERATIONS_TO_ARRIVE):
         await asyncio.sleep(0)

@@ -1,7 +1,7 @@
-"""The pytest plugin: a fresh emulator for each test, a marker that tells it what to know, and the way to it.
+"""The pytest plugin: a fresh emulator for each test, a marker with its arguments, and the environment that leads to it.
 
-pytest loads it wherever the package is installed. That imports the SDK, as any part of the package does; the emulator
-and the web server it takes are imported by the first test that asks for one.
+pytest loads it wherever the package is installed. The emulator and its web server are imported by the first test that
+uses one.
 """
 
 import os
@@ -19,7 +19,7 @@ _MARKER = "nxcdr_gateway"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Register the marker."""
     config.addinivalue_line(
         "markers",
         f"{_MARKER}(*, calls={_CALLS}, days=1, seed=1, switches=Switches(), ...): what the fixture {_MARKER} starts "
@@ -30,10 +30,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def nxcdr_gateway(request: pytest.FixtureRequest) -> "Iterator[Gateway]":
-    """Give a running emulator of the vendor's gateway with 300 calls of 2026-01-01, fresh for each test.
+    """Return a running emulator of the vendor's gateway with 300 calls of 2026-01-01 (UTC), fresh for each test.
 
-    `@pytest.mark.nxcdr_gateway(calls=2_000, days=2, seed=7)` has it start with something else. It serves from a thread
-    of its own, so all of its methods may be called from tests with or without an event loop.
+    `@pytest.mark.nxcdr_gateway(calls=2_000, days=2, seed=7)` gives it other arguments, those of `Gateway`. It serves
+    from a thread of its own, so its methods may be called from tests with or without an event loop.
     """
     with _gateway_of(request.node) as gateway:
         yield gateway
@@ -41,24 +41,24 @@ def nxcdr_gateway(request: pytest.FixtureRequest) -> "Iterator[Gateway]":
 
 @pytest.fixture
 def nxcdr_environment(nxcdr_gateway: "Gateway", monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """Lead `CdrSession.from_env()` to the emulator of `nxcdr_gateway` for the time of a test, and give the variables.
+    """Have `CdrSession.from_env()` ask the emulator of `nxcdr_gateway` during a test, and return the variables set.
 
-    All variables NXCDR_… that the machine has of its own are hidden meanwhile, so that no test asks a real gateway with
-    real keys, and no proxy of the machine's own is asked for the emulator. An app has to open its session when it
-    starts, not when it is imported.
+    All other variables NXCDR_… are hidden meanwhile, so that no test asks a real gateway with real keys, and the
+    machine's proxy is not used for the emulator. An app has to open its session when it starts, not when it is
+    imported.
     """
     variables = nxcdr_gateway.environment()
-    # Its own patch: a test that undoes its patches does not lose these.
+    # A patch of its own: a test that undoes its patches does not lose these.
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("NXCDR_")]:
             patch.delenv(name)
         for name, value in variables.items():
             patch.setenv(name, value)
-        # A proxy of the machine's own is none of the test's.
+        # The machine's proxy is not for the emulator.
         without = [os.environ.get("no_proxy", os.environ.get("NO_PROXY", "")), "127.0.0.1"]
         patch.setenv("no_proxy", ",".join(filter(None, without)))
         yield variables
-        # What a test has set of them over these goes first: undone later, it would leave these behind for good.
+        # What the test has set of these variables is undone first: later it would restore these for good.
         monkeypatch.undo()
 
 

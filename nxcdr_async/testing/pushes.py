@@ -1,7 +1,7 @@
-"""Call pushes as the vendor sends them, for whoever tests a receiver.
+"""Call pushes as the vendor sends them, to test a receiver.
 
-The vendor POSTs one JSON object for each finished call, with many keys missing. Its page on it has two modes: a header
-`token`, or signed headers over the raw body.
+The vendor POSTs one JSON object for each finished call, with many keys missing. Its documentation has two modes: a
+header `token`, or signed headers over the raw body.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ PUSHED_KEYS: tuple[str, ...] = (
     "orderId",
     "taskId",
 )
-"""What a push tells of a call: as many keys as the vendor's sample, and none of what that lacks."""
+"""The vendor's keys in a push: those of the sample in its documentation."""
 
 _ACTION, _BIZ_TYPE = "callback", "8"
 _ACCEPTED = 200
@@ -42,7 +42,7 @@ _ACCEPTED = 200
 
 @define(frozen=True)
 class PushReply:
-    """What a receiver answered.
+    """A receiver's answer to a push.
 
     Attributes:
         status: of HTTP.
@@ -54,7 +54,7 @@ class PushReply:
 
     @property
     def accepted(self) -> bool:
-        """Whether the vendor takes the push for delivered: by HTTP 200 only."""
+        """Whether the vendor counts the push as delivered, which it does with HTTP 200 only."""
         return self.status == _ACCEPTED
 
     @property
@@ -73,7 +73,7 @@ def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 @define(frozen=True)
 class Push:
-    """One push, ready to be sent as often as wanted: to an address, or with its headers and body by any client.
+    """One push, which can be sent as often as wanted: to a URL, or with its headers and body by any client.
 
         push = Push.with_token({"callId": "c1", "startTime": 1767225600000}, "secret")
         assert (await push.send("http://127.0.0.1:8000/push")).accepted
@@ -85,7 +85,7 @@ class Push:
     `gateway.push_of(call_id)` makes one of a call of an emulator's history.
 
     Attributes:
-        headers: to be sent with it; its secrets are in no repr.
+        headers: with its token or signature, whose values no repr shows.
         body: the exact bytes.
     """
 
@@ -94,14 +94,14 @@ class Push:
 
     @classmethod
     def with_token(cls, row: Mapping[str, Any], token: str) -> Self:
-        """Make a push that tells a token, as set in the vendor's console.
+        """Make a push with a token, as set in the vendor's console.
 
         Args:
             row: the vendor's keys of a call.
             token: what the receiver expects, or anything else.
 
         Raises:
-            ConfigurationError: the row is nothing JSON can tell, or the token nothing a header can carry.
+            ConfigurationError: JSON cannot hold the row, or a header the token.
         """
         return cls({"Content-Type": "application/json", "token": token}, _body_of(row))
 
@@ -111,11 +111,11 @@ class Push:
 
         Args:
             row: the vendor's keys of a call.
-            credentials: who signs, and by which algorithm.
-            now: epoch seconds; what a receiver holds against its own clock.
+            credentials: the key pair that signs, and its algorithm.
+            now: returns epoch seconds, which a receiver compares with its own clock.
 
         Raises:
-            ConfigurationError: the row is nothing JSON can tell.
+            ConfigurationError: JSON cannot hold the row.
         """
         body, ts = _body_of(row), int(now() * 1000)
         headers = {
@@ -142,9 +142,9 @@ class Push:
             timeout: seconds until a whole reply must be there.
 
         Raises:
-            TransportError: no whole reply: nobody listens there, or the receiver broke off.
-            TimedOutError: none in time.
-            ConfigurationError: the URL is none.
+            TransportError: no complete reply: nothing listens there, or the receiver closed the connection.
+            TimedOutError: no reply in time.
+            ConfigurationError: the URL is not a URL.
         """
         origin, path = _parted(url)
         seconds = as_number(timeout)
@@ -185,10 +185,10 @@ async def send_push(
         row: the vendor's keys of a call: `callId`, `startTime` and more.
         token: sent as the header `token`; or
         credentials: sign the push. One of the two.
-        now: epoch seconds for the signature.
+        now: returns epoch seconds, for the signature.
 
     Raises:
-        TransportError: no whole reply.
+        TransportError: no complete reply.
         ConfigurationError: neither a token nor credentials, or both; or as `Push`.
     """
     if token is not None and credentials is None:

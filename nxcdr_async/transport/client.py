@@ -1,40 +1,45 @@
-"""The line: slot, then sign, then send, then learn the clock; and again, where that may help."""
+"""Asks one question of a gateway: slot, then sign, then send, then learn; and again, where that may help.
+
+What decides whether a question is asked again, and after how long, stands in `retry`.
+"""
 
 import math
 import random
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from nxcdr_async._util import clocks as machine_clocks
+from nxcdr_async._util import clocks
 from nxcdr_async._util.redaction import Redactor
 from nxcdr_async._util.uncopied import Uncopied
-from nxcdr_async.config import Credentials, FlashApp
-from nxcdr_async.errors import ClockSkewError, ConfigurationError, GatewayError, NxcdrError, TimedOutError
+from nxcdr_async.config import KeyPairs
+from nxcdr_async.errors import ClockSkewError, NxcdrError, TimedOutError
 from nxcdr_async.limits.limiter import Limiter
-from nxcdr_async.protocol.auth import Request, flash_request, signed_request
+from nxcdr_async.protocol.auth import Request
 from nxcdr_async.protocol.endpoints import CALLS, Endpoint, GatewayKind
-from nxcdr_async.protocol.responses import LONGEST_RETRY_AFTER, Page, ReadTyped, Reply, read_page
+from nxcdr_async.protocol.responses import LONGEST_RETRY_AFTER, Page, ReadTyped, Response, parse_page
 from nxcdr_async.stats import SessionStats
-from nxcdr_async.telemetry.log import log_clock_refusal, log_reply, log_retry
+from nxcdr_async.telemetry.log import log_clock_refusal, log_response, log_retry
 from nxcdr_async.telemetry.watch import SILENCE, Telemetry
-from nxcdr_async.transport.clock_skew import Moment, Span
-from nxcdr_async.transport.gateway import KnownGateway, steady_clock
+from nxcdr_async.transport.clock_skew import Interval, Moment
+from nxcdr_async.transport.gateway import GatewayState, Timing, steady_clock
 from nxcdr_async.transport.retry import (
-    MOST_ATTEMPTS,
-    MOST_CLOCK_REFUSALS,
     Attempts,
-    RetryBudget,
+    RetryQuota,
     asks_for_less,
     delay_before,
-    is_worth_retrying,
+    is_due_at_once,
     pause_asked_for,
+    should_retry,
 )
 
 if TYPE_CHECKING:
     from nxcdr_async.transport.connection import Connection
+
+BudgetKey = tuple[str, str | None]
+"""Where an API is asked, and which account's share of what is allowed there a question counts in."""
 
 
 @define(eq=False)
@@ -46,49 +51,75 @@ class _Counts:
 
 
 @define(eq=False)
-class Transport(Uncopied):
+class _Question:
+    """One question, asked as often as it takes, and how the attempts at it went."""
+
+    endpoint: Endpoint[Any]
+    parameters: Mapping[str, Any]
+    gateway: GatewayState
+    budget_key: BudgetKey
+    client: Hashable | None
+    read_typed: ReadTyped | None
+    attempts: Attempts = field(factory=Attempts)
+
+
+@define(frozen=True)
+class _Attempt:
+    """One attempt at a question, ready to be sent.
+
+    Attributes:
+        request: with its signature.
+        redactor: takes out that too, beside the secrets of the session.
+        signed: when, epoch seconds by our clock.
+        correction: seconds that were added to our clock for the timestamp.
+    """
+
+    request: Request = field(repr=False)
+    redactor: Redactor
+    signed: float
+    correction: float
+
+
+@define(eq=False)
+class GatewayClient(Uncopied):
     """Asks one question at a time of the gateways, as often as it takes; shared by all that a session does.
 
     Attributes:
         gateways: the region's own gateway and the shared one, which may be the same.
-        limiter: slots, pace and pauses.
+        limiter: slots, rate and pauses.
         connection: sends one request.
-        credentials: for signed requests.
-        flash_app: for the flash-call list.
-        telemetry: who is told what happens.
+        keys: who asks.
+        telemetry: what happens is reported there.
         now: our clock, epoch seconds, which does not jump.
         wall: the machine's clock, epoch seconds, which people set.
         sleep: how retries wait.
         chance: random numbers in [0, 1) for the jitter.
     """
 
-    gateways: Mapping[GatewayKind, KnownGateway]
+    gateways: Mapping[GatewayKind, GatewayState]
     limiter: Limiter
     connection: "Connection"
-    credentials: Credentials | None
-    flash_app: FlashApp | None
+    keys: KeyPairs
     telemetry: Telemetry = SILENCE
     now: Callable[[], float] = field(factory=steady_clock)
-    wall: Callable[[], float] = machine_clocks.wall
-    sleep: Callable[[float], Awaitable[Any]] = machine_clocks.sleep
+    wall: Callable[[], float] = clocks.wall
+    sleep: Callable[[float], Awaitable[Any]] = clocks.sleep
     chance: Callable[[], float] = random.random
-    _budget: RetryBudget = field(factory=RetryBudget, init=False)
+    _retry_quota: RetryQuota = field(factory=RetryQuota, init=False)
     _counts: _Counts = field(factory=_Counts, init=False)
-    _answered_last: KnownGateway | None = field(default=None, init=False)
-    _asked_last: tuple[str, str | None] | None = field(default=None, init=False)
+    _answered_last: GatewayState | None = field(default=None, init=False)
+    _asked_last: BudgetKey | None = field(default=None, init=False)
 
     @property
     def redactor(self) -> Redactor:
         """What keeps the secrets out of errors."""
-        access_secret = self.credentials.access_secret if self.credentials else ""
-        flash_secret = self.flash_app.secretkey if self.flash_app else ""
-        return Redactor((access_secret, flash_secret, *self.connection.secrets))
+        return Redactor((*self.keys.secrets, *self.connection.secrets))
 
     @property
     def stats(self) -> SessionStats:
         """The counts at this moment."""
-        lane = self._asked_last or self._lane(CALLS)
-        pace = self.limiter.pace(*lane)
+        budget_key = self._asked_last or self._budget_key(CALLS)
+        rate = self.limiter.rate(*budget_key)
         clock = None if self._answered_last is None else self._answered_last.clock
         return SessionStats(
             requests=self._counts.requests,
@@ -97,233 +128,21 @@ class Transport(Uncopied):
             clock_refusals=self._counts.clock_refusals,
             in_flight=self.limiter.in_flight,
             peak_in_flight=self.limiter.peak_in_flight,
-            limit=self.limiter.limit(*lane),
-            pace=None if math.isinf(pace) else pace,
+            concurrency_limit=self.limiter.limit(*budget_key),
+            rate_limit=None if math.isinf(rate) else rate,
             clock_skew=None if clock is None else clock.skew,
             clock_source="machine" if clock is None else clock.source,
         )
 
-    def time_at(self, endpoint: Endpoint[Any]) -> Span:
+    def time_at(self, endpoint: Endpoint[Any]) -> Interval:
         """Return the earliest and the latest that it may be now by the clock of an API's gateway, epoch seconds."""
         clock = self.gateways[endpoint.gateway].clock_at(self._moment())
         bounds, now = clock.bounds, self.now()
-        return Span(now + bounds.least, now + bounds.most)
+        return Interval(now + bounds.least, now + bounds.most)
 
-    def worthwhile(self, endpoint: Endpoint[Any]) -> int:
+    def useful_concurrency(self, endpoint: Endpoint[Any]) -> int:
         """Return how many questions to an API are worth asking at once."""
-        return self.limiter.worthwhile(*self._lane(endpoint))
-
-    async def ask(
-        self,
-        endpoint: Endpoint[Any],
-        parameters: Mapping[str, Any],
-        *,
-        asker: Hashable | None = None,
-        read_typed: ReadTyped | None = None,
-    ) -> Page:
-        """Ask an endpoint, again where that may help.
-
-        Args:
-            endpoint: the API to ask.
-            parameters: in the vendor's terms.
-            asker: whose question it is, such as a paginator's: askers take turns. None for an asker of its own.
-            read_typed: as for `read_page`.
-
-        Raises:
-            NxcdrError: it did not help; see the tree in `errors`.
-        """
-        gateway = self.gateways[endpoint.gateway]
-        attempts = Attempts()
-        while True:
-            self.connection.check_usable()
-            try:
-                return await self._attempt(endpoint, parameters, gateway, attempts, asker=asker, read_typed=read_typed)
-            except NxcdrError as fault:
-                if fault is attempts.last_fault:  # nothing more was sent
-                    raise
-                attempts.note(fault, self.now())
-                gateway.note_failure(self.now(), timeout=self.connection.timeout)
-                if isinstance(fault, ClockSkewError):
-                    wait = self._plan_retry_by_clock(fault, endpoint, gateway, attempts)
-                else:
-                    wait = self._plan_retry(fault, endpoint, gateway, attempts)
-                self.telemetry.retried(endpoint, gateway.url, fault)
-            attempts.count += 1
-            self._counts.retries += 1
-            await self.sleep(wait)
-
-    def _plan_retry_by_clock(
-        self, refused: ClockSkewError, endpoint: Endpoint[Any], gateway: KnownGateway, attempts: Attempts
-    ) -> float:
-        """Ask again at once, by the clock just measured; then more slowly, and longer where that may still help.
-
-        Raises:
-            ClockSkewError: it does not.
-        """
-        attempts.clock_refusals += 1
-        self._counts.clock_refusals += 1
-        log_clock_refusal(endpoint, attempts, refused, gateway.clock.skew or 0.0)
-        if attempts.clock_refusals == 1:
-            return 0.0
-        is_hopeless = attempts.clock_refusals >= MOST_CLOCK_REFUSALS and not gateway.clock.may_be_accepted
-        if is_hopeless or attempts.count >= MOST_ATTEMPTS:
-            raise refused
-        return delay_before(attempts.count + 1, chance=self.chance(), within_budget=self._budget.spend())
-
-    def _plan_retry(
-        self, fault: NxcdrError, endpoint: Endpoint[Any], gateway: KnownGateway, attempts: Attempts
-    ) -> float:
-        """Return how long to wait before asking again.
-
-        Raises:
-            NxcdrError: the fault, when asking again would not help.
-        """
-        is_over = attempts.are_over(fault, is_heard=gateway.is_heard)
-        fault.is_outage = self._is_outage(gateway, attempts)
-        if is_over or fault.is_outage or not is_worth_retrying(fault):
-            raise fault
-        wait = delay_before(attempts.count + 1, chance=self.chance(), within_budget=self._budget.spend())
-        log_retry(endpoint, attempts, fault, wait)
-        return wait
-
-    def _is_outage(self, gateway: KnownGateway, attempts: Attempts) -> bool:
-        return attempts.is_outage(
-            gateway.failed,
-            alive=max(gateway.answered, gateway.failing_since),
-            paused_until=gateway.paused_until,
-            timeout=self.connection.timeout,
-        )
-
-    async def _attempt(
-        self,
-        endpoint: Endpoint[Any],
-        parameters: Mapping[str, Any],
-        gateway: KnownGateway,
-        attempts: Attempts,
-        *,
-        asker: Hashable | None,
-        read_typed: ReadTyped | None,
-    ) -> Page:
-        lane = self._lane(endpoint)
-        queued = self.now()
-        async with self.limiter.slot(*lane, asker) as slot:
-            if attempts.last_fault is not None and self._is_outage(gateway, attempts):
-                # An outage may have become plain while this waited for its slot, one of many.
-                attempts.last_fault.is_outage = True
-                raise attempts.last_fault
-            try:
-                async with nullcontext() if endpoint.signing is None else gateway.clock_gate.passed(self._moment):
-                    slot.sent()
-                    page = await self._exchange(endpoint, parameters, gateway, read_typed, attempts, queued=queued)
-            except NxcdrError as fault:
-                pause = min(pause_asked_for(fault), LONGEST_RETRY_AFTER)
-                if asks_for_less(fault):
-                    self._counts.throttled += 1
-                    slot.refused(pause)
-                elif isinstance(fault, TimedOutError):
-                    slot.strained()
-                if pause:
-                    self.limiter.hold(*lane, pause)
-                    gateway.paused_until = max(gateway.paused_until, self.now() + pause)
-                raise
-            else:
-                slot.taken()
-                return page
-            finally:
-                self.telemetry.measured(gateway.url, limit=self.limiter.limit(*lane), skew=gateway.clock.skew)
-
-    async def _exchange(
-        self,
-        endpoint: Endpoint[Any],
-        parameters: Mapping[str, Any],
-        gateway: KnownGateway,
-        read_typed: ReadTyped | None,
-        attempts: Attempts,
-        *,
-        queued: float,
-    ) -> Page:
-        # Signed only now that it will be sent at once: no queue can age the timestamp.
-        sent = self.now()
-        correction = gateway.clock_at(self._moment()).correction
-        request = self._build(endpoint, parameters, sent + correction)
-        redactor = Redactor((*self.redactor.secrets, request.signature))
-        self._counts.requests += 1
-        self._asked_last = self._lane(endpoint)
-        with self.telemetry.attempt(endpoint, gateway.url, number=attempts.count, waited=sent - queued) as watch:
-            try:
-                reply = await self.connection.send(gateway.url, request)
-            except NxcdrError as failure:
-                if failure.request_id:
-                    failure.request_id = redactor.line(failure.request_id)
-                raise
-            watch.replied(reply.status)
-            received = self.now()
-            log_reply(endpoint, attempts, reply.status, received - sent)
-            moments = {"sent": sent, "received": received, "correction": correction}
-            page = self._read(endpoint, gateway, reply, redactor, read_typed, **moments)
-            watch.answered(len(page.rows))
-            return page
-
-    def _lane(self, endpoint: Endpoint[Any]) -> tuple[str, str | None]:
-        """Return where an API is asked, and which account's share of what is allowed there it counts in."""
-        url = self.gateways[endpoint.gateway].url
-        if endpoint.signing is None:
-            return url, self.flash_app.appkey if self.flash_app else None
-        return url, self.credentials.access_key if self.credentials else None
-
-    def _moment(self) -> Moment:
-        return Moment(steady=self.now(), wall=self.wall())
-
-    def _build(self, endpoint: Endpoint[Any], parameters: Mapping[str, Any], moment: float) -> Request:
-        if endpoint.signing is None:
-            return flash_request(endpoint.path, parameters, self.need_flash_app())
-        return signed_request(
-            endpoint.path, parameters, self.need_credentials(), endpoint.signing, ts=int(moment * 1000)
-        )
-
-    def _read(
-        self,
-        endpoint: Endpoint[Any],
-        gateway: KnownGateway,
-        reply: Reply,
-        redactor: Redactor,
-        read_typed: ReadTyped | None,
-        *,
-        sent: float,
-        received: float,
-        correction: float,
-    ) -> Page:
-        clock = gateway.clock_at(self._moment())
-        told_time = clock.observe(
-            sent=sent, received=received, date=reply.headers.get("date"), age=reply.headers.get("age")
-        )
-        self._answered_last = gateway
-        try:
-            page = read_page(
-                reply,
-                rows_at=endpoint.rows_at,
-                codes=endpoint.codes,
-                now=received + (clock.skew or 0.0),
-                redactor=redactor,
-                read_typed=read_typed,
-            )
-        except NxcdrError as refusal:
-            # Its frames hold the reply, which may send a secret back: they go no further.
-            failure = refusal.with_traceback(None)
-        else:
-            gateway.is_heard = True
-            gateway.answered = max(gateway.answered, received)
-            if endpoint.signing is not None:
-                clock.accepted(correction, sent=sent, received=received)
-            gateway.learn_clock(endpoint, self._moment(), told_time=told_time or endpoint.signing is not None)
-            self._budget.earn()
-            return page
-        # A web page in place of an answer may come from anywhere; a refusal, if only by status, is a gateway's.
-        gateway.is_heard = gateway.is_heard or isinstance(failure, GatewayError)
-        if isinstance(failure, ClockSkewError) and endpoint.signing is not None:
-            clock.refused(correction, sent=sent, received=received)
-        gateway.learn_clock(endpoint, self._moment(), told_time=told_time)
-        raise failure
+        return self.limiter.useful_concurrency(*self._budget_key(endpoint))
 
     def need_key(self, endpoint: Endpoint[Any]) -> str:
         """Return the public half of the key pair an API is asked with.
@@ -331,30 +150,158 @@ class Transport(Uncopied):
         Raises:
             ConfigurationError: there is none.
         """
-        return self.need_flash_app().appkey if endpoint.signing is None else self.need_credentials().access_key
+        return endpoint.auth.need_key(self.keys)
 
-    def need_credentials(self) -> Credentials:
-        """Return the credentials.
+    async def ask(
+        self,
+        endpoint: Endpoint[Any],
+        parameters: Mapping[str, Any],
+        *,
+        client: Hashable | None = None,
+        read_typed: ReadTyped | None = None,
+    ) -> Page:
+        """Ask an endpoint, again where that may help.
+
+        Args:
+            endpoint: the API to ask.
+            parameters: in the vendor's terms.
+            client: whose question it is, such as a paginator's: clients take turns. None for a client of its own.
+            read_typed: as for `parse_page`.
 
         Raises:
-            ConfigurationError: there are none.
+            NxcdrError: it did not help; see the tree in `errors`.
         """
-        if self.credentials is None:
-            raise ConfigurationError(
-                "no credentials: give CdrSession(credentials=Credentials(access_key, access_secret)), or set "
-                "NXCDR_ACCESS_KEY and NXCDR_ACCESS_SECRET and use CdrSession.from_env()",
-            )
-        return self.credentials
+        gateway, budget_key = self.gateways[endpoint.gateway], self._budget_key(endpoint)
+        question = _Question(endpoint, parameters, gateway, budget_key, client, read_typed)
+        while True:
+            self.connection.check_usable()
+            try:
+                return await self._attempt(question)
+            except NxcdrError as fault:
+                if fault is question.attempts.last_fault:  # nothing more was sent
+                    raise
+                wait = self._wait_before_retry(question, fault)
+                if wait is None:
+                    raise
+                self.telemetry.retried(endpoint, gateway.url, fault)
+            question.attempts.count += 1
+            self._counts.retries += 1
+            await self.sleep(wait)
 
-    def need_flash_app(self) -> FlashApp:
-        """Return the flash-call application.
+    def _wait_before_retry(self, question: _Question, fault: NxcdrError) -> float | None:
+        """Return how long to wait before a question is asked again; None if that would not help."""
+        endpoint, gateway, attempts = question.endpoint, question.gateway, question.attempts
+        timeout = self.connection.timeout
+        attempts.note(fault, self.now())
+        gateway.note_failure(self.now(), timeout=timeout)
+        if isinstance(fault, ClockSkewError):
+            self._counts.clock_refusals += 1
+            log_clock_refusal(endpoint, attempts, fault, gateway.clock.skew or 0.0)
+        else:
+            fault.is_outage = gateway.circuit_open(attempts, timeout=timeout)
+        may_be_accepted = gateway.clock.may_be_accepted
+        if not should_retry(fault, attempts, is_heard=gateway.is_heard, may_be_accepted=may_be_accepted):
+            return None
+        if is_due_at_once(fault, attempts):
+            return 0.0
+        wait = delay_before(attempts.count + 1, chance=self.chance(), within_budget=self._retry_quota.spend())
+        if not isinstance(fault, ClockSkewError):
+            log_retry(endpoint, attempts, fault, wait)
+        return wait
 
-        Raises:
-            ConfigurationError: there is none.
-        """
-        if self.flash_app is None:
-            raise ConfigurationError(
-                "no flash-call application: give CdrSession(flash_app=FlashApp(appkey, secretkey)), or set "
-                "NXCDR_FLASH_APPKEY and NXCDR_FLASH_SECRETKEY and use CdrSession.from_env()",
+    async def _attempt(self, question: _Question) -> Page:
+        """Wait for a slot, and for the gateway's clock; ask; and report the outcome to the limiter."""
+        gateway, budget_key, last_fault = question.gateway, question.budget_key, question.attempts.last_fault
+        queued = self.now()
+        async with self.limiter.slot(*budget_key, question.client) as slot:
+            if last_fault is not None and gateway.circuit_open(question.attempts, timeout=self.connection.timeout):
+                # An outage may have become plain while this waited for its slot, one of many.
+                last_fault.is_outage = True
+                raise last_fault
+            try:
+                async with self._clock_known(question):
+                    slot.sent()
+                    page = await self._exchange(question, queued=queued)
+            except NxcdrError as fault:
+                pause = min(pause_asked_for(fault), LONGEST_RETRY_AFTER)
+                if asks_for_less(fault):
+                    self._counts.throttled += 1
+                    slot.on_throttled(pause)
+                elif isinstance(fault, TimedOutError):
+                    slot.on_timeout()
+                if pause:
+                    self.limiter.pause_for(*budget_key, pause)
+                    gateway.paused_until = max(gateway.paused_until, self.now() + pause)
+                raise
+            else:
+                slot.on_success()
+                return page
+            finally:
+                self.telemetry.measured(gateway.url, limit=self.limiter.limit(*budget_key), skew=gateway.clock.skew)
+
+    def _clock_known(self, question: _Question) -> AbstractAsyncContextManager[None]:
+        """Wait, where it matters, until the gateway's clock is known or is to be measured by this very request."""
+        if not question.endpoint.auth.is_timestamped:
+            return nullcontext()
+        return question.gateway.clock_sync.ready_to_sign(self._moment)
+
+    async def _exchange(self, question: _Question, *, queued: float) -> Page:
+        """Sign, send, and read the response."""
+        endpoint, gateway, attempts = question.endpoint, question.gateway, question.attempts
+        attempt = self._sign(question)
+        self._counts.requests += 1
+        self._asked_last = question.budget_key
+        waited = attempt.signed - queued
+        with self.telemetry.attempt(endpoint, gateway.url, number=attempts.count, waited=waited) as watch:
+            try:
+                response = await self.connection.send(gateway.url, attempt.request)
+            except NxcdrError as failure:
+                if failure.request_id:
+                    failure.request_id = attempt.redactor.line(failure.request_id)
+                raise
+            watch.responded(response.status)
+            received = self.now()
+            log_response(endpoint, attempts, response.status, received - attempt.signed)
+            page = self._read(question, attempt, response, received)
+            watch.answered(len(page.rows))
+            return page
+
+    def _sign(self, question: _Question) -> _Attempt:
+        # Only now that it will be sent at once: no queue can age the timestamp.
+        signed, endpoint = self.now(), question.endpoint
+        correction = question.gateway.clock_at(self._moment()).correction
+        ts = int((signed + correction) * 1000)
+        request = endpoint.auth.request(endpoint.path, question.parameters, self.keys, ts=ts)
+        return _Attempt(request, Redactor((*self.redactor.secrets, request.signature)), signed, correction)
+
+    def _read(self, question: _Question, attempt: _Attempt, response: Response, received: float) -> Page:
+        """Return the rows of a response, and learn from it about its gateway."""
+        endpoint, gateway = question.endpoint, question.gateway
+        timing = Timing(sent=attempt.signed, received=received, correction=attempt.correction)
+        has_time = gateway.observe_clock(self._moment(), timing, response.headers)
+        self._answered_last = gateway
+        try:
+            page = parse_page(
+                response,
+                rows_at=endpoint.rows_at,
+                codes=endpoint.codes,
+                now=received + (gateway.clock.skew or 0.0),
+                redactor=attempt.redactor,
+                read_typed=question.read_typed,
+                is_single=endpoint.is_single,
             )
-        return self.flash_app
+        except NxcdrError as refusal:
+            # Its frames hold the response, which may send a secret back: they go no further.
+            failure = refusal.with_traceback(None)
+        else:
+            gateway.note_answer(endpoint, self._moment(), timing, has_time=has_time)
+            self._retry_quota.earn()
+            return page
+        gateway.note_refusal(endpoint, self._moment(), timing, failure, has_time=has_time)
+        raise failure
+
+    def _budget_key(self, endpoint: Endpoint[Any]) -> BudgetKey:
+        return self.gateways[endpoint.gateway].url, endpoint.auth.public_key(self.keys)
+
+    def _moment(self) -> Moment:
+        return Moment(steady=self.now(), wall=self.wall())

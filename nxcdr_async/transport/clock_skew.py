@@ -1,4 +1,4 @@
-"""The gateway's clock, told from what it accepts and refuses, and from its `Date` headers. Pure.
+"""The gateway's clock, learned from what it accepts and refuses, and from its `Date` headers. Pure.
 
 Every time is an argument, in epoch seconds. One rule says whom to believe. A `ts` that is accepted proves the gateway's
 clock to within 60 s of it, and a refused one that it is not there; no `Date` outweighs that, as it may be a relay's. A
@@ -23,17 +23,17 @@ PROVEN_WITHIN = 60.0
 """Seconds between a `ts` that is accepted and the gateway's clock, at most."""
 
 SAFE_WITHIN = 45.0
-"""Seconds a timestamp goes at most beyond those that were accepted: their proof, less what a slow line may cost."""
+"""Seconds a timestamp goes at most beyond those that were accepted: their proof, less what a slow network may cost."""
 
 LONGEST_UNHEARD = 120.0
-"""Seconds without a reply after which a gateway's clock may have moved too far to sign by what was known of it."""
+"""Seconds without a response after which a gateway's clock may have moved too far to sign by what was known of it."""
 
 APART = 5.0
 """Seconds by which this machine's two clocks may part until one of them must have stood still, or been set."""
 
 _DATE_RESOLUTION = 1.0
 _REFUSALS_KEPT = 8
-_CONTRADICTS_BEYOND = 75.0  # what is proven and a quarter of it, as a Date is no more exact than the line it came over
+_CONTRADICTS_BEYOND = 75.0  # what is proven and a quarter of it, as a Date is no more exact than the network
 
 
 @define(frozen=True)
@@ -51,7 +51,7 @@ class Moment:
 
 @define
 class Freshness:
-    """Tells whether what was learned of a gateway's clock still holds.
+    """Says whether what was learned of a gateway's clock still holds.
 
     Attributes:
         renewed: when it was learned last; None before the first time.
@@ -64,7 +64,7 @@ class Freshness:
         self.renewed = moment
 
     def is_over(self, moment: Moment) -> bool:
-        """Tell whether it has to be learned anew: never known, long ago, or the machine slept meanwhile."""
+        """Return whether it has to be learned anew: never known, long ago, or the machine slept meanwhile."""
         if self.renewed is None:
             return True
         passed = moment.steady - self.renewed.steady
@@ -72,27 +72,27 @@ class Freshness:
 
 
 @define(frozen=True)
-class Span:
+class Interval:
     """Numbers from one to another, both included."""
 
     least: float
     most: float
 
-    def around(self, within: float) -> "Span":
+    def around(self, within: float) -> "Interval":
         """Return what is so near to each of them."""
-        return Span(self.most - within, self.least + within)
+        return Interval(self.most - within, self.least + within)
 
     def holds(self, number: float) -> bool:
-        """Tell whether a number is one of them."""
+        """Return whether a number is one of them."""
         return self.least <= number <= self.most
 
     def nearest(self, number: float) -> float:
         """Return the one nearest to a number."""
         return min(max(number, self.least), self.most)
 
-    def with_(self, number: float) -> "Span":
+    def with_(self, number: float) -> "Interval":
         """Return the least span that holds a number too."""
-        return Span(min(self.least, number), max(self.most, number))
+        return Interval(min(self.least, number), max(self.most, number))
 
 
 @define
@@ -100,15 +100,15 @@ class ClockEstimate:
     """How far a gateway's clock is ahead of ours, in seconds: the one estimate that all goes by.
 
     Attributes:
-        ours: how far this machine's clock, which people set, is ahead of the steady one that the others are told by.
+        ours: how far this machine's clock, which people set, is ahead of the steady one that the others go by.
     """
 
     ours: float = 0.0
-    _date: Span | None = field(default=None, init=False)
-    _dates_seen: Span | None = field(default=None, init=False)
+    _date: Interval | None = field(default=None, init=False)
+    _dates_seen: Interval | None = field(default=None, init=False)
     _is_date_trusted: bool = field(default=True, init=False)
     _has_date_agreed: bool = field(default=False, init=False)
-    _accepted: Span | None = field(default=None, init=False)
+    _accepted: Interval | None = field(default=None, init=False)
     _refused: list[float] = field(factory=list, init=False)
     # Whether a timestamp a little below, or above, what was accepted since was refused.
     _is_refused_below: bool = field(default=False, init=False)
@@ -117,14 +117,14 @@ class ClockEstimate:
 
     @property
     def skew(self) -> float | None:
-        """Seconds the gateway is believed to be ahead of us (negative: behind); None while nothing tells."""
+        """Seconds the gateway is believed to be ahead of us (negative: behind); None while that is not known."""
         if self._accepted is None:
             return self._agreed_date
         return self._accepted.around(PROVEN_WITHIN).nearest(self._aim)
 
     @property
     def source(self) -> ClockSource:
-        """What tells it."""
+        """What it is known from."""
         if self._agreed_date is not None:
             return "date"
         return "machine" if self._accepted is None else "timestamps"
@@ -135,18 +135,18 @@ class ClockEstimate:
         return not self._refused and not self._is_contradicted
 
     @property
-    def bounds(self) -> Span:
-        """The least and the most the gateway may be ahead: as one where timestamps prove it, else by all who tell."""
+    def bounds(self) -> Interval:
+        """The least and the most the gateway may be ahead: as one where timestamps prove it, else by all sources."""
         skew = self.skew
         if skew is not None and self._accepted is not None and self.is_settled:
-            return Span(skew, skew)
-        told = Span(self.ours, self.ours)
+            return Interval(skew, skew)
+        bounds = Interval(self.ours, self.ours)
         seen = self._dates_seen
         if self._date_skew is not None and seen is not None and seen.most - seen.least <= _CONTRADICTS_BEYOND:
-            told = told.with_(self._date_skew)
+            bounds = bounds.with_(self._date_skew)
         if skew is None or self._accepted is None:
-            return told
-        return told.with_(self._accepted.least).with_(self._accepted.most).with_(skew)
+            return bounds
+        return bounds.with_(self._accepted.least).with_(self._accepted.most).with_(skew)
 
     @property
     def correction(self) -> float:
@@ -170,35 +170,35 @@ class ClockEstimate:
         return self._accepted is not None or self._untried is not None
 
     def observe(self, *, sent: float, received: float, date: str | None, age: str | None = None) -> bool:
-        """Learn from one reply: when it was sent for and received by our clock, its `Date` and `Age` headers.
+        """Learn from one response: when it was sent for and received by our clock, its `Date` and `Age` headers.
 
-        The `Date` says which second it was at some moment between the two, so each reply bounds the difference from
+        The `Date` says which second it was at some moment between the two, so each response bounds the difference from
         both sides, and the bounds of several narrow each other.
 
         Returns:
-            Whether it told a time: a reply out of a cache (`Age`) or with no readable `Date` does not.
+            Whether it had a time: a response out of a cache (`Age`) or with no readable `Date` does not.
         """
         if date is None or age is not None or received < sent:
             return False
-        told = _epoch(date)
-        if told is None:
+        second = _epoch(date)
+        if second is None:
             return False
-        earliest, latest = told - received, told + _DATE_RESOLUTION - sent
+        earliest, latest = second - received, second + _DATE_RESOLUTION - sent
         if self._date is not None and earliest <= self._date.most and latest >= self._date.least:
-            self._date = Span(max(self._date.least, earliest), min(self._date.most, latest))
+            self._date = Interval(max(self._date.least, earliest), min(self._date.most, latest))
         else:
-            # The first reply, or one that contradicts the others: a clock was set, so what we knew is void.
-            self._date = Span(earliest, latest)
+            # The first response, or one that contradicts the others: a clock was set, so what we knew is void.
+            self._date = Interval(earliest, latest)
         middle = (earliest + latest) / 2
-        self._dates_seen = Span(middle, middle) if self._dates_seen is None else self._dates_seen.with_(middle)
+        self._dates_seen = Interval(middle, middle) if self._dates_seen is None else self._dates_seen.with_(middle)
         return True
 
     def accepted(self, correction: float, *, sent: float, received: float) -> None:
-        """Learn that a timestamp made with this correction was accepted, after `observe` of that reply."""
+        """Learn that a timestamp made with this correction was accepted, after `observe` of that response."""
         if sent < self._learned_at:
             return
         if self._accepted is None or self._refused or not self._is_near_accepted(correction):
-            self._accepted, self._learned_at = Span(correction, correction), received
+            self._accepted, self._learned_at = Interval(correction, correction), received
             near = [refused for refused in self._refused if self._is_near_accepted(refused)]
             self._is_refused_below = any(refused < correction for refused in near)
             self._is_refused_above = any(refused > correction for refused in near)
@@ -212,8 +212,8 @@ class ClockEstimate:
             self._is_date_trusted = False
 
     def refused(self, correction: float, *, sent: float, received: float) -> None:
-        """Learn that a timestamp made with this correction was refused (code 1004), after `observe` of that reply."""
-        # What was signed before the last news tells nothing new: of many on the wire, all are refused.
+        """Learn that a timestamp made with this correction was refused (1004), after `observe` of that response."""
+        # What was signed before the last news teaches nothing new: of many on the wire, all are refused.
         if sent < self._learned_at:
             return
         self._learned_at = received
@@ -257,7 +257,7 @@ class ClockEstimate:
 
     @property
     def _aim(self) -> float:
-        """Where the gateway's clock is, by the best of those that tell it."""
+        """Where the gateway's clock is, by the best source there is."""
         date = self._agreed_date
         if date is not None:
             return date
@@ -265,16 +265,16 @@ class ClockEstimate:
             return self._machine
         return (self._accepted.least + self._accepted.most) / 2
 
-    def _safe(self, accepted: Span) -> Span:
+    def _safe(self, accepted: Interval) -> Interval:
         """Return which corrections are expected to be accepted: none nearer to one that was refused close by."""
         safe = accepted.around(SAFE_WITHIN)
-        return Span(
+        return Interval(
             accepted.least if self._is_refused_below else safe.least,
             accepted.most if self._is_refused_above else safe.most,
         )
 
     @staticmethod
-    def _probe(accepted: Span, *, aim: float) -> float:
+    def _probe(accepted: Interval, *, aim: float) -> float:
         """Return a correction that is accepted if the `Date` is right, and refused if the clock stands where it did."""
         beyond = PROVEN_WITHIN + _CONTRADICTS_BEYOND - 10  # which a Date just beyond contradiction is 50 s from
         return max(aim, accepted.least + beyond) if aim > accepted.most else min(aim, accepted.most - beyond)
@@ -302,11 +302,11 @@ class ClockEstimate:
             for trial in trials:
                 if all(abs(trial - refused) >= apart for refused in self._refused):
                     return trial
-        # Of several machines behind one address, each with its own clock, the one that refused tells where it is.
+        # Of several machines behind one address, each with its own clock, the one that refused shows where it is.
         return date if was_moved else None
 
 
-@lru_cache(maxsize=4)  # many replies come in one second
+@lru_cache(maxsize=4)  # many responses come in one second
 def _epoch(date: str) -> float | None:
     try:
         moment = parsedate_to_datetime(date)

@@ -1,4 +1,4 @@
-"""The gate before a signature: while a gateway's clock is in doubt, one request measures it and the others wait."""
+"""The wait before a signature: while a gateway's clock is in doubt, one request measures it and the others wait."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,16 +10,16 @@ from nxcdr_async._util.clocks import move_on_after
 from nxcdr_async.transport.clock_skew import Freshness, Moment
 
 LONGEST_SILENCE = 5.0
-"""Seconds a request waits for others to measure the clock; then nobody waits any more: it may be the line itself."""
+"""Seconds a request waits for others to measure the clock; then nobody waits any more: it may be the connection."""
 
 
 @define(eq=False)
-class ClockGate:
-    """Lets one request through at a time until a reply settles the gateway's clock; then all.
+class ClockSync:
+    """Lets one request through at a time until a response settles the gateway's clock; then all.
 
-    Were all of them signed by a clock that is off, each would be refused. A request that ends without a reply leaves
-    the gate to the next. Where nothing can be learned (replies without a `Date`, a line that does not answer) the gate
-    stands open until something can; nobody waits for the end of a request that hangs.
+    Were all of them signed by a clock that is off, each would be refused. A request that ends without a response leaves
+    the measuring to the next. Where nothing can be learned (responses without a `Date`, a gateway that does not answer)
+    all go on until something can; nobody waits for the end of a request that hangs.
     """
 
     _freshness: Freshness = field(factory=Freshness, init=False)
@@ -28,7 +28,7 @@ class ClockGate:
     _is_given_up: bool = field(default=False, init=False)
 
     @asynccontextmanager
-    async def passed(self, now: Callable[[], Moment]) -> AsyncIterator[None]:
+    async def ready_to_sign(self, now: Callable[[], Moment]) -> AsyncIterator[None]:
         """Wait until a request may be signed; the block is the request."""
         if self._measured is not None:
             await self._wait(now)
@@ -43,19 +43,19 @@ class ClockGate:
                 self._measured = None
             measured.set()
 
-    def learn(self, moment: Moment, *, told_time: bool, is_settled: bool = True) -> None:
-        """Take in that a reply came, whether it told the gateway's time, and whether that is beyond doubt by now."""
-        if told_time:
+    def learn(self, moment: Moment, *, has_time: bool, is_settled: bool = True) -> None:
+        """Learn from a response: whether it had the gateway's time, and whether that is beyond doubt by now."""
+        if has_time:
             self._freshness.renew(moment)
         self._is_settled = is_settled
-        self._is_given_up = is_settled and not told_time
+        self._is_given_up = is_settled and not has_time
 
     async def _wait(self, now: Callable[[], Moment]) -> None:
-        with move_on_after(LONGEST_SILENCE) as patience:
+        with move_on_after(LONGEST_SILENCE) as waiting:
             while self._measured is not None and self._is_shut(now()):
                 await self._measured.wait()
         measured = self._measured
-        if patience.cancelled_caught and measured is not None and self._is_shut(now()):
+        if waiting.cancelled_caught and measured is not None and self._is_shut(now()):
             self._is_given_up, self._measured = True, None
             measured.set()
 

@@ -1,4 +1,4 @@
-"""One HTTP exchange with a gateway. The only room that imports aiohttp's client; none of its errors gets out."""
+"""One HTTP exchange with a gateway. The only module that imports aiohttp's client; none of its errors gets out."""
 
 import asyncio
 import sys
@@ -12,30 +12,29 @@ import aiohttp
 from attrs import define, field
 from yarl import URL
 
-from nxcdr_async._util.clocks import stand_in_timeout, timers_keep_time
+from nxcdr_async._util.clocks import cancel_where_timers_fail, timers_keep_time
 from nxcdr_async._util.tasks import is_cancelled, running_loop
 from nxcdr_async._util.uncopied import Uncopied
 from nxcdr_async._version import __version__
 from nxcdr_async.errors import ConfigurationError, MalformedReplyError, NxcdrError
 from nxcdr_async.protocol.auth import Request
-from nxcdr_async.protocol.responses import Reply, request_id_in
+from nxcdr_async.protocol.responses import Response, request_id_in
 from nxcdr_async.transport.faults import LARGEST_HEADER, MOST_HEADERS, fault_of, seal, timed_out
+from nxcdr_async.transport.middlewares import StrayResponses, middlewares_of, secret_url
 from nxcdr_async.transport.proxies import Proxy, Route
-from nxcdr_async.transport.secret_url import middlewares_of, secret_url
-from nxcdr_async.transport.stray_replies import StrayReplies
 from nxcdr_async.transport.tunnel import forwarding_headers, proxy_fault, proxy_options, proxy_refusal
 
 if sys.platform != "win32":
     import resource
 
 LARGEST_BODY = 64 * 1024 * 1024
-"""Bytes of one reply, once unpacked; the largest honest page (999 DID rows) is well under a hundredth of it."""
+"""Bytes of one response, once unpacked; the largest honest page (999 DID rows) is well under a hundredth of it."""
 
 _BINDING = Lock()
 """Held while a connection gets its event loop: two threads may be the first to use it."""
 
 _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError)
-"""What comes of a connection that is closed before the reply begins."""
+"""What comes of a connection that is closed before the response begins."""
 
 _SESSION_CLOSED = "the session is closed: open a new CdrSession"
 
@@ -43,13 +42,13 @@ _USER_AGENT = f"nxcdr_async/{__version__}"
 
 
 @define(eq=False)
-class _Sending:
-    """One request on its way.
+class _Exchange:
+    """One exchange under way.
 
     Attributes:
         until: when it is given up, by the loop's clock.
         is_over_kept: whether it went over a connection that an earlier one left open.
-        is_answered: whether a reply to it began.
+        is_answered: whether a response to it began.
     """
 
     until: float
@@ -64,7 +63,7 @@ class Connection(Uncopied):
     Attributes:
         http: the caller's client session; None to open one at the first request.
         timeout: seconds one exchange may take, from connecting to the last byte.
-        routes: how gateways are reached, by their base URLs; directly, if not told.
+        routes: how gateways are reached, by their base URLs; directly, if not named.
     """
 
     http: aiohttp.ClientSession | None = field()
@@ -97,12 +96,12 @@ class Connection(Uncopied):
         """What the proxies on the way know of us that nobody else may."""
         return tuple(secret for route in self.routes.values() if route.proxy for secret in route.proxy.secrets)
 
-    async def send(self, gateway: str, request: Request) -> Reply:
-        """Send a request below a base URL and read the reply to its end. Redirects are not followed.
+    async def send(self, gateway: str, request: Request) -> Response:
+        """Send a request below a base URL and read the response to its end. Redirects are not followed.
 
         Raises:
-            TransportError: no whole reply arrived.
-            MalformedReplyError: the reply is far too long.
+            TransportError: no whole response arrived.
+            MalformedReplyError: the response is far too long.
             ConfigurationError: closed, or used from another event loop.
         """
         try:
@@ -112,26 +111,26 @@ class Connection(Uncopied):
             # hold what a proxy knows us by.
             seal(stopped)
             raise
-        if isinstance(outcome, Reply):
+        if isinstance(outcome, Response):
             return outcome
         # Raised here, out of reach of what aiohttp raised, for the same reason.
         raise outcome
 
     async def _exchange_in_time(
         self, http: aiohttp.ClientSession, gateway: str, request: Request
-    ) -> Reply | NxcdrError:
-        with stand_in_timeout(self.timeout) as limit:
-            sending = _Sending(asyncio.get_running_loop().time() + self.timeout)
-            outcome = await self._exchange(http, gateway, request, sending)
+    ) -> Response | NxcdrError:
+        with cancel_where_timers_fail(self.timeout) as limit:
+            exchange = _Exchange(asyncio.get_running_loop().time() + self.timeout)
+            outcome = await self._exchange(http, gateway, request, exchange)
         return timed_out(self._way_to(gateway), self.timeout) if limit.cancelled_caught else outcome
 
     async def _exchange(
-        self, http: aiohttp.ClientSession, gateway: str, request: Request, sending: _Sending
-    ) -> Reply | NxcdrError:
+        self, http: aiohttp.ClientSession, gateway: str, request: Request, exchange: _Exchange
+    ) -> Response | NxcdrError:
         target, proxy, host = _target_of(gateway), self._proxy_to(gateway), self._way_to(gateway)
         request_id: str | None = None
         failure: NxcdrError
-        stray = StrayReplies(lambda: sending.is_over_kept or http is self.http)
+        stray = StrayResponses(lambda: exchange.is_over_kept or http is self.http)
         try:
             async with http.request(
                 request.method,
@@ -143,12 +142,12 @@ class Connection(Uncopied):
                 max_field_size=LARGEST_HEADER,
                 max_headers=MOST_HEADERS,
                 raise_for_status=False,
-                timeout=aiohttp.ClientTimeout(total=_seconds_until(sending.until) if timers_keep_time() else None),
-                trace_request_ctx=sending if http is self._own_http else None,
+                timeout=aiohttp.ClientTimeout(total=_seconds_until(exchange.until) if timers_keep_time() else None),
+                trace_request_ctx=exchange if http is self._own_http else None,
                 middlewares=(*middlewares_of(http), *secret_url(request.url, request.secret_url), stray),
                 **proxy_options(proxy),
             ) as response:
-                sending.is_answered = True
+                exchange.is_answered = True
                 # Within a tunnel it would be the gateway that says so.
                 is_refused = response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
                 if proxy is not None and is_refused and gateway.startswith("http:"):
@@ -156,15 +155,15 @@ class Connection(Uncopied):
                     return proxy_refusal(proxy, target, response.status, wanted)
                 request_id = request_id_in(response.headers)
                 body = await _read_body(response)
-                return Reply(response.status, response.headers, body)
+                return Response(response.status, response.headers, body)
         except (aiohttp.ClientError, OSError, ValueError, MalformedReplyError) as error:
-            is_lost = sending.is_over_kept and not sending.is_answered and isinstance(error, _LOST)
+            is_lost = exchange.is_over_kept and not exchange.is_answered and isinstance(error, _LOST)
             # Closed here, it is not the gateway's doing, and a client opened now would stay open.
             if is_lost and not self._closed:
-                # Closed by the gateway after the reply before, or while it was idle, so that nobody read the request.
-                return await self._exchange(self._unkept_client(), gateway, request, _Sending(sending.until))
-            told = None if proxy is None else proxy_fault(proxy, target, error)
-            failure = told or fault_of(error, host, self.timeout)
+                # Closed by the gateway after the response before, or while idle, so that nobody read the request.
+                return await self._exchange(self._unkept_client(), gateway, request, _Exchange(exchange.until))
+            proxy_failure = None if proxy is None else proxy_fault(proxy, target, error)
+            failure = proxy_failure or fault_of(error, host, self.timeout)
         except asyncio.CancelledError:
             if http.closed and not is_cancelled():
                 # aiohttp cancels who waits for a connection of a client session that is closed.

@@ -12,14 +12,14 @@ from aiohttp.http_exceptions import ContentEncodingError, LineTooLong
 from nxcdr_async.errors import CertificateError, MalformedReplyError, NxcdrError, TimedOutError, TransportError
 
 LARGEST_HEADER = 64 * 1024
-"""Bytes of one header of a reply, or of its status line."""
+"""Bytes of one header of a response, or of its status line."""
 
 MOST_HEADERS = 1_000
-"""Headers of a reply."""
+"""Headers of a response."""
 
 
 def fault_of(error: Exception, host: str, timeout: float) -> NxcdrError:
-    """Return the error that a user gets in place of one of aiohttp, of the system, or of reading a reply.
+    """Return the error that a user gets in place of one of aiohttp, of the system, or of reading a response.
 
     Args:
         error: what ended an exchange.
@@ -40,7 +40,7 @@ def fault_of(error: Exception, host: str, timeout: float) -> NxcdrError:
 
 
 def timed_out(host: str, timeout: float) -> TimedOutError:
-    """Return the error of a reply that did not come in time."""
+    """Return the error of a response that did not come in time."""
     return TimedOutError(f"no whole reply from {host} within {timeout:g} s")
 
 
@@ -73,7 +73,7 @@ def _missing_certificates() -> str | None:
 
 
 def _unreadable(host: str, error: aiohttp.ClientResponseError) -> NxcdrError:
-    """Return the error of a reply of which not even the head can be read."""
+    """Return the error of a response of which not even the head can be read."""
     causes = list(_causes(error))
     if any(isinstance(cause, LineTooLong) for cause in causes) or "Too many headers" in error.message:
         return MalformedReplyError(
@@ -103,8 +103,8 @@ def _reason(error: BaseException) -> str:
     for kind, reason in _REASONS.items():
         if isinstance(error, kind):
             return reason
-    told = error.strerror if isinstance(error, OSError) else None
-    return told or type(error).__name__
+    text = error.strerror if isinstance(error, OSError) else None
+    return text or type(error).__name__
 
 
 _CHECK_CERTIFICATE = "check the address, this machine's clock and its certificates"

@@ -4,6 +4,7 @@ from attrs import define
 
 from nxcdr_async.errors import (
     CertificateError,
+    ClockSkewError,
     GatewayError,
     MalformedReplyError,
     NxcdrError,
@@ -12,6 +13,7 @@ from nxcdr_async.errors import (
     ThrottledError,
     TransportError,
 )
+from nxcdr_async.protocol.codes import PROXY_MAY_PASS
 from nxcdr_async.protocol.responses import LONGEST_RETRY_AFTER
 
 MOST_ATTEMPTS = 12
@@ -24,10 +26,10 @@ MOST_ATTEMPTS_UNHEARD = 3
 """Attempts at a gateway that never answered: most likely the address is wrong, and the user should hear of it soon."""
 
 MOST_ATTEMPTS_WHOLE = 3
-"""Attempts where a whole reply is no answer: most likely it is made so, but it may have been bent on its way."""
+"""Attempts where a whole response is no answer: most likely it is made so, but it may have been bent on its way."""
 
 MOST_CLOCK_REFUSALS = 3
-"""Refused timestamps of one request where nothing tells that another would be accepted."""
+"""Refused timestamps of one request where nothing suggests that another would be accepted."""
 
 LONGEST_OUTAGE = 90.0
 """Seconds a request is tried while the gateway answers no other request either; less than two timeouts are too few."""
@@ -44,15 +46,12 @@ LONGEST_DELAY = 20.0
 BUDGET_RESERVE = 40.0
 """Retries a session may make after short waits before any request has succeeded."""
 
-BUDGET_PER_REPLY = 0.5
-"""Retries earned by each good reply. In a lasting storm the budget is soon spent, and then each retry waits long."""
-
-_PROXY_MAY_PASS = frozenset({408, 429, 500, 502, 503, 504})
-"""What a proxy says that could not reach the gateway, or has too much to do."""
+BUDGET_PER_RESPONSE = 0.5
+"""Retries earned by each good response. In a lasting storm the budget is soon spent, and then each retry waits long."""
 
 
 @define(eq=False)
-class RetryBudget:
+class RetryQuota:
     """The retries a whole session may still make after short waits.
 
     Once it is spent, every retry waits under the longest ceiling, so that a storm of failures does not become a storm
@@ -62,8 +61,8 @@ class RetryBudget:
     left: float = BUDGET_RESERVE
 
     def earn(self) -> None:
-        """Count a good reply."""
-        self.left = min(BUDGET_RESERVE, self.left + BUDGET_PER_REPLY)
+        """Count a good response."""
+        self.left = min(BUDGET_RESERVE, self.left + BUDGET_PER_RESPONSE)
 
     def spend(self) -> bool:
         """Take one retry out of the budget; False when there is none left, so that the longest wait is due."""
@@ -93,18 +92,20 @@ class Attempts:
         """Note that the attempt under way failed."""
         fault.attempts = self.count
         self.last_fault = fault
+        if isinstance(fault, ClockSkewError):
+            self.clock_refusals += 1
         self.failing_since = now if self.failing_since is None else self.failing_since
 
     def are_over(self, fault: NxcdrError, *, is_heard: bool) -> bool:
-        """Tell whether there were enough, at a gateway that has answered before or not."""
+        """Return whether there were enough, at a gateway that has answered before or not."""
         if not is_heard:
             return self.count >= MOST_ATTEMPTS_UNHEARD
         if isinstance(fault, MalformedReplyError) and fault.is_whole:
             return self.count >= MOST_ATTEMPTS_WHOLE
         return self.count >= (MOST_ATTEMPTS_THROTTLED if asks_for_less(fault) else MOST_ATTEMPTS)
 
-    def is_outage(self, failed: float, *, alive: float, paused_until: float, timeout: float) -> bool:
-        """Tell whether all has failed for so long that no further attempt is due.
+    def circuit_open(self, failed: float, *, alive: float, paused_until: float, timeout: float) -> bool:
+        """Return whether all has failed for so long that no further attempt is due.
 
         Args:
             failed: when any request at the gateway last failed, epoch seconds.
@@ -121,8 +122,28 @@ class Attempts:
         )
 
 
+def should_retry(fault: NxcdrError, attempts: Attempts, *, is_heard: bool, may_be_accepted: bool) -> bool:
+    """Decide whether a question is asked again.
+
+    Args:
+        fault: why the last attempt failed, which knows whether that is an outage.
+        attempts: those made so far, the last one noted.
+        is_heard: whether the gateway has ever answered.
+        may_be_accepted: whether it may accept another timestamp, where it refused one.
+    """
+    if isinstance(fault, ClockSkewError):
+        is_hopeless = attempts.clock_refusals >= MOST_CLOCK_REFUSALS and not may_be_accepted
+        return is_due_at_once(fault, attempts) or not (is_hopeless or attempts.count >= MOST_ATTEMPTS)
+    return not fault.is_outage and not attempts.are_over(fault, is_heard=is_heard) and is_worth_retrying(fault)
+
+
+def is_due_at_once(fault: NxcdrError, attempts: Attempts) -> bool:
+    """Return whether nothing is to be waited for: the first refusal of a timestamp showed the clock to go by."""
+    return isinstance(fault, ClockSkewError) and attempts.clock_refusals == 1
+
+
 def is_worth_retrying(error: NxcdrError) -> bool:
-    """Tell whether the same request may succeed later: broken lines, broken bodies, 408, 425, 429, most 5xx, 88, 99.
+    """Return whether the same request may succeed later: broken lines, broken bodies, 408, 425, 429, most 5xx, 88, 99.
 
     Refusals of a key, a signature or a parameter never are, nor those of a proxy that wants another password or does
     not let the gateway be reached, nor a pause longer than we would sleep through.
@@ -130,21 +151,21 @@ def is_worth_retrying(error: NxcdrError) -> bool:
     if isinstance(error, CertificateError):
         return False
     if isinstance(error, ProxyError):
-        return error.http_status is None or error.http_status in _PROXY_MAY_PASS
+        return error.http_status is None or error.http_status in PROXY_MAY_PASS
     if isinstance(error, ThrottledError | ServerError):
         return error.retry_after is None or error.retry_after <= LONGEST_RETRY_AFTER
     return isinstance(error, TransportError | MalformedReplyError)
 
 
 def asks_for_less(error: NxcdrError) -> bool:
-    """Tell whether a reply refused a request as one too many: 429, 503, 99, flash codes 3 and 6."""
+    """Return whether a response refused a request as one too many: 429, 503, 99, flash codes 3 and 6."""
     if isinstance(error, ServerError):
         return error.http_status == 503 or error.code == 99  # noqa: PLR2004 - codes of HTTP and the vendor
     return isinstance(error, ThrottledError)
 
 
 def pause_asked_for(error: NxcdrError) -> float:
-    """Return the seconds for which a reply asked to be left in peace, 0 if it did not."""
+    """Return the seconds for which a response asked to be left in peace, 0 if it did not."""
     return (error.retry_after or 0.0) if isinstance(error, GatewayError) else 0.0
 
 

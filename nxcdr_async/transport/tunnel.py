@@ -1,4 +1,4 @@
-"""What aiohttp is told of a proxy, and what its errors mean where one is on the way."""
+"""What aiohttp is given for a proxy, and what its errors mean where one is on the way."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -63,8 +63,8 @@ def _fault_of_answer(proxy: Proxy, gateway: str, error: aiohttp.ClientResponseEr
         return proxy_refusal(proxy, gateway, error.status, wanted)
     if error.request_info.method != _TUNNEL:
         return None
-    told = f"the proxy {proxy.url} does not answer as HTTP has it, or with a header too long: check its address"
-    return ProxyError(f"{told} in {proxy.named_by}, {_way_around(proxy, gateway)}", proxy=proxy.url)
+    message = f"the proxy {proxy.url} does not answer as HTTP has it, or with a header too long: check its address"
+    return ProxyError(f"{message} in {proxy.named_by}, {_way_around(proxy, gateway)}", proxy=proxy.url)
 
 
 def proxy_refusal(proxy: Proxy, gateway: str, status: int, wanted: Sequence[str]) -> ProxyError:
@@ -73,22 +73,22 @@ def proxy_refusal(proxy: Proxy, gateway: str, status: int, wanted: Sequence[str]
     Args:
         proxy: which.
         gateway: the host that is asked, with its port if that is given.
-        status: of its reply.
+        status: of its response.
         wanted: the values of its `Proxy-Authenticate` headers.
     """
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        told = f"the proxy {proxy.url} {_wish(proxy, wanted)}, {_way_around(proxy, gateway)}"
+        message = f"the proxy {proxy.url} {_wish(proxy, wanted)}, {_way_around(proxy, gateway)}"
     elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        told = (
+        message = (
             f"the proxy {proxy.url} could not reach {gateway}: check the address, and whether the proxy knows it, "
             f"{_way_around(proxy, gateway)}"
         )
     else:
-        told = (
+        message = (
             f"the proxy {proxy.url} refuses to connect to {gateway}: have it allowed there, "
             f"{_way_around(proxy, gateway)}"
         )
-    return ProxyError(told, proxy=proxy.url, http_status=status)
+    return ProxyError(message, proxy=proxy.url, http_status=status)
 
 
 def _wish(proxy: Proxy, wanted: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ async def answer_request(receiver: Receiver, request: web.Request) -> web.Respon
     """Answer one request."""
     head = Head(request.method, None, Headers.of(request.raw_headers))
     try:
-        answer = await receiver.answer(head, _Body(request).next_chunk)
+        answer = await receiver.answer(head, _AiohttpBody(request).next_chunk)
     except ClientGoneError:
         response = web.Response(status=400)  # for nobody, but aiohttp wants one
         response.force_close()
@@ -23,7 +23,7 @@ async def answer_request(receiver: Receiver, request: web.Request) -> web.Respon
 
 
 @define(eq=False)
-class _Body:
+class _AiohttpBody:
     request: web.Request
     is_whole: bool = False
 
@@ -32,7 +32,7 @@ class _Body:
             return None
         content = self.request.content
         try:
-            # `read` has a limit of its own, but knows a body that a middleware has read before.
+            # `read` has a limit of its own, but returns a body that a middleware has read before.
             self.is_whole = content.at_eof()
             return await self.request.read() if self.is_whole else await content.readany()
         except (ConnectionError, web.RequestPayloadError):

@@ -1,4 +1,4 @@
-"""The app that receives call pushes: made, and served as ASGI or by aiohttp.web."""
+"""The app that receives call pushes: how it is made, and served as ASGI or by aiohttp.web."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import timedelta
@@ -11,77 +11,24 @@ from nxcdr_async._util.uncopied import Uncopied
 from nxcdr_async._util.validation import as_number, as_text, as_whole
 from nxcdr_async.config import Credentials
 from nxcdr_async.errors import ConfigurationError
-from nxcdr_async.webhook.authenticate import Doorkeeper
-from nxcdr_async.webhook.dedupe import PushMemory
+from nxcdr_async.webhook.authenticate import Authenticator
+from nxcdr_async.webhook.dedupe import SeenPushes
 from nxcdr_async.webhook.http import Head, Headers, path_below
 from nxcdr_async.webhook.receiver import ClientGoneError, OnCall, Receiver
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+ONCE_WITHIN = timedelta(minutes=10)
+"""How long after a push was accepted others with the same values, or a part of them, say nothing new."""
 
-async def serve(receiver: Receiver, scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve one connection of an ASGI server.
-
-    Raises:
-        ValueError: the kind of connection is none that ASGI 3 knows.
-    """
-    kind = scope["type"]
-    if kind == "http":
-        return await _answer(receiver, scope, receive, send)
-    if kind == "lifespan":
-        return await _live(receive, send)
-    if kind == "websocket":
-        await receive()
-        return await send({"type": "websocket.close"})  # before it was accepted: the server says 403
-    raise ValueError(f"the ASGI scope is of type {kind!r}; known are http, websocket and lifespan")
-
-
-async def _answer(receiver: Receiver, scope: Scope, receive: Receive, send: Send) -> None:
-    # Starlette's name for what FastAPI(root_path=…) and others put before the path.
-    path = path_below(scope["path"], scope.get("root_path", ""), scope.get("app_root_path", ""))
-    head = Head(scope["method"], path, Headers.of(scope["headers"]))
-    try:
-        answer = await receiver.answer(head, _Body(receive).next_chunk)
-    except ClientGoneError:
-        return
-    headers = answer.all_headers
-    if answer.is_cut and scope.get("http_version", "1.1").startswith("1"):
-        # Later versions of HTTP have no such header.
-        headers["connection"] = "close"
-    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
-    await send({"type": "http.response.body", "body": answer.body})
-
-
-async def _live(receive: Receive, send: Send) -> None:
-    """Say that there is nothing to be started, nor to be stopped."""
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
-
-
-@define(eq=False)
-class _Body:
-    receive: Receive
-    is_whole: bool = False
-
-    async def next_chunk(self) -> bytes | None:
-        if self.is_whole:
-            return None
-        message = await self.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError
-        self.is_whole = not message.get("more_body", False)
-        return bytes(message.get("body", b""))
-
-
-if TYPE_CHECKING:
-    from aiohttp import web
+LARGEST_PUSH = 65_536
+"""Bytes; a published push has some 500."""
 
 
 @define(eq=False, frozen=True)
@@ -109,13 +56,6 @@ class CallPushApp(Uncopied):
         return await answer_request(self._receiver, request)
 
 
-ONCE_WITHIN = timedelta(minutes=10)
-"""How long after a push was taken another one that tells the same, or less, is no news."""
-
-LARGEST_BODY = 65_536
-"""Bytes; a published push has some 500."""
-
-
 def call_push_app(
     on_call: OnCall,
     *,
@@ -123,11 +63,15 @@ def call_push_app(
     credentials: Credentials | None = None,
     path: str = "/",
     once_within: timedelta = ONCE_WITHIN,
-    largest_body: int = LARGEST_BODY,
+    largest_body: int = LARGEST_PUSH,
     timeout: float = 30.0,
     now: Callable[[], float] = wall,
 ) -> CallPushApp:
     """Return an app that receives the vendor's call pushes, and hands each call to a callback.
+
+    >>> async def store(call):
+    ...     print(call.call_id, call.start_time)
+    >>> app = call_push_app(store, token="as in the vendor's console", path="/nxcdr/calls")
 
     A push is answered with 200 only after the callback has finished. If that fails or takes too long, the answer is
     500, so that the vendor can send the push again, and the log has the traceback. What is not the vendor's (401), too
@@ -136,45 +80,45 @@ def call_push_app(
 
     Give a token, credentials, or both: then a push with the header `sign` is judged by its signature alone, any other
     by its token. A signature has to be over the exact body and not older or newer than 60 seconds; the header
-    `algorithm` says whether it is MD5 (as without it) or SHA-256. Upper and lower case make no difference to either.
-    The same signed push once more is answered with 200 and goes no further. Where one after the other is too old or too
-    new by about as much, the log says once an hour by how much this machine's clock, or the sender's, is off.
+    `algorithm` says whether it is MD5 (the default) or SHA-256. Upper and lower case make no difference to either. The
+    same signed push once more is answered with 200, without the callback. Where push after push is too old or too new
+    by about as much, the log says once an hour by how much this machine's clock, or the sender's, is off.
 
-    A push that tells more of its call than those before, or something else, goes to the callback as they did: the
-    callback may get a call several times, each time with all that the push tells. One that comes again, or late with no
-    more than a part of what another told, tells nothing new.
+    The callback may get a call several times, each time with all values of the push: a push with more values than those
+    before, or another value, goes to the callback as they did. One that comes again, or late with only a part of the
+    values of another, does not.
 
     Args:
-        on_call: gets each call, as an aware record; pushes lack many fields, which are None then.
+        on_call: gets each call as a record with aware times; what a push lacks, which is much, is None.
         token: what the header `token` has to be, as set in the vendor's console.
         credentials: the key pair that signs, if signed pushes were chosen there.
-        path: where pushes are taken, below the prefix that the app is mounted on; all else is 404. A slash at the end
-            does not count.
-        once_within: how long after the callback took a push others that tell the same of its call, or but a part of it,
-            are answered with 200 and go no further; `timedelta(0)` lets all through. While the callback has a call,
-            other pushes of it wait for its outcome. Up to 100,000 calls are remembered, 100 pushes of each, and
-            3,000,000 of their values.
+        path: where pushes are accepted, below the prefix that the app is mounted on; all else is 404. A slash at the
+            end does not count.
+        once_within: how long after the callback has handled a push others with the same values, or a part of them, are
+            answered with 200 without it; `timedelta(0)` lets all through. While the callback has a call, other pushes
+            of it wait for its outcome. Up to 100,000 calls are remembered, 100 pushes of each, and 3,000,000 of their
+            values.
         largest_body: bytes of a push.
         timeout: seconds for the body to come, and again for the callback.
-        now: epoch seconds, to judge timestamps by; for tests.
+        now: returns epoch seconds, to judge timestamps by; for tests.
 
     Raises:
         ConfigurationError: an argument cannot work, or there is neither a token nor credentials.
     """
-    told = (
+    fault = (
         _fault_of_secrets(token, credentials)
         or _fault_of_functions(on_call=on_call, now=now)
         or _fault_of_limits(path, once_within, largest_body, timeout)
     )
-    if told is not None:
+    if fault is not None:
         del token, credentials  # a traceback may show variables
-        raise ConfigurationError(told)
+        raise ConfigurationError(fault)
     return CallPushApp(
         Receiver(
             on_call=on_call,
-            doorkeeper=Doorkeeper(None if token is None else str.__str__(token), credentials),
+            authenticator=Authenticator(None if token is None else str.__str__(token), credentials),
             path=str.__str__(path),
-            memory=PushMemory(once_within.total_seconds()),
+            seen_pushes=SeenPushes(once_within.total_seconds()),
             largest_body=int(largest_body),
             timeout=float(timeout),
             now=now,
@@ -183,7 +127,7 @@ def call_push_app(
 
 
 def _fault_of_secrets(token: object, credentials: object) -> str | None:
-    """Say, without showing it, why a token or credentials cannot tell the vendor's pushes from others."""
+    """Return, without showing it, why a token or credentials cannot authenticate pushes."""
     if token is None and credentials is None:
         return "without a token or credentials anybody could push calls: give one, or both"
     if credentials is not None and not isinstance(credentials, Credentials):
@@ -220,3 +164,61 @@ def _fault_of_limits(path: object, once_within: object, largest_body: object, ti
     if seconds is None or not seconds > 0:
         return f"timeout is {timeout!r}: give a number of seconds above 0"
     return None
+
+
+async def serve(receiver: Receiver, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve one connection of an ASGI server.
+
+    Raises:
+        ValueError: the kind of connection is none that ASGI 3 knows.
+    """
+    kind = scope["type"]
+    if kind == "http":
+        return await _answer(receiver, scope, receive, send)
+    if kind == "lifespan":
+        return await _complete_lifespan(receive, send)
+    if kind == "websocket":
+        await receive()
+        return await send({"type": "websocket.close"})  # before it was accepted: the server says 403
+    raise ValueError(f"the ASGI scope is of type {kind!r}; known are http, websocket and lifespan")
+
+
+async def _answer(receiver: Receiver, scope: Scope, receive: Receive, send: Send) -> None:
+    # Starlette's name for what FastAPI(root_path=…) and others put before the path.
+    path = path_below(scope["path"], scope.get("root_path", ""), scope.get("app_root_path", ""))
+    head = Head(scope["method"], path, Headers.of(scope["headers"]))
+    try:
+        answer = await receiver.answer(head, _AsgiBody(receive).next_chunk)
+    except ClientGoneError:
+        return
+    headers = answer.all_headers
+    if answer.is_cut and scope.get("http_version", "1.1").startswith("1"):
+        # Later versions of HTTP have no such header.
+        headers["connection"] = "close"
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _complete_lifespan(receive: Receive, send: Send) -> None:
+    """Answer that there is nothing to start, nor to stop."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+@define(eq=False)
+class _AsgiBody:
+    receive: Receive
+    is_whole: bool = False
+
+    async def next_chunk(self) -> bytes | None:
+        if self.is_whole:
+            return None
+        message = await self.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        self.is_whole = not message.get("more_body", False)
+        return bytes(message.get("body", b""))

@@ -1,4 +1,4 @@
-"""What is checked of a push before its body is read, the cheapest first, and whose push it is. Pure."""
+"""Checking a push: its head before its body is read, the cheapest first, and that it is the vendor's. Pure."""
 
 import re
 from hmac import compare_digest
@@ -6,8 +6,8 @@ from hmac import compare_digest
 from attrs import define, field
 
 from nxcdr_async.config import Credentials
-from nxcdr_async.protocol.auth import SIGNED_HEADERS, HeaderFault, SignedHeaders
 from nxcdr_async.protocol.endpoints import CALL_PUSH
+from nxcdr_async.protocol.signed_headers import SIGNED_HEADERS, HeaderFault, SignedHeaders
 from nxcdr_async.webhook.http import Head, Headers, PushRefusedError, unauthorized
 
 _JSON = re.compile(r"application/json|[^/\s]+/[^/\s]+\+json")
@@ -15,11 +15,11 @@ _SIGNATURE_DIGITS = {"md5": 32, "sha256": 64}
 _HEXADECIMAL = re.compile(r"[0-9a-f]+")
 
 
-def check_shape(head: Head, *, path: str, largest_body: int) -> None:
-    """Check what a push looks like from outside.
+def check_head(head: Head, *, path: str, largest_body: int) -> None:
+    """Check the method, path and headers of a push.
 
     Raises:
-        PushRefusedError: it cannot be one, or is too large.
+        PushRefusedError: it cannot be a push, or is too large.
     """
     if head.path is not None and head.path != (path.rstrip("/") or "/"):
         raise PushRefusedError(404, "there is nothing here: check the path of the push address")
@@ -44,42 +44,42 @@ def check_size(size: int, largest: int) -> None:
 
 def length_in(headers: Headers) -> int | None:
     """Return how many bytes the headers say that the body has; None if they do not, or it comes in chunks."""
-    told = [] if headers.all("transfer-encoding") else headers.all("content-length")
-    return max(map(_length, told), default=None)
+    lengths = [] if headers.all("transfer-encoding") else headers.all("content-length")
+    return max(map(_length, lengths), default=None)
 
 
-def check_whole(body: bytes, told: int | None) -> None:
-    """Check that all of a body came that was told, and that there is one.
+def check_whole(body: bytes, length: int | None) -> None:
+    """Check that all of a body came, by the length in its head, and that it is not empty.
 
     Raises:
         PushRefusedError: it was cut short on its way, or is empty.
     """
-    if told is not None and len(body) < told:
-        reason = f"the body is shorter than its Content-Length: of {told} bytes {len(body)} came"
+    if length is not None and len(body) < length:
+        reason = f"the body is shorter than its Content-Length: of {length} bytes {len(body)} came"
         raise PushRefusedError(400, reason)
     if not body:
         raise PushRefusedError(400, "the body is empty: a push is a call as JSON")
 
 
 @define(frozen=True)
-class Doorkeeper:
-    """Knows what shows that a push is the vendor's.
+class Authenticator:
+    """Checks that a push is the vendor's, by its token or its signature.
 
     Attributes:
         token: what the header `token` has to be; None where pushes have to be signed.
-        credentials: who has to have signed; None where pushes have to carry the token.
+        credentials: the key pair that signs; None where pushes have to carry the token.
     """
 
     token: str | None = field(repr=False)
     credentials: Credentials | None
 
     def admit(self, headers: Headers, *, now_ms: int) -> SignedHeaders | None:
-        """Check the headers; return those that were signed, whose signature is to be checked with the body.
+        """Check the headers; return those that were signed, whose signature is checked once the body is there.
 
         A push with a signature is judged by it alone where credentials are known, any other by its token.
 
         Raises:
-            PushRefusedError: they do not show that the push is the vendor's.
+            PushRefusedError: they do not prove that the push is the vendor's.
         """
         if self.credentials is not None and (self.token is None or headers.all("sign")):
             return _signed_headers(headers, self.credentials, now_ms)
@@ -106,13 +106,13 @@ class Doorkeeper:
             raise unauthorized(fault.reason)
 
     def _check_token(self, headers: Headers) -> None:
-        told = headers.all("token")
-        if not told:
+        tokens = headers.all("token")
+        if not tokens:
             raise unauthorized(f"there is no header token{self._instead(headers)}")
-        if len(told) > 1:
+        if len(tokens) > 1:
             raise unauthorized("token came more than once")
-        if not compare_digest(told[0], (self.token or "").encode()):
-            raise unauthorized("token is wrong" if told[0].strip() else "token is empty")
+        if not compare_digest(tokens[0], (self.token or "").encode()):
+            raise unauthorized("token is wrong" if tokens[0].strip() else "token is empty")
 
     def _instead(self, headers: Headers) -> str:
         """Say what a push has, or lacks, besides a token."""
@@ -127,7 +127,7 @@ def _signed_headers(headers: Headers, credentials: Credentials, now_ms: int) -> 
             raise unauthorized(f"{name} came more than once")
     signed = SignedHeaders.found_by(headers.text).in_lower_case()
     fault = _fault_of(signed, credentials, now_ms)
-    # Whether clocks differ is only known of what shows to be the vendor's.
+    # A wrong time is reported only once the signature has proven that the push is the vendor's.
     if fault is not None and not fault.is_of_clocks:
         instead = "" if signed.signature or not headers.all("token") else "; its token is not asked for here"
         raise unauthorized(f"{fault.reason}{instead}")
@@ -143,8 +143,8 @@ def _fault_of_signature(signed: SignedHeaders) -> str:
     if not _HEXADECIMAL.fullmatch(signed.signature):
         return "sign is no signature: it has to be hexadecimal digits"
     if len(signed.signature) != digits:
-        told = f"sign has {len(signed.signature)} digits, and one by {signed.algorithm} has {digits}"
-        return f"{told}: the header algorithm has to name what it was made by, and means md5 if it is not there"
+        fault = f"sign has {len(signed.signature)} digits, and one by {signed.algorithm} has {digits}"
+        return f"{fault}: the header algorithm has to name what it was made by, and means md5 if it is not there"
     return "sign is not the signature of this body with the access secret that is known here"
 
 
@@ -154,7 +154,7 @@ def _is_json(content_type: str) -> bool:
 
 
 def _length(value: bytes) -> int:
-    """Return a length that is a number; any other is the server's business, and the body is counted as it comes."""
+    """Return a length that is a number, 0 for any other, which the server has to judge; the body is counted anyway."""
     digits = value.strip().lstrip(b"0")
     # Python reads no number that is endless.
     return int(digits[:20]) if digits.isdigit() else 0

@@ -14,14 +14,14 @@ class Headers:
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[bytes, bytes]]) -> "Headers":
-        """Return those that came as pairs of a name and a value."""
+        """Return the headers that came as pairs of a name and a value."""
         values: dict[bytes, list[bytes]] = {}
         for name, value in pairs:
             values.setdefault(name.lower(), []).append(value)
         return cls(values)
 
     def all(self, name: str) -> list[bytes]:
-        """Return every value that came under a name."""
+        """Return every value of a name."""
         return self._values.get(name.lower().encode(), [])
 
     def text(self, name: str) -> str | None:
@@ -35,9 +35,7 @@ class Head:
     """A request without its body.
 
     Attributes:
-        method: of HTTP.
-        path: below whatever the app is mounted on, as `path_below` gives it; None where a router has decided on it.
-        headers: as they came.
+        path: below whatever the app is mounted on, see `path_below`; None where a router has matched it.
     """
 
     method: str
@@ -53,7 +51,7 @@ def path_below(path: str, mounted_on: str, outside: str = "") -> str:
     Args:
         path: as the server or the framework gives it.
         mounted_on: the prefix.
-        outside: the beginning of the prefix that only whoever is before a proxy sees, and the path may lack.
+        outside: the beginning of the prefix that a proxy may have removed from the path.
     """
     for prefix in (mounted_on.rstrip("/"), mounted_on.removeprefix(outside).rstrip("/")):
         if f"{path}/".startswith(f"{prefix}/"):
@@ -68,21 +66,21 @@ class Answer:
 
     Attributes:
         status: of HTTP; 200 acknowledges, all else is a failure to the vendor.
-        said: what the body says, as a JSON object.
+        content: of the body, a JSON object.
         headers: besides those of every answer.
-        is_cut: whether the connection ends with the answer. Not after each body that was not read: whoever still sends
-            would lose the answer with it, and servers read on and throw away.
+        is_cut: whether the connection is closed with the answer. Not after each body that was not read: a sender that
+            is still sending would lose the answer with it, and servers read on and throw away.
     """
 
     status: int
-    said: Mapping[str, str]
+    content: Mapping[str, str]
     headers: Mapping[str, str] = field(factory=dict)
     is_cut: bool = False
 
     @property
     def body(self) -> bytes:
         """The bytes of the body."""
-        return msgspec.json.encode(self.said)
+        return msgspec.json.encode(self.content)
 
     @property
     def all_headers(self) -> dict[str, str]:
@@ -90,16 +88,12 @@ class Answer:
         return {"content-type": "application/json", "content-length": str(len(self.body)), **self.headers}
 
 
-TAKEN = Answer(200, {"result": "taken"})
-KNOWN = Answer(200, {"result": "known already"})
+ACCEPTED = Answer(200, {"result": "taken"})
+ALREADY_SEEN = Answer(200, {"result": "known already"})
 
 
 class PushRefusedError(Exception):
-    """A push is refused.
-
-    Attributes:
-        answer: what goes back to whoever sent it.
-    """
+    """A push is refused with an answer to its sender."""
 
     def __init__(
         self,
@@ -108,9 +102,9 @@ class PushRefusedError(Exception):
         *,
         headers: Mapping[str, str] | None = None,
         is_cut: bool = False,
-        **said: str,
+        **details: str,
     ) -> None:
-        self.answer = Answer(status, {"error": reason, **said}, headers or {}, is_cut)
+        self.answer = Answer(status, {"error": reason, **details}, headers or {}, is_cut)
         super().__init__(reason)
 
 

@@ -1,4 +1,4 @@
-"""The way of a push, whatever the framework: its head, its body, its signature, its call, the callback."""
+"""Handling a push, whatever the framework: its head, its body, its signature, its call, the callback."""
 
 import asyncio
 import inspect
@@ -12,51 +12,48 @@ from nxcdr_async._util.clocks import move_on_after
 from nxcdr_async._util.tasks import is_cancelled
 from nxcdr_async._util.uncopied import Uncopied
 from nxcdr_async.errors import RecordError
-from nxcdr_async.protocol.auth import ALLOWED_SKEW_MS, SignedHeaders
 from nxcdr_async.protocol.charset import in_utf8
 from nxcdr_async.protocol.json_text import read_row
+from nxcdr_async.protocol.signed_headers import ALLOWED_SKEW_MS, SignedHeaders
 from nxcdr_async.records.converter import UnreadableRow, make_converter, structure_row
 from nxcdr_async.records.models import CallRecord
 from nxcdr_async.telemetry.log import log_receiver_clock
-from nxcdr_async.webhook.authenticate import Doorkeeper, check_shape, check_size, check_whole, length_in
+from nxcdr_async.webhook.authenticate import Authenticator, check_head, check_size, check_whole, length_in
 from nxcdr_async.webhook.clock_watch import ClockWatch
-from nxcdr_async.webhook.dedupe import CallLocks, PushMemory, told_by
-from nxcdr_async.webhook.http import KNOWN, TAKEN, Answer, Head, PushRefusedError
+from nxcdr_async.webhook.dedupe import CallLocks, SeenPushes, value_digests
+from nxcdr_async.webhook.http import ACCEPTED, ALREADY_SEEN, Answer, Head, PushRefusedError
 
 OnCall = Callable[[CallRecord], Awaitable[object]]
-"""What users do with a call."""
+"""A user's callback for each call."""
 
 NextChunk = Callable[[], Awaitable[bytes | None]]
 """Reads on in a body; None at its end."""
 
 TIMEOUTS_TO_WAIT = 2
-"""How many times as long as a callback may take a push waits for another of its call: that one's time, and room."""
+"""Times the timeout that a push waits for another one of its call: that one's whole time, and some more."""
 
 _log = logging.getLogger("nxcdr_async")
 
 
 class ClientGoneError(Exception):
-    """Whoever sent the push went away before its body was read."""
+    """The sender of a push went away before its body was read."""
 
 
 @define(eq=False)
 class Receiver(Uncopied):
-    """Takes pushes, and hands each call to the user.
+    """Receives pushes, and hands each call to the user's callback.
 
     Attributes:
-        on_call: what the user does with a call.
-        doorkeeper: knows whose pushes are taken.
-        path: where pushes are taken.
-        memory: of what was taken lately.
+        path: where pushes are accepted.
         largest_body: bytes.
-        timeout: seconds for a body to come, and for the callback.
-        now: epoch seconds.
+        timeout: seconds for a body to come, and again for the callback.
+        now: returns epoch seconds.
     """
 
     on_call: OnCall
-    doorkeeper: Doorkeeper
+    authenticator: Authenticator
     path: str
-    memory: PushMemory
+    seen_pushes: SeenPushes
     largest_body: int
     timeout: float
     now: Callable[[], float]
@@ -65,36 +62,36 @@ class Receiver(Uncopied):
     _clock_watch: ClockWatch = field(factory=ClockWatch, init=False, repr=False)
 
     async def answer(self, head: Head, next_chunk: NextChunk) -> Answer:
-        """Return the answer to one push, after all that is to be done about it is done.
+        """Return the answer to one push, after its call has been handled.
 
         Raises:
             ClientGoneError: there is nobody left to answer.
         """
         try:
-            return await self._take(head, next_chunk)
+            return await self._receive(head, next_chunk)
         except PushRefusedError as refused:
             answer = refused.answer
         if answer.status < 500:  # noqa: PLR2004 - what is our own fault was logged where it happened
             # No text that came with the request is in these words, so that nobody can write into the log.
-            what = (answer.status, answer.said["error"])
+            what = (answer.status, answer.content["error"])
             _log.warning("a call push was refused with %d: %s", *what, extra={"http_status": answer.status})
         return answer
 
-    async def _take(self, head: Head, next_chunk: NextChunk) -> Answer:
-        check_shape(head, path=self.path, largest_body=self.largest_body)
+    async def _receive(self, head: Head, next_chunk: NextChunk) -> Answer:
+        check_head(head, path=self.path, largest_body=self.largest_body)
         now_ms = int(self.now() * 1000)
-        signed = self.doorkeeper.admit(head.headers, now_ms=now_ms)
-        told_length = length_in(head.headers)
-        body = await self._body(next_chunk, told_length)
-        check_whole(body, told_length)
+        signed = self.authenticator.admit(head.headers, now_ms=now_ms)
+        declared_length = length_in(head.headers)
+        body = await self._body(next_chunk, declared_length)
+        check_whole(body, declared_length)
         if signed is not None:
-            self.doorkeeper.check_signature(signed, body)
+            self.authenticator.check_signature(signed, body)
             self._watch_clocks(signed, now_ms)
-            self.doorkeeper.check_time(signed, now_ms=now_ms)
+            self.authenticator.check_time(signed, now_ms=now_ms)
         call = self._call_in(body, head.headers.text("content-type"))
-        return await self._hand_over(call, _told_by(call), signed)
+        return await self._hand_over(call, _value_digests(call), signed)
 
-    async def _body(self, next_chunk: NextChunk, told_length: int | None) -> bytes:
+    async def _body(self, next_chunk: NextChunk, declared_length: int | None) -> bytes:
         body = bytearray()
         try:
             with move_on_after(self.timeout) as limit:
@@ -102,19 +99,19 @@ class Receiver(Uncopied):
                     check_size(len(body) + len(chunk), self.largest_body)
                     body += chunk
         except ClientGoneError:
-            _log.warning("a call push was broken off by its sender: %s of its body came", _part(body, told_length))
+            _log.warning("a call push was broken off by its sender: %s of its body came", _part(body, declared_length))
             raise
         if limit.cancelled_caught:
-            reason = f"the body did not come within {self.timeout:g} seconds: {_part(body, told_length)} came"
+            reason = f"the body did not come within {self.timeout:g} seconds: {_part(body, declared_length)} came"
             raise PushRefusedError(408, reason, is_cut=True)
         return bytes(body)
 
     def _watch_clocks(self, signed: SignedHeaders, now_ms: int) -> None:
         ahead_ms = signed.ahead_ms(now_ms)
         if abs(ahead_ms) <= ALLOWED_SKEW_MS:
-            self._clock_watch.agreed()
+            self._clock_watch.note_accepted()
             return
-        skew = self._clock_watch.refused(signed.ts, ahead_ms, now=now_ms / 1000)
+        skew = self._clock_watch.note_refused(signed.ts, ahead_ms, now=now_ms / 1000)
         if skew is not None:
             log_receiver_clock(skew)
 
@@ -127,14 +124,14 @@ class Receiver(Uncopied):
         except RecordError as bad:
             raise PushRefusedError(422, _no_call(bad.path), path=bad.path, detail=str(bad)) from None
 
-    async def _hand_over(self, call: CallRecord, told: frozenset[bytes], signed: SignedHeaders | None) -> Answer:
+    async def _hand_over(self, call: CallRecord, digests: frozenset[bytes], signed: SignedHeaders | None) -> Answer:
         try:
-            async with self._locks.held(call.call_id, patience=TIMEOUTS_TO_WAIT * self.timeout):
-                if self.memory.knows(call.call_id, told, signed, now=self.now()):
-                    return KNOWN
+            async with self._locks.hold(call.call_id, wait=TIMEOUTS_TO_WAIT * self.timeout):
+                if self.seen_pushes.contains(call.call_id, digests, signed, now=self.now()):
+                    return ALREADY_SEEN
                 await self._call_back(call)
-                self.memory.take(call.call_id, told, signed, now=self.now())
-                return TAKEN
+                self.seen_pushes.add(call.call_id, digests, signed, now=self.now())
+                return ACCEPTED
         except TimeoutError:
             _log.warning("a call push waited too long for another one of its call", extra={"http_status": 503})
             raise PushRefusedError(503, "another push of this call is still worked on: send it again later") from None
@@ -162,16 +159,16 @@ class Receiver(Uncopied):
         return doing
 
 
-def _told_by(call: CallRecord) -> frozenset[bytes]:
+def _value_digests(call: CallRecord) -> frozenset[bytes]:
     try:
-        return told_by(call)
+        return value_digests(call)
     except RecursionError:
         # What can just be read may be too deep to be written.
         raise PushRefusedError(400, "the body is nested too deeply") from None
 
 
-def _part(body: bytearray, told_length: int | None) -> str:
-    return f"{len(body)} bytes" if told_length is None else f"{len(body)} of {told_length} bytes"
+def _part(body: bytearray, declared_length: int | None) -> str:
+    return f"{len(body)} bytes" if declared_length is None else f"{len(body)} of {declared_length} bytes"
 
 
 def _no_call(path: str) -> str:

@@ -1,7 +1,6 @@
 """The scripts run as they stand, at tiny sizes: what they find is of no use then, but it is found and told."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +9,12 @@ import pytest
 from shared.by_hand import days_of
 from shared.emulation import emulator
 
+from tests.child_processes import environment_of_children
+
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
@@ -30,7 +32,7 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 def test_a_script_tells_what_it_found_and_whether_that_will_do(command: tuple[str, ...], tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(FOLDER / command[0]), *command[1:], "--json", str(tmp_path / "result.json")],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env=environment_of_children(),
         capture_output=True,
         encoding="utf-8",
         timeout=600,  # however busy the machine is

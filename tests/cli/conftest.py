@@ -8,9 +8,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 
 from nxcdr_async.testing import Gateway
+from tests.cli.warm_process import LONGEST_RUN, WarmProcess
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,6 +30,9 @@ for words in json.loads(sys.argv[1]):
             results.append({"code": ended.code, "out": out.getvalue(), "err": err.getvalue()})
 print(json.dumps(results))
 """
+
+READ_AT_START = ("PYTHON", "SSLKEYLOGFILE")
+"""How the variables begin that the interpreter or an import reads, which a fork has behind it."""
 
 
 @define
@@ -52,6 +56,7 @@ class Nxcdr:
 
     folder: Path
     secrets: list[str]
+    warm: WarmProcess
     variables: dict[str, str] = field(factory=dict)
     flags: tuple[str, ...] = ()
 
@@ -65,19 +70,27 @@ class Nxcdr:
         return [sys.executable, *self.flags, "-m", "nxcdr_async", *words]
 
     def __call__(self, *words: str, **variables: str) -> Ended:
-        done = subprocess.run(
-            self.command(*words),
-            env={**self.environment, **variables},
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=600,
-            check=False,
-        )
-        ended = Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+        environment = {**self.environment, **variables}
+        if self.flags or any(name.startswith(READ_AT_START) for name in {**self.variables, **variables}):
+            code, out, err = self._cold(words, environment)
+        else:
+            code, out, err = self.warm.run(words, environment, self.folder)
+        ended = Ended(code, out.decode(), err.decode())
         assert "Traceback" not in ended.out + ended.err
         assert not [secret for secret in self.secrets if secret in ended.out + ended.err]
         return ended
+
+    def _cold(self, words: tuple[str, ...], environment: dict[str, str]) -> tuple[int, bytes, bytes]:
+        done = subprocess.run(
+            self.command(*words),
+            env=environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=LONGEST_RUN,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
 
     def each(self, runs: list[tuple[str, ...]]) -> list[Ended]:
         """Run several commands in one process, to save its start; for those that end before anything is sent."""
@@ -94,10 +107,10 @@ class Nxcdr:
 
     def without(self, *names: str) -> "Nxcdr":
         kept = {name: value for name, value in self.variables.items() if name not in names}
-        return Nxcdr(self.folder, self.secrets, kept, self.flags)
+        return evolve(self, variables=kept)
 
     def under(self, *flags: str) -> "Nxcdr":
-        return Nxcdr(self.folder, self.secrets, self.variables, flags)
+        return evolve(self, flags=flags)
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +119,14 @@ def gateway() -> Iterator[Gateway]:
         yield gateway
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[WarmProcess]:
+    process = WarmProcess.started()
+    yield process
+    process.close()
+
+
 @pytest.fixture
-def nxcdr(gateway: Gateway, tmp_path: Path) -> Nxcdr:
+def nxcdr(gateway: Gateway, warm: WarmProcess, tmp_path: Path) -> Nxcdr:
     secrets = [gateway.credentials.access_secret, gateway.flash_app.secretkey, "a-wrong-secret"]
-    return Nxcdr(tmp_path, secrets, gateway.environment())
+    return Nxcdr(tmp_path, secrets, warm, gateway.environment())

@@ -182,6 +182,7 @@ def heard_hangup() -> Iterator[None]:
     signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.first_of
 @on_posix
 @pytest.mark.usefixtures("heard_hangup")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -239,6 +240,7 @@ def test_a_run_that_stored_nothing_reports_up_to_where_the_store_is_complete(nxc
     assert failed["complete_until"] == done["complete_until"] is not None
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -332,6 +334,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 @on_posix
 @pytest.mark.parametrize("place", ["c.sqlite", "c.duckdb", "c.parquet"])
 def test_connections_take_no_file_from_a_store(nxcdr: Any, large: Gateway, place: str) -> None:
@@ -365,6 +368,7 @@ def test_a_report_that_nobody_reads_hides_no_error(nxcdr: Any) -> None:
     assert re.fullmatch(r"error: c\.sqlite holds no calls yet: .*\n", told)
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("to", ["c.sqlite", "c.jsonl"])
 def test_what_is_too_old_and_what_is_not_shown_are_known_gaps(nxcdr: Any, to: str) -> None:
     with Gateway(calls=500, days=2, did_calls=0, flash_calls=0) as gateway:

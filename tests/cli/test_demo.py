@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from nxcdr_async.cli.demo import free_target
+from nxcdr_async.cli.demo_file import free_target
 from nxcdr_async.records.arrow import CALLS
 from nxcdr_async.testing import Gateway
 
@@ -61,6 +61,7 @@ def test_the_demo_stores_every_call_and_shows_it_and_again_in_ascii(alone: Any) 
     assert "OK: complete: 60 calls stored" in again.out
 
 
+@pytest.mark.slow
 def test_who_reads_only_the_first_line_gets_no_traceback_and_all_the_calls(alone: Any) -> None:
     with subprocess.Popen(
         alone.command("demo", "--calls", "60", "--days", "2"),
@@ -89,6 +90,7 @@ def test_a_file_that_is_not_of_the_demo_is_left_alone(alone: Any) -> None:
     assert free_target(path) == path
 
 
+@pytest.mark.slow
 @on_linux
 def test_ctrl_c_leaves_nothing_behind(alone: Any) -> None:
     with subprocess.Popen(
@@ -110,6 +112,7 @@ def test_ctrl_c_leaves_nothing_behind(alone: Any) -> None:
     assert not list(alone.folder.iterdir())
 
 
+@pytest.mark.slow
 @on_linux
 def test_an_emulator_does_not_outlive_a_demo_that_was_killed(alone: Any) -> None:
     with subprocess.Popen(

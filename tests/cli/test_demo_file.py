@@ -8,7 +8,8 @@ import duckdb
 import pytest
 
 from nxcdr_async import ConfigurationError
-from nxcdr_async.cli.demo import checked_target, mark, written_aside
+from nxcdr_async.cli.demo_file import checked_target, mark, written_aside
+from nxcdr_async.cli.run import CommandError
 
 on_posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no modes of files")
 
@@ -57,7 +58,7 @@ def test_a_file_takes_the_place_of_an_earlier_demo_and_its_log(tmp_path: Path) -
 def test_an_error_leaves_nothing_behind_and_what_stood_there_as_it_was(tmp_path: Path) -> None:
     target = tmp_path / "calls.duckdb"
     put(target, 1)
-    with pytest.raises(OSError, match="the disk is full"), written_aside(target) as part:
+    with pytest.raises(CommandError, match="the disk is full"), written_aside(target) as part:
         part.write_bytes(b"half")
         raise OSError("the disk is full")
     assert list(tmp_path.iterdir()) == [target]

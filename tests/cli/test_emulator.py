@@ -9,6 +9,7 @@ import pytest
 from nxcdr_async.testing import Gateway
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_its_first_line_tells_how_to_use_it(nxcdr: Any, number: signal.Signals) -> None:
     with subprocess.Popen(
@@ -70,6 +71,7 @@ def test_it_limits_how_deep_how_wide_and_how_old_it_answers(nxcdr: Any) -> None:
     assert "error: the gateway refuses what is older than 2002-01-01" in old.err
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize(
     "words", [("--depth-cap", "0"), ("--max-span", "0d"), ("--retention", "0h"), ("--retention", "soon")]
 )

@@ -13,6 +13,7 @@ def at_home(nxcdr: Any, tmp_path: Path) -> Any:
     return nxcdr
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("to", ["~/calls.sqlite", "my home/calls.sqlite", "file://{folder}/my%20home/calls.sqlite"])
 def test_a_store_and_its_report_lie_where_they_are_meant_to(at_home: Any, to: str, tmp_path: Path) -> None:
     to = to.format(folder=tmp_path)

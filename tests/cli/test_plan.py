@@ -5,7 +5,8 @@ import msgspec
 import pytest
 from attrs import evolve
 
-from nxcdr_async.cli.plan import Estimate, spread, stored, warn_of_disk
+from nxcdr_async.cli.commands.plan import stored, warn_of_disk
+from nxcdr_async.cli.estimate import Estimate, spread
 from nxcdr_async.testing import Gateway
 from nxcdr_async.windows import HOUR, Window
 
@@ -90,6 +91,7 @@ def test_a_narrow_gateway_can_be_sampled(nxcdr: Any, source: str) -> None:
     assert msgspec.json.decode(ended.out)["refused_until"] is None
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("source", ["calls", "flash", "did"])
 def test_what_is_too_old_is_told_and_left_out(nxcdr: Any, source: str) -> None:
     with Gateway(calls=40_000, days=28) as gateway:

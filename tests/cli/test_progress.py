@@ -13,8 +13,8 @@ import msgspec
 import pytest
 from attrs import evolve
 
-from nxcdr_async.cli import progress as room
-from nxcdr_async.cli.progress import BackfillNews, bar_or_lines
+from nxcdr_async.cli import progress
+from nxcdr_async.cli.progress import RunStatus, bar_or_lines
 from nxcdr_async.ingest.report import BackfillProgress
 from nxcdr_async.stats import SessionStats
 from nxcdr_async.testing import Gateway
@@ -26,8 +26,8 @@ STATS = SessionStats(
     clock_refusals=0,
     in_flight=12,
     peak_in_flight=16,
-    limit=16,
-    pace=None,
+    concurrency_limit=16,
+    rate_limit=None,
     clock_skew=0.0,
 )
 PROGRESS = BackfillProgress(
@@ -50,10 +50,10 @@ PROGRESS = BackfillProgress(
 )
 
 
-def test_news_tell_every_figure_and_the_counts_of_this_moment() -> None:
-    news = BackfillNews(PROGRESS, STATS, silent=0.1)
-    assert (news.share, news.count) == (0.1875, "12 of about 64")
-    assert news.details == (
+def test_a_status_has_every_figure_and_the_counts_of_this_moment() -> None:
+    status = RunStatus(PROGRESS, STATS, silent=0.1)
+    assert (status.share, status.count) == (0.1875, "12 of about 64")
+    assert status.details == (
         "123,456 rows, 8,123 rows/s, 3.6 min left",
         "12 of 16 requests in flight, 1,234 sent, 2 throttled, 3 retries",
         "complete until 2026-01-12 03:00Z, stored to 2026-01-14 11:12Z",
@@ -61,11 +61,11 @@ def test_news_tell_every_figure_and_the_counts_of_this_moment() -> None:
 
 
 def test_a_rate_of_before_is_not_told_while_nothing_comes() -> None:
-    assert BackfillNews(PROGRESS, STATS, silent=17.0).details[0] == "123,456 rows, no news for 17 s, 3.6 min left"
-    nothing = BackfillNews(None, STATS, silent=17.0)
+    assert RunStatus(PROGRESS, STATS, silent=17.0).details[0] == "123,456 rows, no news for 17 s, 3.6 min left"
+    nothing = RunStatus(None, STATS, silent=17.0)
     assert (nothing.share, nothing.count) == (0.0, "0")
     assert nothing.details[0] == "nothing read yet"
-    unknown = BackfillNews(evolve(PROGRESS, seconds_left=None, reached=None, complete_until=None), STATS, silent=0.0)
+    unknown = RunStatus(evolve(PROGRESS, seconds_left=None, reached=None, complete_until=None), STATS, silent=0.0)
     assert unknown.details[0].endswith("? left")
     assert unknown.details[2] == "complete until ?"
 
@@ -74,10 +74,10 @@ def test_without_a_terminal_there_is_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moments = iter([0.0, 1.0, 4.9, 5.0, 6.0, 9.9, 10.1])
-    monkeypatch.setattr(room, "steady", lambda: next(moments))
+    monkeypatch.setattr(progress, "steady", lambda: next(moments))
     with bar_or_lines("windows", 5.0) as display:
         for _ in range(6):
-            display.show(BackfillNews(PROGRESS, STATS, silent=0.0))
+            display.show(RunStatus(PROGRESS, STATS, silent=0.0))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("12 of about 64 windows, 123,456 rows, 8,123 rows/s, ")

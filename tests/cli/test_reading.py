@@ -77,6 +77,7 @@ def test_a_second_of_calls_that_is_not_shown_whole_ends_with_known_gaps(nxcdr: A
     assert "error: the second 2026-01-01T12:00:00+00:00 holds 100 calls or more" in ended.err
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("words", [(), ("--max-span", "24h")])
 @pytest.mark.parametrize("source", ["calls", "flash"])
 def test_a_narrow_gateway_is_read_whole(nxcdr: Any, source: str, words: tuple[str, ...]) -> None:

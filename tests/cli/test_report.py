@@ -14,7 +14,9 @@ from nxcdr_async.records.models import SourceName
 COMPLETE = datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def news(source: SourceName = "calls", rows: int = 0, complete_until: datetime | None = COMPLETE) -> BackfillProgress:
+def progress_of(
+    source: SourceName = "calls", rows: int = 0, complete_until: datetime | None = COMPLETE
+) -> BackfillProgress:
     return BackfillProgress(
         source=source,
         windows=1,
@@ -67,7 +69,7 @@ def test_a_report_says_how_a_run_ended(
 
 def test_a_failed_run_tells_what_is_known(path: Path, report: RunReport) -> None:
     before = datetime.now(UTC)
-    report.take(news(rows=7))
+    report.update(progress_of(rows=7))
     report.fail(NxcdrError("no answer"))
     told = read(path)
     assert (told["rows"], told["windows"], told["requests"]) == (7, 1, 3)
@@ -78,12 +80,12 @@ def test_a_failed_run_tells_what_is_known(path: Path, report: RunReport) -> None
 
 def test_of_several_sources_it_tells_what_holds_for_all(path: Path, report: RunReport) -> None:
     earlier = COMPLETE.replace(day=1)
-    report.take(news("calls", rows=7))
-    report.take(news("did", rows=5, complete_until=earlier))
+    report.update(progress_of("calls", rows=7))
+    report.update(progress_of("did", rows=5, complete_until=earlier))
     report.fail(NxcdrError("no answer"))
     told = read(path)
     assert (told["rows"], datetime.fromisoformat(told["complete_until"])) == (12, earlier)
-    report.take(news("flash", complete_until=None))
+    report.update(progress_of("flash", complete_until=None))
     report.fail(NxcdrError("no answer"))
     assert read(path)["complete_until"] is None
 
@@ -105,10 +107,10 @@ def test_a_run_that_finds_the_store_in_use_leaves_the_place_of_its_report_free(p
 
 def test_an_earlier_report_is_gone_once_a_run_has_hold_of_the_store(path: Path, report: RunReport) -> None:
     path.write_text("of an earlier run")
-    report.take(news())
+    report.update(progress_of())
     assert not path.exists()
     report.end("done", {"rows": 3})
-    report.take(news())
+    report.update(progress_of())
     assert read(path) == {"outcome": "done", "error": None, "error_class": None, "rows": 3}
 
 

@@ -81,6 +81,7 @@ def test_a_secret_among_the_arguments_is_refused_and_not_repeated(nxcdr: Any) ->
     assert TYPED not in doctor.out + doctor.err
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize(
     "url", ["http://gateway.example", "http://127.0.0.1@evil.example", "http://127.0.0.1.evil.example"]
 )
@@ -113,6 +114,7 @@ def test_neither_words_nor_title_nor_environment_of_a_child_hold_a_secret(nxcdr:
     assert not [text for text in seen for secret in [*nxcdr.secrets, OF_A_PROXY] if secret.encode() in text]
 
 
+@pytest.mark.first_of
 @on_linux
 @pytest.mark.parametrize(("command", "secret_asked"), [("calls", b"secret: "), ("flash", b"secretkey: ")])
 def test_a_secret_that_is_typed_is_not_shown(nxcdr: Any, command: str, secret_asked: bytes) -> None:
@@ -144,6 +146,7 @@ def _read_until(terminal: int, end: bytes | None) -> bytes:
     return told
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("command", [("calls", *DAY), ("flash", *DAY), ("order", "1", "--tenant", "1"), ("doctor",)])
 def test_what_a_gateway_says_neither_steers_the_terminal_nor_shows_a_secret(nxcdr: Any, command: Any) -> None:
     known = [nxcdr.variables[name] for name in SECRET_VARIABLES if name in nxcdr.variables]
@@ -166,7 +169,7 @@ def test_a_crash_shows_where_it_was_only_when_asked_and_never_a_secret(nxcdr: An
         "    kept = os.environ['NXCDR_ACCESS_SECRET']\n"
         "    password = os.environ['HTTPS_PROXY'].split(':')[2].split('@')[0]\n"
         "    raise RuntimeError(f'https://gateway.example/?secretkey={kept}{password}\\x1b[31m')\n"
-        "streaming.write = crash\n"
+        "streaming.write_pages = crash\n"
         f"sys.argv = ['nxcdr', 'calls', *{DAY!r}]\n"
         "main()"
     )

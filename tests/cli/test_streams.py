@@ -30,6 +30,7 @@ def run(nxcdr: Any, redirection: str, *words: str) -> Any:
     )
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", "<&-", "<&- 2>&-"])
 def test_the_rows_come_whatever_became_of_the_other_streams(nxcdr: Any, redirection: str) -> None:
     ended = run(nxcdr, redirection, *DAYS)
@@ -61,6 +62,7 @@ def test_without_a_stdin_nobody_is_asked_for_a_secret(nxcdr: Any) -> None:
     assert ended.stderr.startswith(b"error: no credentials: ")
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     ("errors_to", "told"), [(subprocess.PIPE, b"stopped\n"), (subprocess.STDOUT, None)], ids=["apart", "together"]

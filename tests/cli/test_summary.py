@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from nxcdr_async import CallRecord, Direction, SessionStats
-from nxcdr_async.cli.summary import Run, show_summary
+from nxcdr_async.cli.summary import show_summary
 from nxcdr_async.records.arrow import CALLS, rows_of
 from nxcdr_async.sinks.duckdb import DuckDbSink
-from nxcdr_async.sinks.ledger import Entry, LedgerChange
+from nxcdr_async.sinks.ledger import LedgerChange, LedgerEntry
 from nxcdr_async.sinks.protocol import Origin
 from nxcdr_async.windows import Window
 
@@ -19,8 +19,8 @@ STATS = SessionStats(
     clock_refusals=0,
     in_flight=0,
     peak_in_flight=1,
-    limit=8,
-    pace=None,
+    concurrency_limit=8,
+    rate_limit=None,
     clock_skew=None,
 )
 
@@ -29,9 +29,9 @@ def summary_of(target: Path, *calls: CallRecord) -> bool:
     sink = DuckDbSink(target)
     sink.open()
     sink.create(CALLS, Origin("account", "UTC"))
-    sink.write(CALLS, rows_of(CALLS, calls), LedgerChange(Entry(Window(0, 1), 2), (), None))
+    sink.write(CALLS, rows_of(CALLS, calls), LedgerChange(LedgerEntry(Window(0, 1), 2), (), None))
     sink.close()
-    return show_summary(Run(target, len(calls), STATS, 1.0))
+    return show_summary(target, len(calls), STATS, 1.0)
 
 
 def line_of(told: str, words: str) -> str:

@@ -36,6 +36,7 @@ def test_it_goes_on_to_the_present_and_finds_late_rows(nxcdr: Any) -> None:
     assert datetime.fromisoformat(report["end"]) >= now - timedelta(minutes=1)
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize(("settle", "is_open"), [("1h", False), ("2d", True), ("120m", False), ("48", True)])
 def test_how_long_a_window_stays_open_is_for_the_user_to_say(nxcdr: Any, settle: str, is_open: bool) -> None:
     now = datetime.now(UTC)

@@ -11,50 +11,81 @@ import pytest
 from nxcdr_async.testing import Gateway
 
 DAY = ("--start", "2026-01-01", "--end", "2026-01-02")
-COMMANDS = (
-    "demo",
-    "calls",
-    "did",
-    "flash",
-    "order",
-    "plan",
-    "backfill",
-    "sync",
-    "verify",
-    "prune",
-    "doctor",
-    "emulator",
-)
+GATEWAY = ["--region", "--gateway", "--concurrency", "--rate", "--timeout"]
+STORE = ["--new-key", "--new-gateway", "--report"]
+OPTIONS = {
+    "demo": ["--days", "--calls", "--to", "--seed", "--force"],
+    "calls": [
+        *("--start", "--end", "--direction", "--answered", "--agent", "--caller", "--callee", "--call-id"),
+        *("--order-id", "--skip-bad-rows", *GATEWAY, "--max-span", "--tz"),
+    ],
+    "did": ["--start", "--end", "--did-number", "--call-number", "--direction", "--skip-bad-rows", *GATEWAY],
+    "flash": ["--start", "--end", "--skip-bad-rows", *GATEWAY, "--max-span", "--tz"],
+    "flash-call": GATEWAY,
+    "order": ["--tenant", "--skip-bad-rows", *GATEWAY],
+    "plan": ["--start", "--end", "--to", "--json", *GATEWAY, "--max-span", "--tz"],
+    "backfill": [
+        *("--start", "--end", "--to", "--settle", "--skip-bad-rows", *STORE, *GATEWAY, "--max-span", "--tz"),
+    ],
+    "sync": ["--to", "--settle", "--skip-bad-rows", *STORE, *GATEWAY, "--max-span"],
+    "verify": [
+        *("--to", "--source", "--sample", "--all", "--seed", "--fix", "--settle", *STORE, "--skip-bad-rows"),
+        *(*GATEWAY, "--max-span"),
+    ],
+    "prune": ["--to", "--before", "--dry-run", "--tz"],
+    "doctor": GATEWAY,
+    "emulator": [
+        *("--port", "--calls", "--days", "--first-day", "--seed", "--agents", "--did-calls", "--flash-calls"),
+        *("--latency", "--max-in-flight", "--max-per-second", "--retry-after", "--fault-rate", "--order"),
+        *("--publish-delay", "--depth-cap", "--max-span", "--retention", "--while-stdin-open"),
+    ],
+}
+"""Of each command, in the order in which its help lists them."""
 
 
-def test_each_command_has_help(nxcdr: Any) -> None:
-    for command, ended in zip(COMMANDS, nxcdr.each([(command, "--help") for command in COMMANDS]), strict=True):
+def test_each_command_has_help_and_its_options(nxcdr: Any) -> None:
+    for command, ended in zip(OPTIONS, nxcdr.each([(command, "--help") for command in OPTIONS]), strict=True):
         assert ended.code == 0
         assert ended.out.startswith(f"Usage: nxcdr {command} ")
         assert max(map(len, ended.out.splitlines())) <= 80
+        listed = re.findall(r"^  (--[a-z-]+)", ended.out, flags=re.MULTILINE)
+        assert (command, listed) == (command, OPTIONS[command])
 
 
 def test_help_names_every_command_and_fits_a_terminal(nxcdr: Any) -> None:
     ended = nxcdr("--help")
     assert ended.code == 0
-    listed = re.findall(r"^  (\w+)  +\w", ended.out.partition("Commands:")[2], flags=re.MULTILINE)
-    assert tuple(listed) == COMMANDS
+    listed = re.findall(r"^  ([\w-]+)  +\w", ended.out.partition("Commands:")[2], flags=re.MULTILINE)
+    assert listed == list(OPTIONS)
     assert max(map(len, ended.out.splitlines())) <= 80
     assert "..." not in ended.out.partition("Commands:")[2]
 
 
-def test_help_imports_nothing_heavy_of_its_own(nxcdr: Any) -> None:
+def imported(nxcdr: Any, *words: str) -> set[str]:
+    """Return the modules that a run imports beyond those of the package itself, which are not its doing."""
     code = (
         "import sys, nxcdr_async; before = set(sys.modules)\n"
         "from nxcdr_async.cli import main\n"
-        "sys.argv = ['nxcdr', '--help']\n"
+        f"sys.argv = ['nxcdr', *{words!r}]\n"
         "try: main()\n"
-        "except SystemExit: print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}), file=sys.stderr)"
+        "except SystemExit: print(*sorted(set(sys.modules) - before), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], env=nxcdr.environment, capture_output=True, check=True)
-    # What `import nxcdr_async` itself takes is not the command line's doing.
+    return set(done.stderr.decode().split())
+
+
+def test_help_imports_nothing_heavy_of_its_own(nxcdr: Any) -> None:
+    names = imported(nxcdr, "--help")
     heavy = {"aiohttp", "anyio", "attr", "cattrs", "duckdb", "msgspec", "pyarrow", "rich", "zoneinfo"}
-    assert not heavy & set(done.stderr.decode().split())
+    assert not heavy & {name.split(".")[0] for name in names}
+    assert not [name for name in names if name.startswith("nxcdr_async.cli.commands")]
+
+
+def test_a_command_imports_no_other_and_only_what_it_needs(nxcdr: Any) -> None:
+    names = imported(nxcdr, "flash", "--help")
+    commands = {name for name in names if name.startswith("nxcdr_async.cli.commands.")}
+    assert commands == {"nxcdr_async.cli.commands.flash"}
+    assert not {"aiohttp", "duckdb", "pyarrow", "rich"} & {name.split(".")[0] for name in names}
 
 
 def test_without_typer_it_says_what_to_install(nxcdr: Any) -> None:
@@ -67,6 +98,22 @@ def test_without_typer_it_says_what_to_install(nxcdr: Any) -> None:
     done = subprocess.run([sys.executable, "-c", code], env=nxcdr.environment, capture_output=True, check=False)
     assert done.returncode == 2
     assert done.stderr == b"error: nxcdr needs typer and rich: install the package with its extra cli\n"
+
+
+def test_without_the_packages_of_stores_the_demo_says_what_to_install(nxcdr: Any) -> None:
+    code = (
+        "import importlib.util as util, sys\n"
+        "gone = {'duckdb', 'filelock', 'pyarrow'}\n"
+        "sys.modules |= dict.fromkeys(gone)\n"  # what is None there cannot be imported
+        "find = util.find_spec\n"
+        "util.find_spec = lambda name, *more: None if name in gone else find(name, *more)\n"
+        "sys.argv = ['nxcdr', 'demo']\n"
+        "from nxcdr_async.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=nxcdr.environment, capture_output=True, check=False)
+    assert done.returncode == 2
+    told = b"error: the demo needs duckdb and pyarrow and filelock: install the package with its extra duckdb\n"
+    assert done.stderr == told
 
 
 WRONG = [
@@ -111,12 +158,13 @@ import sys
 from nxcdr_async.cli import main, streaming
 def crash(arguments, *_words):
     raise {}
-streaming.write = crash
+streaming.write_pages = crash
 sys.argv = ["nxcdr", "calls", "--start", "2026-01-01", "--end", "2026-01-02"]
 main()
 """
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize(
     ("error", "told"),
     [

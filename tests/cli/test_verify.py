@@ -109,6 +109,7 @@ def test_a_report_tells_of_a_run_that_failed(nxcdr: Any, store: Path) -> None:  
     assert report["complete_until"] is not None
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -80,8 +80,8 @@ async def read(gateway: Any, folder: Path) -> dict[str, Any]:
         found["stores"] = {}
         for name in ("calls.duckdb", "calls.sqlite", "calls.parquet", "calls.jsonl", "calls.csv"):
             store = folder / name
-            report = await nxcdr_async.ingest.api(cdr, "calls", start, end, store)
-            await nxcdr_async.ingest.api(cdr, "did", day, day, store)
+            report = await nxcdr_async.backfill(cdr, "calls", start, end, store)
+            await nxcdr_async.backfill(cdr, "did", day, day, store)
             await nxcdr_async.sync(cdr, "did", store)
             verified = await nxcdr_async.verify(cdr, store)
             pruned = await nxcdr_async.prune(store, end)

@@ -17,11 +17,14 @@ TOOLS = [
     "time_machine",
     "time_machine, tick",
 ]
+VARIANTS = [*(("freezegun", *order) for order in ORDERS), *((tool, "while", "while") for tool in TOOLS)]
+EACH_DAY = [("freezegun", "before", "while"), ("time_machine", "while", "while")]
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize(
     ("tool", "imported", "started"),
-    [*(("freezegun", *order) for order in ORDERS), *((tool, "while", "while") for tool in TOOLS)],
+    [pytest.param(*variant, marks=() if variant in EACH_DAY else pytest.mark.slow) for variant in VARIANTS],
 )
 def test_all_works_while_time_is_frozen(tool: str, imported: str, started: str, tmp_path: Path) -> None:
     told = subprocess.run(

@@ -1,16 +1,15 @@
 """Rows that are no JSON among others that are, and bodies in other charsets, over real HTTP."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from world import APIS, STREAMED, Api, check_complete, order_of, upto_error
 
 from nxcdr_async import CdrSession, RecordError
 from nxcdr_async.testing import Gateway
 from nxcdr_async.testing.emulator.spoiling import row_fault
-
-OpenSession = Callable[..., CdrSession]
+from tests.hostile.world import APIS, STREAMED, Api, check_complete, order_of, upto_error
+from tests.sessions import OpenSession
 
 UNREADABLE = ("bad-utf8", "nan", "broken")
 RATE = 0.05
@@ -106,6 +105,7 @@ async def test_an_unreadable_row_of_an_order_is_skipped_alone_or_named(
     assert bad.value.record_id in spoiled
 
 
+@pytest.mark.first_of("name", "charset")
 @pytest.mark.parametrize("name", STREAMED)
 @pytest.mark.parametrize("charset", CHARSETS)
 async def test_a_declared_charset_is_read_as_utf8_is(

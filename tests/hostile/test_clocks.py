@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from world import APIS, STREAMED, QuickTime, check_complete, order_of, until
 
 from nxcdr_async import CdrSession, ClockSkewError, Credentials
 from nxcdr_async.testing import Gateway
 from nxcdr_async.transport.clock_skew import LONGEST_UNHEARD, ClockEstimate
+from tests.hostile.world import APIS, STREAMED, QuickTime, check_complete, order_of, until
+from tests.sessions import OpenSession
 
-OpenSession = Callable[..., CdrSession]
 DAY = 86_400.0
 
 
@@ -122,6 +122,7 @@ def first_refusal_of(session: CdrSession, monkeypatch: pytest.MonkeyPatch) -> li
     return seen
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("jump", [3600.0, -3600.0])
 @pytest.mark.parametrize("latency", [(0.03, 0.07), (0.05, 0.05)], ids=["staggered", "in waves"])
 async def test_a_gateway_whose_clock_jumps_in_mid_run_refuses_hardly_more_than_was_signed_before(
@@ -163,7 +164,7 @@ async def test_a_gateway_that_drifts_with_each_request_refuses_none(
     assert session.stats.clock_refusals == 0
 
 
-async def test_requests_that_a_pace_holds_back_for_minutes_are_signed_when_they_go(
+async def test_requests_that_a_rate_holds_back_for_minutes_are_signed_when_they_go(
     gateway: Gateway, open_session: OpenSession
 ) -> None:
     session = open_session(rate=0.05)  # one in twenty seconds, so the last waits for five minutes
@@ -281,6 +282,7 @@ def set_switches(gateway: Gateway, values: dict[str, Any]) -> None:
         setattr(gateway.switches, name, value)
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("name", WRONG_DATES)
 async def test_a_stream_ends_whatever_the_date_says(name: str, gateway: Gateway, open_session: OpenSession) -> None:
     values, refused = WRONG_DATES[name]
@@ -297,6 +299,7 @@ async def test_a_stream_ends_whatever_the_date_says(name: str, gateway: Gateway,
     assert session.stats.clock_source == "timestamps"
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("skew", [5 * 3600.0, -3 * DAY])
 @pytest.mark.parametrize(
     "values", [{}, {"relays": (0.0, DAY)}, {"relays": (DAY, 0.0)}, {"date": "frozen"}, {"date_drift": 1.0}], ids=str

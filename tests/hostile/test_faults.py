@@ -3,18 +3,18 @@
 import asyncio
 import pickle
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from world import APIS, STREAMED, VENDOR_ZONE, Api, QuickTime, check_complete, order_of, until, upto_error
 
 from nxcdr_async import CdrSession, NxcdrError, ServerError, ThrottledError, TransportError
 from nxcdr_async.testing import FAULT_KINDS, FaultKind, Gateway
 from nxcdr_async.transport.retry import LONGEST_OUTAGE, MOST_ATTEMPTS, MOST_ATTEMPTS_THROTTLED, asks_for_less
-
-OpenSession = Callable[..., CdrSession]
+from tests.examples import examples
+from tests.hostile.world import APIS, STREAMED, VENDOR_ZONE, Api, QuickTime, check_complete, order_of, until, upto_error
+from tests.sessions import OpenSession
 
 SILENT: tuple[FaultKind, ...] = ("hang", "stall")
 """Kinds that end by the timeout of the session only, so they take real time."""
@@ -39,6 +39,7 @@ def quick(session: CdrSession) -> QuickTime:
     return time
 
 
+@pytest.mark.first_of("kind", "name")
 @pytest.mark.parametrize("name", STREAMED)
 @pytest.mark.parametrize("kind", FAULT_KINDS)
 async def test_one_fault_of_each_kind_on_one_page_costs_no_row(
@@ -65,6 +66,7 @@ async def test_one_fault_of_each_kind_costs_no_call_of_an_order(
     assert gateway.log.faults[kind] == 1
 
 
+@pytest.mark.first_of("kind", "name")
 @pytest.mark.parametrize("name", STREAMED)
 @pytest.mark.parametrize("kind", PROMPT)
 async def test_each_kind_at_three_replies_in_ten_costs_no_row(
@@ -77,6 +79,7 @@ async def test_each_kind_at_three_replies_in_ten_costs_no_row(
     check_complete(api, await api.read(session, gateway).collect(), gateway)
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("name", STREAMED)
 @pytest.mark.parametrize("kind", SILENT)
 async def test_silence_at_three_replies_in_ten_costs_no_row(
@@ -90,6 +93,7 @@ async def test_silence_at_three_replies_in_ten_costs_no_row(
         check_complete(api, await api.read(session, gateway).collect(), gateway)
 
 
+@pytest.mark.first_of("name")
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("name", STREAMED)
 async def test_all_kinds_mixed_at_three_replies_in_ten_cost_no_row(
@@ -110,7 +114,7 @@ async def test_all_kinds_mixed_at_three_replies_in_ten_cost_no_row(
     name=st.sampled_from(STREAMED),
     seed=st.integers(0, 2**32),
 )
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_no_mix_of_faults_costs_a_row(
     kinds: list[FaultKind], rate: float, name: str, seed: int, gateway: Gateway
 ) -> None:
@@ -153,6 +157,7 @@ async def test_a_gateway_that_refuses_connections_for_a_while_costs_no_row(
         check_complete(api, records, first)
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("name", STREAMED)
 async def test_a_page_that_fails_for_ever_delivers_what_is_before_it_and_can_be_gone_on_from(
     name: str, open_session: OpenSession
@@ -228,6 +233,7 @@ CAUSES: dict[FaultKind, tuple[type[NxcdrError], str]] = {
 }
 
 
+@pytest.mark.first_of("kind", "name")
 @pytest.mark.parametrize("kind", CAUSES)
 @pytest.mark.parametrize("name", STREAMED)
 async def test_an_error_past_all_attempts_names_range_page_cause_request_and_attempts(
@@ -260,6 +266,7 @@ def check_told(error: NxcdrError, gateway: Gateway) -> None:
         assert secret not in f"{error} {error!r} {vars(error)}"
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("kind", ["refused", "503", "99", "hang"])
 async def test_a_total_outage_ends_in_an_error_soon_and_without_a_storm(kind: Any, open_session: OpenSession) -> None:
     api = APIS["calls"]

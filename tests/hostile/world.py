@@ -138,10 +138,10 @@ class QuickTime:
         self._ruled.append(session)
         session._transport.sleep = self.sleep
         ruled = session._transport.limiter
-        pace = ruled._bounds.pace
+        rate = ruled._bounds.rate
         session._transport.limiter = Limiter(
             concurrency=ruled.fixed or None,
-            rate=None if math.isinf(pace) else pace,
+            rate=None if math.isinf(rate) else rate,
             now=self.monotonic,
             sleep=self.sleep,
         )

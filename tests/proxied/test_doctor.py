@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from proxy_server import AUTHORITY, PASSWORD, USER, ProxyServer, behind_tls, proxying, run_nxcdr
 
 from nxcdr_async.testing import Gateway
+from tests.proxied.proxy_server import AUTHORITY, PASSWORD, USER, ProxyServer, behind_tls, proxying, run_nxcdr
 
 
 def marks(out: str) -> dict[str, str]:
@@ -39,6 +39,7 @@ async def test_all_is_checked_through_the_proxy(tmp_path: Path) -> None:
             assert proxy.methods == {"CONNECT"}
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize(
     ("proxy", "says"),
     [
@@ -70,6 +71,7 @@ async def test_what_is_no_proxy_is_told(tmp_path: Path) -> None:
     assert "ALL_PROXY names a SOCKS proxy, which is not supported" in out
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize(
     ("variables", "says"),
     [

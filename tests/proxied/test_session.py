@@ -9,7 +9,10 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 import trustme
-from proxy_server import (
+
+from nxcdr_async import CdrSession, CertificateError, ConfigurationError, Credentials, NxcdrError, ProxyError
+from nxcdr_async.testing import Gateway
+from tests.proxied.proxy_server import (
     AUTHORITY,
     GATEWAY_HOST,
     PASSWORD,
@@ -20,9 +23,6 @@ from proxy_server import (
     proxying,
     run_nxcdr,
 )
-
-from nxcdr_async import CdrSession, CertificateError, ConfigurationError, Credentials, NxcdrError, ProxyError
-from nxcdr_async.testing import Gateway
 
 IN_URL = f"{USER}:{quote(PASSWORD, safe='')}@"
 NOBODY = "http://127.0.0.1:9"

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.responses import Response, StreamingResponse
-from fastapi_service import Pages, app, pages_of_day
 
 from nxcdr_async import closing_line, json_lines
+from tests.services.fastapi_service import Pages, app, pages_of_day
 
 __all__ = ["app"]
 

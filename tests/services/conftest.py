@@ -5,10 +5,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from running_service import RunService, running_on, trouble_of
 from shared.service import UVICORN, Service
 
 from nxcdr_async.testing import Gateway
+from tests.services.running_service import RunService, running_on, trouble_of
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def run_service(tmp_path: Path) -> Iterator[RunService]:
     with ExitStack() as left:
 
         def run(gateway: Gateway, *options: str) -> Service:
-            command = (*UVICORN, *options, "watched_service:app")
+            command = (*UVICORN, *options, "tests.services.watched_service:app")
             started.append(left.enter_context(running_on(gateway, tmp_path, *command)))
             return started[-1]
 

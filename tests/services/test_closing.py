@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from running_service import SERVERS, running_on
 from shared.service import UVICORN, Service
 
 from nxcdr_async import IncompleteError, LineReader
 from nxcdr_async.testing import Gateway
+from tests.services.running_service import SERVERS, running_on
 
 CALLS = 12_000
-SERVICE = "closing_service:app"
+SERVICE = "tests.services.closing_service:app"
 
 
 WAYS = [*((server, "a middleware") for server in SERVERS), ("h11", "HTTP/1.0")]
@@ -53,6 +53,7 @@ def lines_of(gateway: Gateway, service: Service, way: str) -> list[bytes]:
         return reply.read().splitlines()
 
 
+@pytest.mark.first_of
 def test_a_whole_stream_closes_with_its_count(busy: Gateway, served: tuple[Service, str]) -> None:
     reader = LineReader()
     ids = [call["call_id"] for line in lines_of(busy, *served) if (call := reader.read(line))]
@@ -60,6 +61,7 @@ def test_a_whole_stream_closes_with_its_count(busy: Gateway, served: tuple[Servi
     assert sorted(ids) == sorted(busy.call_ids())
 
 
+@pytest.mark.first_of
 def test_a_stream_that_breaks_is_noticed_though_its_answer_ends_well(
     busy: Gateway, served: tuple[Service, str]
 ) -> None:

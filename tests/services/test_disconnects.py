@@ -9,11 +9,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from running_service import SERVERS, RunService, running_on
 from shared.service import UVICORN, Service
-from stream_client import StreamClient
 
 from nxcdr_async.testing import Gateway
+from tests.services.running_service import SERVERS, RunService, running_on
+from tests.services.stream_client import StreamClient
 
 CALLS = 60_000
 MOST_PAGES_AHEAD = 350
@@ -56,6 +56,7 @@ def day_of(gateway: Gateway, service: Service) -> str:
     return f"{service.url}/calls/{gateway.first_call.date()}"
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("leave", [StreamClient.close, StreamClient.reset])
 def test_a_client_that_leaves_in_mid_stream_ends_the_requests_of_its_stream(
@@ -73,6 +74,7 @@ def test_a_client_that_leaves_in_mid_stream_ends_the_requests_of_its_stream(
     assert (order.status_code, busy_day.log.requests) == (200, asked + 1)
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_client_that_leaves_while_the_next_page_is_awaited_ends_its_requests(
     busy_day: Gateway, run_service: RunService, server: str
@@ -87,6 +89,7 @@ def test_a_client_that_leaves_while_the_next_page_is_awaited_ends_its_requests(
     until(lambda: nothing_goes_on(busy_day, service), "the stream goes on without its client")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_client_that_does_not_read_is_waited_for_and_gets_all_when_it_reads_on(
     busy_day: Gateway, run_service: RunService, server: str
@@ -104,6 +107,7 @@ def test_a_client_that_does_not_read_is_waited_for_and_gets_all_when_it_reads_on
     until(lambda: nothing_goes_on(busy_day, service), "something is left of the stream")
 
 
+@pytest.mark.slow
 def test_a_client_that_leaves_without_ever_reading_on_leaves_nothing_behind(
     busy_day: Gateway, run_service: RunService
 ) -> None:
@@ -114,6 +118,7 @@ def test_a_client_that_leaves_without_ever_reading_on_leaves_nothing_behind(
     until(lambda: nothing_goes_on(busy_day, service), "the stream goes on without its client")
 
 
+@pytest.mark.slow
 def test_twenty_clients_that_leave_one_after_the_other_leave_nothing_behind(
     busy_day: Gateway, run_service: RunService
 ) -> None:
@@ -130,7 +135,7 @@ def test_twenty_clients_that_leave_one_after_the_other_leave_nothing_behind(
 
 
 def test_a_service_that_is_told_to_end_in_mid_stream_ends_in_time(busy_day: Gateway, tmp_path: Path) -> None:
-    with running_on(busy_day, tmp_path, *UVICORN, "fastapi_service:app") as service:
+    with running_on(busy_day, tmp_path, *UVICORN, "tests.services.fastapi_service:app") as service:
         client = StreamClient(day_of(busy_day, service))
         client.read_lines(1)
         assert service.stop() < SECONDS_AT_MOST

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from running_service import SERVERS, running_on
 from shared.service import UVICORN, Service
 
 from nxcdr_async.testing import FaultKind, Gateway
+from tests.services.running_service import SERVERS, running_on
 
 NEXT_DAY = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -43,6 +43,7 @@ def test_faults_that_pass_are_not_seen(gateway: Gateway, service: Service) -> No
     assert set(gateway.log.faults) == set(faults)
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("wrong", ["2026-02-30", "yesterday", "9999-12-31", "1969-07-20"])
 def test_a_day_that_cannot_be_asked_for_is_the_clients_fault(gateway: Gateway, service: Service, wrong: str) -> None:
     assert httpx.get(f"{service.url}/calls/{wrong}").status_code in {400, 422}
@@ -80,11 +81,12 @@ def test_an_error_before_the_first_call_has_a_status_of_its_own(gateway: Gateway
     assert httpx.get(day(service), timeout=600).status_code == 502
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_stream_that_breaks_in_the_middle_is_not_taken_for_a_whole_one(tmp_path: Path, server: str) -> None:
     with (
         Gateway(calls=12_000) as gateway,
-        running_on(gateway, tmp_path, *UVICORN, "--http", server, "fastapi_service:app") as service,
+        running_on(gateway, tmp_path, *UVICORN, "--http", server, "tests.services.fastapi_service:app") as service,
     ):
         gateway.add_call(startTime=int(gateway.last_call.timestamp() * 1000), totalCustomerPrice="lots")
         with httpx.stream("GET", f"{service.url}/calls/{gateway.first_call.date()}", timeout=600) as reply:

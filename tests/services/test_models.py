@@ -8,16 +8,16 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from running_service import running_on, trouble_of
 from shared.service import UVICORN, Service
 
 from nxcdr_async import CdrSession, json_lines
 from nxcdr_async.testing import Gateway
+from tests.services.running_service import running_on, trouble_of
 
 
 @pytest.fixture
 def service(gateway: Gateway, tmp_path: Path) -> Iterator[Service]:
-    with running_on(gateway, tmp_path, *UVICORN, "models_service:app") as service:
+    with running_on(gateway, tmp_path, *UVICORN, "tests.services.models_service:app") as service:
         yield service
     assert not trouble_of(service)
 

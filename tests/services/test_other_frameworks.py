@@ -5,17 +5,18 @@ from pathlib import Path
 
 import httpx
 import pytest
-from running_service import running_on, trouble_of
 from shared.service import AIOHTTP, UVICORN
 
 from nxcdr_async.testing import Gateway
+from tests.services.running_service import running_on, trouble_of
 
 SERVICES = {
-    "aiohttp": ((*AIOHTTP, "aiohttp_service:make_app"), "/tenants/{tenant}/orders/{order}"),
-    "litestar": ((*UVICORN, "litestar_service:app"), "/orders/{order}?tenant={tenant}"),
+    "aiohttp": ((*AIOHTTP, "tests.services.aiohttp_service:make_app"), "/tenants/{tenant}/orders/{order}"),
+    "litestar": ((*UVICORN, "tests.services.litestar_service:app"), "/orders/{order}?tenant={tenant}"),
 }
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("framework", SERVICES)
 def test_an_order_is_looked_up(gateway: Gateway, tmp_path: Path, framework: str) -> None:
     command, path = SERVICES[framework]

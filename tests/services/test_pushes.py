@@ -10,13 +10,13 @@ from typing import Any
 import aiohttp
 import pytest
 from attrs import evolve
-from fastapi_service import app
-from pushing import under_uvicorn
-from running_service import STORE, TOKEN
 from shared.service import Service
 
 from nxcdr_async import CdrSession, backfill
 from nxcdr_async.testing import Gateway
+from tests.services.fastapi_service import app
+from tests.services.running_service import STORE, TOKEN
+from tests.webhook.pushing import under_uvicorn
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PUSHED = 30
@@ -57,6 +57,7 @@ async def test_a_fuller_push_of_a_call_is_stored_over_the_first_and_the_first_ag
     assert (call["call_duration"], call["hangup_code"], call["hangup_reason"]) == (77, 1001, "by the agent")
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("token", ["another-token", None])
 async def test_a_push_with_a_wrong_token_or_none_is_refused_and_not_stored(
     gateway: Gateway, service: Service, tmp_path: Path, token: str | None
@@ -92,6 +93,7 @@ async def test_a_service_that_a_process_starts_again_goes_by_its_new_environment
     assert set(stored(tmp_path)) == {call_id}
 
 
+@pytest.mark.slow
 async def test_the_store_is_read_while_pushes_and_a_backfill_write(
     gateway: Gateway, service: Service, tmp_path: Path
 ) -> None:

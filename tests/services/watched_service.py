@@ -3,7 +3,8 @@
 import asyncio
 
 from fastapi import Request
-from fastapi_service import app
+
+from tests.services.fastapi_service import app
 
 __all__ = ["app"]
 

@@ -9,10 +9,10 @@ from random import Random
 from typing import Any
 
 from attrs import define, evolve, field
-from far_gateway import FarGateway, SourceName
 
 from nxcdr_async import CdrSession, NxcdrError, Paginator
 from nxcdr_async.testing import FAULT_KINDS
+from tests.soak.far_gateway import FarGateway, SourceName
 
 READERS = 6
 EDGE = timedelta(seconds=1)

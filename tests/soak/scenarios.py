@@ -3,9 +3,9 @@
 from random import Random
 
 from attrs import define
-from throttling_model import Bounds, Line, run
 
 from nxcdr_async.limits.concurrency import HIGHEST_LIMIT
+from tests.throttling.model import Bounds, Line, run
 
 SECONDS_TO_SETTLE, REPLIES_TO_SETTLE = 40, 400
 SECONDS_MEASURED, REPLIES_MEASURED = 80, 1_200
@@ -42,7 +42,7 @@ def play(seed: int) -> Found:
     end = start + max(SECONDS_MEASURED, REPLIES_MEASURED / best)
     outcome = run(end, bounds, line, sessions=sessions)
     scenario = f"{seed}: {bounds}, {line}, sessions={sessions}"
-    return Found(scenario, outcome.a_second(start, end) / best, outcome.refused(start, end))
+    return Found(scenario, outcome.a_second(start, end) / best, outcome.throttled_share(start, end))
 
 
 def best_of(bounds: Bounds, line: Line) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-from scenarios import play
+from tests.soak.scenarios import play
 
 SCENARIOS = 200
 

@@ -3,8 +3,9 @@
 from random import Random
 
 import pytest
-from growth import LEAST, Point, changes
 from hypothesis import given, strategies as st
+
+from tests.soak.growth import LEAST, Point, changes
 
 BEFORE = Point(0, 50_000, 300_000, 90_000, 1, 10, 0)
 

@@ -17,14 +17,14 @@ from typing import Any
 
 import aiohttp
 import pytest
-from far_gateway import FarGateway, far_gateway
-from growth import COUNTED, Point, changes
-from load import Load, Tally
 from shared.leaks import Held
 from shared.memory_use import held_kib
 
 from nxcdr_async import CdrSession
 from nxcdr_async.testing import Gateway
+from tests.soak.far_gateway import FarGateway, far_gateway
+from tests.soak.growth import COUNTED, Point, changes
+from tests.soak.load import Load, Tally
 
 pytestmark = pytest.mark.filterwarnings("ignore:a Paginator was dropped:ResourceWarning")
 
@@ -57,7 +57,7 @@ def keys_of(gateway: FarGateway) -> dict[str, Any]:
 
 async def measured(gateway: FarGateway, started: float, before: Point | None = None) -> Point:
     """Measure once all is quiet: what is still ending has a few seconds to be as it was before."""
-    patience = time.monotonic() + SECONDS_TO_SETTLE
+    lock_timeout = time.monotonic() + SECONDS_TO_SETTLE
     while True:
         gc.collect()
         hand_back()
@@ -72,7 +72,7 @@ async def measured(gateway: FarGateway, started: float, before: Point | None = N
             connections=seen["connections"],
         )
         is_settled = before is None or all(getattr(point, name) <= getattr(before, name) for name in COUNTED)
-        if is_settled or time.monotonic() > patience:
+        if is_settled or time.monotonic() > lock_timeout:
             return point
         await asyncio.sleep(0.05)
 

@@ -7,12 +7,12 @@ import random
 from collections import Counter
 
 import pytest
-from strange_bodies import STATUSES, read_both_ways, strange_body
-from strange_gateway import small_pages
-from strange_server import APIS, Answer, read_all, serving, session_on
-from strange_story import play
 
 from nxcdr_async import NxcdrError
+from tests.strange.bodies import STATUSES, read_both_ways, strange_body
+from tests.strange.gateway import small_pages
+from tests.strange.server import APIS, Answer, read_all, serving, session_on
+from tests.strange.story import play
 
 BODIES, STORIES, SESSIONS = 84_000, 10_000, 6_000
 BLOCK = 1_000

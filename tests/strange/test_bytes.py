@@ -6,10 +6,10 @@ import tracemalloc
 import zlib
 
 import pytest
-from strange_server import Speak, read_all, session_on, speaking
 
 from nxcdr_async import MalformedReplyError, NxcdrError, TimedOutError, TransportError
 from nxcdr_async.transport import connection as line
+from tests.strange.server import Speak, read_all, session_on, speaking
 
 MEBIBYTE = 1024 * 1024
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

@@ -5,10 +5,10 @@ from contextlib import suppress
 
 import pytest
 from hypothesis import example, given, strategies as st
-from strange_bodies import STATUSES, read_both_ways, strange_body
-from strange_server import APIS, Answer, read_all, serving, session_on
 
 from nxcdr_async import NxcdrError
+from tests.strange.bodies import STATUSES, read_both_ways, strange_body
+from tests.strange.server import APIS, Answer, read_all, serving, session_on
 
 BODIES_EACH = 500
 SESSIONS = 60

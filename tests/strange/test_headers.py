@@ -6,9 +6,9 @@ import zlib
 
 import aiohttp
 import pytest
-from strange_server import enveloped, read_all, session_on, speaking
 
 from nxcdr_async import MalformedReplyError, NxcdrError, TransportError
+from tests.strange.server import enveloped, read_all, session_on, speaking
 
 NOTHING_FOUND = enveloped("order", "[]")
 KIB = 1024

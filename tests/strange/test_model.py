@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from strange_gateway import HOUR, PAGE, Kind, StrangeWorld, Trick, small_pages
-from strange_story import KINDS, TRICKS, play
+
+from tests.examples import examples
+from tests.strange.gateway import HOUR, PAGE, Kind, StrangeWorld, Trick, small_pages
+from tests.strange.story import KINDS, TRICKS, play
 
 OFFSETS = st.one_of(
     st.lists(st.integers(0, HOUR * 1000 - 1), max_size=80),
@@ -94,9 +96,10 @@ class StrangeServer(RuleBasedStateMachine):
 
 
 TestStrangeServer = StrangeServer.TestCase
-TestStrangeServer.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestStrangeServer.settings = settings(examples(40), stateful_step_count=25)
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("block", range(2))
 def test_no_story_of_a_strange_gateway_ends_with_a_loss(block: int) -> None:
     with small_pages():

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from strange_server import APIS, FIRST, Answer, enveloped, known_by, read_from, reply_of, row_of
 
 from nxcdr_async import (
     AuthenticationError,
@@ -18,6 +17,7 @@ from nxcdr_async import (
     ServerError,
     ThrottledError,
 )
+from tests.strange.server import APIS, FIRST, Answer, enveloped, known_by, read_from, reply_of, row_of
 
 LISTED = ("calls", "did", "flash")
 CALLS = ("calls", "order")
@@ -221,6 +221,7 @@ async def test_a_total_that_is_no_count_is_not_believed(total: str) -> None:
         assert [known_by(call) for call in await read_from(script, "did")] == ids("did", 0)
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize(
     ("total", "pages"),
     [

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from strange_server import START, Answer, known_by, read_from, reply_of, row_of
 
 from nxcdr_async import IncompleteError, MalformedReplyError, SaturatedSecondError
+from tests.strange.server import START, Answer, known_by, read_from, reply_of, row_of
 
 ROWS = {api: [row_of(api, number) for number in range(350)] for api in ("calls", "did", "flash")}
 IDS = {api: sorted(str(row.get("callId", row.get("id"))) for row in rows) for api, rows in ROWS.items()}

@@ -4,9 +4,9 @@ import asyncio
 from http import HTTPStatus
 
 import pytest
-from strange_server import enveloped, read_all, session_on, speaking
 
 from nxcdr_async import CdrSession, GatewayError, MalformedReplyError, NxcdrError, ServerError, ThrottledError
+from tests.strange.server import enveloped, read_all, session_on, speaking
 
 NOTHING_FOUND = enveloped("order", "[]")
 WEB_PAGE = b"<html><body>who knows</body></html>"

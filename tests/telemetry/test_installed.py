@@ -116,6 +116,7 @@ def test_with_the_api_alone_the_sdk_is_not_imported_and_all_is_read() -> None:
     assert (done.stdout.strip(), done.stderr) == ("250 []", "")
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("order", ["configure(); read()", "read(configure)"])
 def test_the_global_providers_may_be_set_before_a_session_or_after(order: str) -> None:
     done = run(f"{READ}{PROVIDERS}{order}; told()")

@@ -17,8 +17,8 @@ import structlog
 
 from nxcdr_async import CdrSession
 from nxcdr_async.testing import FaultKind, Gateway
+from tests.sessions import OpenSession
 
-OpenSession = Callable[..., CdrSession]
 OWN = {"event", "level"}
 
 
@@ -100,9 +100,9 @@ async def test_each_field_is_documented(gateway: Gateway, open_session: OpenSess
     assert not [field for field in fields if f"| `{field}` |" not in (log.__doc__ or "")]
 
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "telemetry.md").read_text(encoding="utf-8")
 (FOR_STRUCTLOG,) = re.findall(
-    r"^```python\n((?:(?!^```).)*?ProcessorFormatter.*?)^```$", README, re.DOTALL | re.MULTILINE
+    r"^```python\n((?:(?!^```).)*?ProcessorFormatter.*?)^```$", PAGE, re.DOTALL | re.MULTILINE
 )
 LOGGED = """
 import asyncio
@@ -116,8 +116,9 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("root", ["", "logging.basicConfig(level=1)", "logging.getLogger().addHandler(handler)"])
-def test_each_line_is_logged_once_as_readme_says_however_else_logging_is_set_up(gateway: Gateway, root: str) -> None:
+def test_each_line_is_logged_once_as_the_docs_say_however_else_logging_is_set_up(gateway: Gateway, root: str) -> None:
     gateway.add_call(orderId="order")
     program = FOR_STRUCTLOG + root + LOGGED.format(tenant=gateway.tenant_id)
     environment = {**os.environ, **gateway.environment()}

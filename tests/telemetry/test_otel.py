@@ -24,8 +24,8 @@ from nxcdr_async.telemetry.log import _log_failed_telemetry
 from nxcdr_async.telemetry.otel import OtelTelemetry
 from nxcdr_async.telemetry.watch import SILENCE, telemetry_for
 from nxcdr_async.testing import Gateway
+from tests.sessions import OpenSession
 
-OpenSession = Callable[..., CdrSession]
 SECOND = timedelta(seconds=1)
 
 
@@ -217,7 +217,7 @@ async def test_each_of_the_sessions_counts_is_a_metric(
     assert recorder.sum("nxcdr.retries") == stats.retries
     assert recorder.sum("nxcdr.throttled") == stats.throttled > 0
     assert recorder.sum("nxcdr.rows") == sum(of(page)["nxcdr.rows"] for page in recorder.pages) >= rows
-    assert recorder.points("nxcdr.concurrency.limit")[0].value == stats.limit
+    assert recorder.points("nxcdr.concurrency.limit")[0].value == stats.concurrency_limit
     assert recorder.points("nxcdr.clock.skew")[0].value == stats.clock_skew
     assert sum(point.count for point in recorder.points("http.client.request.duration")) == stats.requests
     assert sum(point.count for point in recorder.points("nxcdr.page.rows")) == len(recorder.pages)

@@ -91,6 +91,12 @@ class Client:
         async with self.http.get(f"{self.gateway.url}/otp/call/list", params=asked) as response:
             return Answer(response.status, dict(response.headers), await response.read())
 
+    async def flash_call(self, **query: str) -> Answer:
+        app = self.gateway.flash_app
+        asked = {"appkey": app.appkey, "secretkey": app.secretkey, **query}
+        async with self.http.get(f"{self.gateway.url}/otp/call/get", params=asked) as response:
+            return Answer(response.status, dict(response.headers), await response.read())
+
     async def all_pages(self, **body: Any) -> list[str]:
         """Read pages until one is short, as a careful client would."""
         ids: list[str] = []

@@ -62,6 +62,10 @@ BAD: dict[str, Callable[[Gateway], Any]] = {
     "first_day is NaT: give a day": lambda _: Gateway(first_day=pd.NaT),
     "legs is 0: give a whole number": lambda _: Switches(legs=0),
     "legs is '2': give a whole number": lambda _: Switches(legs="2"),  # type: ignore[arg-type]
+    "kind is '5033': give one of '429', ": lambda gateway: gateway.fail_next("5033"),  # type: ignore[arg-type]
+    "endpoint is 'cals': give one of 'calls', ": lambda gateway: gateway.fail_next("503", endpoint="cals"),  # type: ignore[arg-type]
+    "faults is '5033': give one of '429', ": lambda _: Switches(faults=["5033"]),  # type: ignore[list-item]
+    "order is 'up': give one of 'ascending', ": lambda _: Switches(order="up"),  # type: ignore[arg-type]
     "times is '1': give a whole number": lambda gateway: gateway.fail_next("503", "1"),  # type: ignore[arg-type]
     "page is 0: give a whole number": lambda gateway: gateway.fail_next("503", page=0),
     "seconds is '5': give a number": lambda gateway: gateway.clock.move("5"),  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -125,3 +125,47 @@ def test_flash_times_are_local_to_utc_plus_8(gateway: Gateway) -> None:
     moment = datetime.fromisoformat("2026-02-01 10:00:00").replace(tzinfo=UTC_PLUS_8)
     flash_id = gateway.add_flash_call(gmtCreate="2026-02-01 10:00:00")
     assert gateway.flash_ids(moment, moment + timedelta(seconds=1)) == [flash_id]
+
+
+async def test_each_flash_call_is_found_by_its_request(client: Any, gateway: Gateway) -> None:
+    gateway.add_flash_call(requestId="added", gmtCreate="2026-02-01 10:00:00", price="0.0120")
+    for row in gateway.history.flash_calls():
+        found = (await client.flash_call(requestId=row["requestId"])).json
+        price = row["price"] if isinstance(row["price"], str) else float(row["price"])
+        assert found["code"] == "0"
+        assert {**found["cdr"], "gmtCreate": row["gmtCreate"]} == {**row, "price": price, "cost": price}
+    assert found["cdr"]["gmtCreate"] == "2026-02-01T02:00:00.000+0000"
+
+
+async def test_an_unknown_request_has_no_flash_call(client: Any) -> None:
+    assert (await client.flash_call(requestId="nobody")).json == {"code": "0", "cdr": None}
+
+
+async def test_a_flash_call_without_a_request_is_refused(client: Any) -> None:
+    assert (await client.flash_call()).json == {"code": "41000"}
+
+
+async def test_a_wrong_flash_key_finds_no_call(client: Any, gateway: Gateway) -> None:
+    (request_id, *_) = (row["requestId"] for row in gateway.history.flash_calls())
+    for wrong in ({"appkey": "nobody"}, {"secretkey": "wrong"}):
+        assert (await client.flash_call(requestId=request_id, **wrong)).json == {"code": "1"}
+
+
+async def test_switches_and_faults_are_those_of_the_flash_list(client: Any, gateway: Gateway) -> None:
+    old, new = (
+        gateway.add_flash_call(
+            requestId=request_id, gmtCreate=datetime.fromtimestamp(gateway.clock.now(), UTC) - timedelta(hours=hours)
+        )
+        for request_id, hours in (("old", 3), ("new", 1))
+    )
+    gateway.switches.retention = 2 * 3600.0
+    gateway.switches.extra_keys = {"remark": "x"}
+    assert (await client.flash_call(requestId="old")).json["cdr"] is None
+    found = (await client.flash_call(requestId="new")).json["cdr"]
+    assert (found["id"], found["remark"]) == (new, "x")
+    gateway.fail_next("99", endpoint="flash_call")
+    assert (await client.flash_call(requestId="new")).json == {"code": "99"}
+    gateway.switches.retention, gateway.switches.ignore_filters = None, True
+    assert (await client.flash_call(requestId="new")).json["cdr"]["id"] == gateway.flash_ids()[0]
+    assert gateway.log.by_endpoint["flash_call"] == 4
+    assert old in gateway.flash_ids()

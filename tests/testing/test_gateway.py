@@ -41,6 +41,7 @@ def test_starting_and_stopping_leaves_nothing() -> None:
     assert set(threading.enumerate()) == threads
 
 
+@pytest.mark.slow
 def test_a_connection_made_just_before_the_end_is_closed_too() -> None:
     for _ in range(20):
         with Gateway(calls=5) as gateway:
@@ -219,7 +220,7 @@ async def test_a_scripted_fault_waits_for_its_endpoint_and_page(client: Any, gat
     ("wrong", "named"), [({"times": 0}, "times"), ({"endpoint": "cals"}, "endpoint"), ({"times": 1.5}, "times")]
 )
 def test_a_fault_that_could_never_happen_is_refused_at_once(wrong: Any, named: str) -> None:
-    with pytest.raises(ValueError, match=f"{named}'? (must be|is)"):
+    with pytest.raises(ValueError, match=f"{named} is"):
         Gateway(calls=1).fail_next("503", **wrong)
 
 

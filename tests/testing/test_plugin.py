@@ -96,6 +96,7 @@ def test_the_fixture_gives_a_running_gateway(fresh_gateway: Gateway) -> None:
     assert len(fresh_gateway.call_ids()) == 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "arguments"),
     [
@@ -111,11 +112,13 @@ def test_the_fixture_goes_with_every_way_to_run_async_tests(run: Run, source: st
     run(source, *arguments, passed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("xdist") is None, reason="pytest-xdist is not installed")
 def test_each_process_of_xdist_has_emulators_of_its_own(run: Run) -> None:
     run(SYNC + "\ntest_again = test_reads\n", "-n", "2", passed=2)
 
 
+@pytest.mark.slow
 def test_a_marker_seeds_the_emulator_and_the_nearest_one_wins(run: Run) -> None:
     run(
         """
@@ -175,6 +178,7 @@ REFUSED_MARKERS = {
 }
 
 
+@pytest.mark.slow
 def test_a_marker_that_cannot_work_is_an_error_in_one_line(run: Run) -> None:
     tests = [
         f"@pytest.mark.nxcdr_gateway({arguments})\ndef test_{number}(nxcdr_gateway):\n    pass\n"
@@ -219,6 +223,7 @@ async def test_and_the_next_knows_nothing_of_it(nxcdr_gateway):
     )
 
 
+@pytest.mark.slow
 def test_a_test_that_fails_with_requests_open_ends_with_its_emulator(run: Run) -> None:
     result = run(
         READS
@@ -264,6 +269,7 @@ async def look_up(call_id: str):
 """
 
 
+@pytest.mark.slow
 def test_a_web_app_that_takes_its_keys_from_the_environment_asks_the_emulator(
     run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,6 +306,7 @@ def test_a_web_app_that_takes_its_keys_from_the_environment_asks_the_emulator(
     )
 
 
+@pytest.mark.slow
 def test_a_web_app_is_asked_through_the_test_client_of_its_framework(run: Run, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(app=APP)
     run(
@@ -321,6 +328,7 @@ def test_a_web_app_is_asked_through_the_test_client_of_its_framework(run: Run, p
     )
 
 
+@pytest.mark.slow
 def test_the_machines_own_variables_are_back_after_the_test(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NXCDR_GATEWAY", "https://real.example")
     run(
@@ -341,6 +349,7 @@ def test_the_machines_own_variables_are_back_after_the_test(run: Run, monkeypatc
     )
 
 
+@pytest.mark.slow
 def test_a_receiver_of_pushes_is_tested_with_the_calls_of_the_emulator(run: Run) -> None:
     run(
         """

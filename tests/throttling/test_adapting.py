@@ -1,9 +1,9 @@
 """A session finds out how much a gateway allows, comes near to all of it, and is hardly ever refused."""
 
 import pytest
-from throttling_model import Bounds, Line, run
 
 from nxcdr_async.limits.concurrency import HIGHEST_LIMIT
+from tests.throttling.model import Bounds, Line, run
 
 STEADY = 40.0
 """Seconds after which a run is steady."""
@@ -13,14 +13,16 @@ LEAST_OF_BEST = 0.9
 MOST_REFUSED = 0.02
 
 
+@pytest.mark.first_of("at_once", "line")
 @pytest.mark.parametrize("at_once", [1, 2, 5, 16])
 @pytest.mark.parametrize("line", [Line(), Line(latency=(0.02, 0.08))], ids=["even", "uneven"])
 def test_a_bound_on_requests_at_once_is_found(at_once: int, line: Line) -> None:
     outcome = run(END, Bounds(at_once=at_once), line)
     assert outcome.a_second(STEADY, END) >= LEAST_OF_BEST * at_once / 0.05
-    assert outcome.refused(STEADY, END) <= MOST_REFUSED
+    assert outcome.throttled_share(STEADY, END) <= MOST_REFUSED
 
 
+@pytest.mark.first_of("a_second", "line")
 @pytest.mark.parametrize("a_second", [2, 10, 20, 80])
 @pytest.mark.parametrize(
     "line",
@@ -31,32 +33,36 @@ def test_a_bound_on_requests_a_second_is_found(a_second: float, line: Line) -> N
     start, end = max(STEADY, 300 / a_second), max(END, 900 / a_second)
     outcome = run(end, Bounds(a_second=a_second), line)
     assert outcome.a_second(start, end) >= LEAST_OF_BEST * a_second
-    assert outcome.refused(start, end) <= MOST_REFUSED
+    assert outcome.throttled_share(start, end) <= MOST_REFUSED
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize("seconds_a_request", [1.0, 1.5, 2.0])
 def test_the_slow_bounds_that_sibling_apis_publish_are_found(seconds_a_request: float) -> None:
     outcome = run(1800, Bounds(a_second=1 / seconds_a_request))
     assert outcome.a_second(600, 1800) >= LEAST_OF_BEST / seconds_a_request
-    assert outcome.refused(600, 1800) <= MOST_REFUSED
+    assert outcome.throttled_share(600, 1800) <= MOST_REFUSED
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize(("at_once", "a_second", "best"), [(16, 50, 50), (8, 50, 40), (4, 100, 20)])
 def test_of_two_bounds_the_tighter_one_is_found(at_once: int, a_second: float, best: float) -> None:
     outcome = run(END, Bounds(at_once=at_once, a_second=a_second), Line(latency=(0.2, 0.2)))
     assert outcome.a_second(STEADY, END) >= LEAST_OF_BEST * best
-    assert outcome.refused(STEADY, END) <= MOST_REFUSED
+    assert outcome.throttled_share(STEADY, END) <= MOST_REFUSED
 
 
+@pytest.mark.first_of("best")
 @pytest.mark.parametrize(("bounds", "best"), [(Bounds(at_once=8), 160), (Bounds(a_second=10), 10)])
 @pytest.mark.parametrize("pause", [1.0, 3.0, 10.0])
 def test_pauses_that_are_asked_for_cost_little(bounds: Bounds, best: float, pause: float) -> None:
     start, end = STEADY * pause, STEADY * pause + 400
     outcome = run(end, bounds, Line(pause=pause))
     assert outcome.a_second(start, end) >= LEAST_OF_BEST * best
-    assert outcome.refused(start, end) <= MOST_REFUSED
+    assert outcome.throttled_share(start, end) <= MOST_REFUSED
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize(
     ("before", "after", "best"),
     [
@@ -72,6 +78,7 @@ def test_a_bound_that_is_lifted_is_noticed_within_seconds(before: Bounds, after:
     assert outcome.a_second(STEADY + 12, STEADY + 20) >= LEAST_OF_BEST * best
 
 
+@pytest.mark.first_of
 @pytest.mark.parametrize(
     ("before", "after", "best"),
     [
@@ -87,15 +94,17 @@ def test_a_bound_that_tightens_is_kept_to_within_half_a_minute(before: Bounds, a
     # A request that was refused often before the new bound was found waits long, and its worker with it.
     outcome = run(STEADY + 70, [(0, before), (STEADY, after)])
     assert outcome.a_second(STEADY + 30, STEADY + 70) >= LEAST_OF_BEST * best
-    assert outcome.refused(STEADY + 30, STEADY + 70) <= MOST_REFUSED
+    assert outcome.throttled_share(STEADY + 30, STEADY + 70) <= MOST_REFUSED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "least"), [(0.05, 50), (0.1, 25), (0.3, 3)])
 def test_refusals_that_have_nothing_to_do_with_the_load_do_not_starve_a_session(share: float, least: float) -> None:
     outcome = run(600, Bounds(by_chance=share))
     assert outcome.a_second(300, 600) >= least
 
 
+@pytest.mark.first_of("best")
 @pytest.mark.parametrize(("bounds", "best"), [(Bounds(at_once=16), 320), (Bounds(a_second=50), 50)])
 @pytest.mark.parametrize("sessions", [2, 8])
 def test_sessions_share_fairly_and_as_well_as_one(sessions: int, bounds: Bounds, best: float) -> None:
@@ -103,7 +112,7 @@ def test_sessions_share_fairly_and_as_well_as_one(sessions: int, bounds: Bounds,
     shares = outcome.by_session(STEADY, END)
     assert min(shares) >= 0.95 * max(shares)
     assert outcome.a_second(STEADY, END) >= LEAST_OF_BEST * best
-    assert outcome.refused(STEADY, END) <= MOST_REFUSED
+    assert outcome.throttled_share(STEADY, END) <= MOST_REFUSED
 
 
 def test_a_session_that_asks_little_is_not_kept_waiting_by_one_that_asks_much() -> None:

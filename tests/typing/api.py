@@ -114,6 +114,11 @@ async def flash_calls(cdr: CdrSession) -> None:
     assert_type(await cdr.flash_calls(START, END).collect(), list[FlashCallRecord])
 
 
+async def flash_call(cdr: CdrSession) -> None:
+    assert_type(await cdr.flash_call("request"), FlashCallRecord | None)
+    await cdr.flash_call(5)  # type: ignore[arg-type]
+
+
 async def sessions() -> None:
     async with CdrSession(
         Region.AMER,
@@ -214,7 +219,7 @@ async def pushes(cdr: CdrSession) -> None:
     assert_type(app, CallPushApp)
     web.Application().router.add_post("/push", app.handle_aiohttp)
     call_push_app(print, token="token")  # type: ignore[arg-type]
-    call_push_app(PushedCalls(cdr, Path("calls.sqlite"), patience=1).store, token="token")
+    call_push_app(PushedCalls(cdr, Path("calls.sqlite"), lock_timeout=1).store, token="token")
 
 
 async def saturated_seconds(cdr: CdrSession) -> None:

@@ -4,9 +4,9 @@ from typing import Any
 
 import httpx
 import pytest
-from pushing import Desk, Stage, a_desk, under_aiohttp, under_uvicorn
 
 from nxcdr_async.webhook import CallPushApp
+from tests.webhook.pushing import Desk, Stage, a_desk, under_aiohttp, under_uvicorn
 
 Serve = Callable[[CallPushApp], Awaitable[str]]
 

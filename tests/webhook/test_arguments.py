@@ -2,10 +2,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from pushing import PAIR, TOKEN, a_desk
 
 from nxcdr_async import ConfigurationError
 from nxcdr_async.webhook import call_push_app
+from tests.webhook.pushing import PAIR, TOKEN, a_desk
 
 
 def test_an_open_door_is_refused() -> None:

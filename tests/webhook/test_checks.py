@@ -2,10 +2,10 @@ import contextlib
 
 import pytest
 from hypothesis import given, strategies as st
-from pushing import PAIR, TOKEN, signed_headers
 
-from nxcdr_async.webhook.authenticate import Doorkeeper, check_shape
+from nxcdr_async.webhook.authenticate import Authenticator, check_head
 from nxcdr_async.webhook.http import Head, Headers, PushRefusedError
+from tests.webhook.pushing import PAIR, TOKEN, signed_headers
 
 NAMES = st.sampled_from([b"token", b"Token", b"sign", b"ts", b"accessKey", b"bizType", b"action", b"algorithm"])
 VALUES = st.binary() | st.sampled_from([b"8", b"callback", b"AKpush", b"1", b"md5"])
@@ -17,7 +17,7 @@ def as_bytes(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
 
 @given(st.lists(st.tuples(NAMES, VALUES)))
 def test_odd_headers_are_refused_and_never_crash(pairs: list[tuple[bytes, bytes]]) -> None:
-    for keeper in (Doorkeeper(TOKEN, None), Doorkeeper(None, PAIR), Doorkeeper(TOKEN, PAIR)):
+    for keeper in (Authenticator(TOKEN, None), Authenticator(None, PAIR), Authenticator(TOKEN, PAIR)):
         with pytest.raises(PushRefusedError) as refused:
             signed = keeper.admit(Headers.of(pairs), now_ms=1_700_000_000_000)
             assert signed is not None
@@ -29,7 +29,7 @@ def test_odd_headers_are_refused_and_never_crash(pairs: list[tuple[bytes, bytes]
 def test_what_was_signed_is_admitted_whatever_the_case_of_names(body: bytes, skew: int, spell: object) -> None:
     headers = signed_headers(body, ts="1700000000000")
     pairs = as_bytes({spell(name): value for name, value in headers.items()})  # type: ignore[operator]
-    keeper = Doorkeeper(None, PAIR)
+    keeper = Authenticator(None, PAIR)
     signed = keeper.admit(Headers.of(pairs), now_ms=1_700_000_000_000 + skew)
     assert signed is not None
     keeper.check_signature(signed, body)
@@ -43,17 +43,17 @@ def test_any_content_length_is_read_without_a_crash(value: bytes) -> None:
     told = value.strip()
     is_larger = told.isdigit() and int(told) > 100
     with pytest.raises(PushRefusedError) if is_larger else contextlib.nullcontext():
-        check_shape(head, path="/", largest_body=100)
+        check_head(head, path="/", largest_body=100)
 
 
 def test_an_endless_content_length_is_too_large() -> None:
     head = Head("POST", "/", Headers.of([(b"content-length", b"9" * 6_000)]))
     with pytest.raises(PushRefusedError) as refused:
-        check_shape(head, path="/", largest_body=100)
+        check_head(head, path="/", largest_body=100)
     assert refused.value.answer.status == 413
 
 
-def test_neither_a_repr_of_the_doorkeeper_nor_of_headers_shows_secrets() -> None:
-    shown = repr(Doorkeeper(TOKEN, PAIR)) + repr(Headers.of([(b"token", TOKEN.encode())]))
+def test_neither_a_repr_of_the_authenticator_nor_of_headers_shows_secrets() -> None:
+    shown = repr(Authenticator(TOKEN, PAIR)) + repr(Headers.of([(b"token", TOKEN.encode())]))
     assert TOKEN not in shown
     assert PAIR.access_secret not in shown

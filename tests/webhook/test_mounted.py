@@ -9,10 +9,10 @@ import litestar
 import pytest
 import starlette.applications
 from aiohttp import web
-from pushing import TOKEN, Desk, a_call, token_headers, under_aiohttp, under_uvicorn
 from starlette.routing import Mount
 
 from nxcdr_async.webhook import call_push_app
+from tests.webhook.pushing import TOKEN, Desk, a_call, token_headers, under_aiohttp, under_uvicorn
 
 
 def in_fastapi(pushes: Any) -> Any:

@@ -12,7 +12,10 @@ from typing import Any
 import attrs
 import httpx
 import pytest
-from pushing import (
+
+from nxcdr_async import CallRecord, Credentials, Direction
+from nxcdr_async.webhook import call_push_app
+from tests.webhook.pushing import (
     PAIR,
     PARTIAL,
     TOKEN,
@@ -24,9 +27,6 @@ from pushing import (
     token_headers,
     under_uvicorn,
 )
-
-from nxcdr_async import CallRecord, Credentials, Direction
-from nxcdr_async.webhook import call_push_app
 
 BODY = a_call()
 

@@ -1,31 +1,25 @@
-"""The commands that fill a store and keep it up to date."""
+"""`nxcdr backfill`: a store is filled with the records of a range."""
 
-from nxcdr_async.cli import backfill as room
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.options import (
-    CommonOptions,
-    ConcurrencyOption,
-    GatewayOption,
-    MaxSpanOption,
-    NewGatewayOption,
-    NewKeyOption,
     RangeEndOption,
+    RangeOptions,
     RangeStartOption,
-    RateOption,
-    RegionOption,
-    ReportOption,
     SettleOption,
     SkipOption,
-    Source,
     SourceArgument,
+    StoreOptions,
     TargetOption,
-    TimeoutOption,
     ZoneOption,
-    parse_duration,
     parse_range,
-    parse_span,
-    parse_target,
 )
+from nxcdr_async.cli.store_run import fill_store
+from nxcdr_async.ingest import api
+
+DETAILS = """
+It may be killed at any moment: the same command goes on where it was, and every row is there once. Ends with code
+3 if something is known to be missing.
+"""
 
 
 def backfill(
@@ -36,67 +30,17 @@ def backfill(
     to: TargetOption,
     settle: SettleOption = "24h",
     skip_bad_rows: SkipOption = False,
-    new_key: NewKeyOption = False,
-    new_gateway: NewGatewayOption = False,
-    report: ReportOption = None,
-    region: RegionOption = None,
-    gateway: GatewayOption = None,
-    concurrency: ConcurrencyOption = None,
-    rate: RateOption = None,
-    timeout: TimeoutOption = None,
-    max_span: MaxSpanOption = None,
+    store: StoreOptions,
+    gateway: RangeOptions,
     tz: ZoneOption = "UTC",
 ) -> ExitCode:
-    """Fill a store with the records of a range."""
-    start_and_end = parse_range(source, start, end, tz)
-    wanted = _wanted(
-        source, to, settle, skip_bad_rows=skip_bad_rows, new_key=new_key, new_gateway=new_gateway, report=report
-    )
-    options = CommonOptions(region, gateway, concurrency, rate, timeout, parse_span(max_span))
-    return room.run(wanted, room.backfilling(*start_and_end), options)
-
-
-def sync(
-    *,
-    source: SourceArgument,
-    to: TargetOption,
-    settle: SettleOption = "24h",
-    skip_bad_rows: SkipOption = False,
-    new_key: NewKeyOption = False,
-    new_gateway: NewGatewayOption = False,
-    report: ReportOption = None,
-    region: RegionOption = None,
-    gateway: GatewayOption = None,
-    concurrency: ConcurrencyOption = None,
-    rate: RateOption = None,
-    timeout: TimeoutOption = None,
-    max_span: MaxSpanOption = None,
-) -> ExitCode:
-    """Bring a store up to the present."""
-    wanted = _wanted(
-        source, to, settle, skip_bad_rows=skip_bad_rows, new_key=new_key, new_gateway=new_gateway, report=report
-    )
-    return room.run(
-        wanted, room.syncing, CommonOptions(region, gateway, concurrency, rate, timeout, parse_span(max_span))
-    )
-
-
-def _wanted(
-    source: Source,
-    to: str,
-    settle: str,
-    *,
-    skip_bad_rows: bool,
-    new_key: bool,
-    new_gateway: bool,
-    report: str | None,
-) -> room.Wanted:
-    return room.Wanted(
-        source=source.value,
-        to=parse_target(to),
-        settle=parse_duration("--settle", settle),
-        skips_bad_rows=skip_bad_rows,
-        new_key=new_key,
-        new_gateway=new_gateway,
-        report=report,
+    first, last = parse_range(source, start, end, tz)
+    return fill_store(
+        lambda session, options: api.backfill(session, source.value, first, last, **options),
+        source.value,
+        to,
+        settle=settle,
+        skip_bad_rows=skip_bad_rows,
+        store=store,
+        gateway=gateway,
     )

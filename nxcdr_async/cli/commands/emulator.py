@@ -1,15 +1,29 @@
-"""The command that runs the emulator of the vendor's gateway."""
+"""`nxcdr emulator`: an emulator of the vendor's gateway, which serves until it is stopped."""
 
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from enum import Enum
+from threading import Thread
 from typing import Annotated
 
 import anyio
+import msgspec
 import typer
 
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.options import parse_day, parse_duration
+from nxcdr_async.cli.run import CommandError
+from nxcdr_async.cli.stdout import write_lines
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.testing.emulator.switches import Switches
+from nxcdr_async.testing.gateway import Gateway
+
+DETAILS = """
+It serves on this machine only, for trying things out without an account. Its first line on stdout is JSON
+with its address and its keys, which are made up. It runs until SIGINT or SIGTERM.
+"""
 
 
 class RowOrder(Enum):
@@ -65,11 +79,7 @@ def emulator(
         bool, typer.Option("--while-stdin-open", help="End too when stdin is closed, so as not to outlive a parent.")
     ] = False,
 ) -> ExitCode:
-    """Run an emulator of the vendor's gateway."""
     day = parse_day("--first-day", first_day)
-    from nxcdr_async.cli.emulation import emulate, until_stdin_ends  # noqa: PLC0415 - imports aiohttp's web server
-    from nxcdr_async.testing.gateway import Gateway  # noqa: PLC0415 - likewise
-
     switches = Switches(
         latency=latency,
         max_in_flight=max_in_flight,
@@ -93,7 +103,39 @@ def emulator(
         switches=switches,
         port=port,
     )
-    return emulate(gateway, port, until_stdin_ends if while_stdin_open else anyio.sleep_forever)
+    with suppress(KeyboardInterrupt):  # SIGTERM too ends it so
+        anyio.run(_serve, gateway, port, _stdin_ended if while_stdin_open else anyio.sleep_forever)
+    return ExitCode.DONE
+
+
+async def _serve(gateway: Gateway, port: int, stopped: Callable[[], Awaitable[object]]) -> None:
+    """Announce the emulator as one line of JSON on stdout, then serve.
+
+    Raises:
+        CommandError: the port is taken, or not ours to take.
+        ReaderGoneError: nobody reads the announcement.
+    """
+    try:
+        async with gateway.serving():
+            await write_lines(msgspec.json.encode(gateway.announcement()) + b"\n")
+            await stopped()
+    except OSError as error:
+        raise CommandError(f"cannot listen on port {port}: {error.strerror or error}") from None
+
+
+async def _stdin_ended() -> None:
+    """Wait until stdin is closed: however the process that holds its other end dies, this one does not outlive it."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def watch() -> None:
+        while os.read(0, 1024):
+            pass
+        with suppress(RuntimeError):  # the loop was closed first
+            loop.call_soon_threadsafe(ended.set)
+
+    # A thread, as not every platform's event loop can wait for stdin; a daemon, as nothing can wake it.
+    Thread(target=watch, name="nxcdr stdin", daemon=True).start()
+    await ended.wait()
 
 
 def _seconds(option: str, text: str | None) -> float | None:

@@ -1,27 +1,41 @@
-"""The command that estimates a reading before it is started."""
+"""`nxcdr plan`: a reading is estimated before it is started."""
 
+import math
+import shutil
 from typing import Annotated
 
+import msgspec
 import typer
+from attrs import asdict, evolve
+from rich.table import Table
+from rich.text import Text
 
+from nxcdr_async.cli.console import PlainConsole
+from nxcdr_async.cli.estimate import Estimate, estimate
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.options import (
-    CommonOptions,
-    ConcurrencyOption,
-    GatewayOption,
-    MaxSpanOption,
     RangeEndOption,
+    RangeOptions,
     RangeStartOption,
-    RateOption,
-    RegionOption,
     SourceArgument,
-    TimeoutOption,
     ZoneOption,
     parse_range,
-    parse_span,
     parse_target,
 )
-from nxcdr_async.sinks.factory import sink_for
+from nxcdr_async.cli.stdout import write_at_once
+from nxcdr_async.cli.terminal import duration, megabytes, say
+from nxcdr_async.sinks.factory import path_of, sink_for
+from nxcdr_async.sinks.paths import as_path
+
+PART_OF_JSON_LINES = {".duckdb": 0.25, ".sqlite": 0.55, ".parquet": 0.1, ".jsonl": 1.0, ".csv": 0.45}
+"""Bytes a store takes for each byte of the same records as JSON lines.
+
+Measured by backfills of 60,000 calls, 12,000 DID calls and 12,000 flash calls of the emulator, and rounded up for
+calls: SQLite takes 0.48, 0.54 and 0.62, DuckDB 0.15, 0.26 and 0.43, Parquet 0.08, 0.07 and 0.16. Of the columns alone,
+CSV takes 0.41, 0.50 and 0.49, JSON lines 0.93, 1.07 and 1.02. What a PostgreSQL server takes is for itself to say.
+"""
+
+_MINUTE = 60
 
 
 def plan(
@@ -34,26 +48,73 @@ def plan(
         typer.Option("--to", metavar="PLACE", help="The store a backfill would fill; JSON lines if not given."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON instead of a table.")] = False,
-    region: RegionOption = None,
-    gateway: GatewayOption = None,
-    concurrency: ConcurrencyOption = None,
-    rate: RateOption = None,
-    timeout: TimeoutOption = None,
-    max_span: MaxSpanOption = None,
+    gateway: RangeOptions,
     tz: ZoneOption = "UTC",
 ) -> ExitCode:
-    """Estimate rows, requests, time and disk from a few samples."""
     if to is not None:
         sink_for(parse_target(to))  # refused before anything is asked
-    options = CommonOptions(region, gateway, concurrency, rate, timeout, parse_span(max_span))
-    start_and_end = parse_range(source, start, end, tz)
-    arguments = options.arguments_for(source.value)
-    from nxcdr_async.cli import plan as room  # noqa: PLC0415 - imports rich
-
-    estimate = room.ESTIMATES[source.value](arguments, *start_and_end)
+    first, last = parse_range(source, start, end, tz)
+    estimated = estimate(source.value, gateway.arguments_for(source.value), first, last)
     if to is not None:
-        estimate = room.stored(estimate, to)
-        room.warn_of_disk(estimate)
-    show = room.show_json if as_json else room.show_table
-    show(estimate)
+        estimated = stored(estimated, to)
+        warn_of_disk(estimated)
+    if as_json:
+        write_at_once(msgspec.json.encode(asdict(estimated)) + b"\n")
+    else:
+        _show_table(estimated)
     return ExitCode.DONE
+
+
+def stored(estimated: Estimate, to: str) -> Estimate:
+    """Return an estimate of what a backfill into a store takes; a server has its own disk."""
+    place, lines = path_of(to), estimated.disk_bytes
+    part = None if place is None else PART_OF_JSON_LINES.get(place.suffix)
+    if part is None or lines is None:
+        return evolve(estimated, to=to, disk_bytes=None)
+    return evolve(estimated, to=to, disk_bytes=round(part * lines), free_bytes=_free_bytes(to))
+
+
+def warn_of_disk(estimated: Estimate) -> None:
+    """Say it if there is too little room."""
+    if not estimated.fits:
+        say(
+            f"warning: {estimated.to} needs about {megabytes(estimated.disk_bytes or 0)}, and only "
+            f"{megabytes(estimated.free_bytes or 0)} are free there"
+        )
+
+
+def _show_table(estimated: Estimate) -> None:
+    table = Table.grid(padding=(0, 2))
+    at_once = f"with {estimated.at_once} requests at once"
+    table.add_row("rows", _about(estimated.rows))
+    table.add_row("requests", _about(estimated.requests))
+    table.add_row("windows", f"{_about(estimated.windows)} of a backfill")
+    table.add_row("time", f"about {duration(math.ceil(estimated.minutes * _MINUTE))} {at_once}")
+    table.add_row("disk", _disk(estimated))
+    if estimated.refused_until is not None:
+        table.add_row("refused", f"what is before about {estimated.refused_until}")
+    console = PlainConsole()
+    console.print(Text(f"nxcdr {estimated.source}, {estimated.start} to {estimated.end}", style="bold"))
+    console.print(table)
+    console.print(Text(f"An estimate from {estimated.samples} samples: it may well be off by half."))
+
+
+def _disk(estimated: Estimate) -> str:
+    if estimated.disk_bytes is None:
+        return "that of the server"
+    if estimated.to is not None:
+        return f"about {megabytes(estimated.disk_bytes)} of {megabytes(estimated.free_bytes or 0)} that are free"
+    others = {".parquet", ".duckdb", ".sqlite"}
+    sizes = [f"{megabytes(PART_OF_JSON_LINES[one] * estimated.disk_bytes)} as {one}" for one in sorted(others)]
+    return f"about {megabytes(estimated.disk_bytes)} as JSON lines, {', '.join(sizes)}"
+
+
+def _free_bytes(to: str) -> int:
+    """Return how much room is left where a file or folder is to be."""
+    place = as_path(to).resolve()
+    return shutil.disk_usage(next(path for path in (place, *place.parents) if path.exists())).free
+
+
+def _about(number: int) -> str:
+    """Write a number with the two digits that an estimate is good for."""
+    return f"about {round(number, 2 - len(str(number))):,}"

@@ -1,13 +1,23 @@
-"""The command that removes old rows from a store."""
+"""`nxcdr prune`: old rows are removed from a store."""
 
+from functools import partial
 from typing import Annotated
 
+import anyio
 import typer
 
-from nxcdr_async.cli import prune as room
 from nxcdr_async.cli.exit_codes import ExitCode
-from nxcdr_async.cli.options import Source, TargetOption, ZoneOption, parse_moment, parse_target
+from nxcdr_async.cli.options import SourceChoice, TargetOption, ZoneOption, parse_moment, parse_target
+from nxcdr_async.cli.report import moment_text
+from nxcdr_async.cli.terminal import say
+from nxcdr_async.ingest import api
+from nxcdr_async.ingest.report import PruneReport
 from nxcdr_async.records.models import SourceName
+
+DETAILS = """
+The store notes that, so that nothing brings them back, and stays as complete as it was. If it is cut short, the
+same command finishes it.
+"""
 
 
 def prune(
@@ -17,11 +27,21 @@ def prune(
         str, typer.Option("--before", metavar="TIME", help="First moment whose rows stay, ISO 8601; a date: midnight.")
     ],
     sources: Annotated[
-        list[Source] | None, typer.Argument(metavar="[SOURCES]", help="calls, did, flash; else all stored.")
+        list[SourceChoice] | None, typer.Argument(metavar="[SOURCES]", help="calls, did, flash; else all stored.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the rows that would be removed.")] = False,
     tz: ZoneOption = "UTC",
 ) -> ExitCode:
-    """Remove old rows from a store, for good."""
-    chosen: list[SourceName] = [source.value for source in sources or []]
-    return room.run(parse_target(to), parse_moment("--before", before, tz), chosen, dry_run=dry_run)
+    place, first_kept = parse_target(to), parse_moment("--before", before, tz)
+    names: list[SourceName] = [source.value for source in sources or []]
+    _show(anyio.run(partial(api.prune, place, first_kept, names or None, dry_run=dry_run)))
+    return ExitCode.DONE
+
+
+def _show(report: PruneReport) -> None:
+    what = "would be removed" if report.dry_run else "removed"
+    say(f"{'store':<9} {report.sink}")
+    for source in report.sources:
+        say(f"{source.source:<9} {source.rows:,} rows before {moment_text(report.before)} {what}")
+    if not report.dry_run:
+        say(f"{'result':<9} no backfill, sync, push or verification brings them back")

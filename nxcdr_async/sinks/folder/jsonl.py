@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nxcdr_async.records.arrow import EXTRA
-from nxcdr_async.sinks.durable import Piece
-from nxcdr_async.sinks.folder.files import Format
+from nxcdr_async.sinks.files import Chunk
+from nxcdr_async.sinks.folder.files import FileFormat
 from nxcdr_async.sinks.folder.sink import FolderSink
 from nxcdr_async.sinks.values import bytes_of, parts_of, plain_amounts, plain_times
 
@@ -21,11 +21,11 @@ _UNSAFE = '["\\\\\x00-\x1f]'
 _encode_text = msgspec.json.Encoder().encode
 
 
-def _encode(rows: pa.Table) -> Iterator[Piece]:
+def _encode(rows: pa.Table) -> Iterator[Chunk]:
     yield from map(_lines, parts_of(rows))
 
 
-def _lines(rows: pa.Table) -> Piece:
+def _lines(rows: pa.Table) -> Chunk:
     parts: list[Any] = []
     for name, column in zip(rows.column_names, rows.columns, strict=True):
         opening = "{" if not parts else ","
@@ -86,7 +86,7 @@ def _column(column: pa.Field, values: Any) -> pa.Array:
     return pa.array(values, column.type)
 
 
-JSON_LINES = Format(".jsonl", _encode, _decode)
+JSON_LINES = FileFormat(".jsonl", _encode, _decode)
 
 JsonLinesSink = partial(FolderSink, format=JSON_LINES)
 """Makes a folder of files with JSON lines a sink; takes its path."""

@@ -1,4 +1,4 @@
-"""The file with the ledger of a folder: lines, each added whole, and the books that they come to."""
+"""The file with the ledger of a folder: lines, each added whole, and what they come to for each table."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 from attrs import define, field
 
-from nxcdr_async.sinks.durable import append_to_file, replace_file
-from nxcdr_async.sinks.folder.book import Book, Line
+from nxcdr_async.sinks.files import append_to_file, replace_file
+from nxcdr_async.sinks.folder.table_ledger import LedgerLine, TableLedger
 
 LEDGER_NAME = "_ledger.ndjson"
 """The file: no pattern that reads the records takes it for one of theirs."""
@@ -25,19 +25,19 @@ class FolderLedger:
 
     Attributes:
         path: the file.
-        books: what it says, by the names of the tables.
+        tables: what it says, by the names of the tables.
     """
 
     path: Path
-    books: dict[str, Book] = field(factory=dict, init=False)
-    _is_behind: bool = field(default=False, init=False)
+    tables: dict[str, TableLedger] = field(factory=dict, init=False)
+    _needs_rewrite: bool = field(default=False, init=False)
 
-    def book(self, table: str) -> Book:
-        """Return what is known of a table: nothing, if it is not there."""
-        return self.books.get(table, Book())
+    def of(self, table: str) -> TableLedger:
+        """Return what it says of a table: nothing, if that is not there."""
+        return self.tables.get(table, TableLedger())
 
     def read(self) -> bool:
-        """Read it; tell whether it was there and could be read.
+        """Read it; return whether it was there and could be read.
 
         A last line that was not written to its end is as good as not written. Of one that cannot be read, what its
         other lines say of origins and of rows removed on purpose is kept.
@@ -45,54 +45,56 @@ class FolderLedger:
         Raises:
             OSError: it is there, and cannot be read or mended.
         """
-        self.books, whole = {}, b""
+        self.tables, whole = {}, b""
         try:
             whole, _, torn = self.path.read_bytes().rpartition(b"\n")
             lines = [_decode(line) for line in whole.splitlines()]
-            self._take(lines)
+            self._apply(lines)
         except (FileNotFoundError, msgspec.MsgspecError, KeyError):
-            self.books = {}
-            self._take(_without_windows(whole.splitlines()))
+            self.tables = {}
+            self._apply(_without_windows(whole.splitlines()))
             return False
-        if torn or len(lines) > LINES_TO_SPARE + LINES_AN_ENTRY * sum(len(book.known) for book in self.books.values()):
+        if torn or len(lines) > LINES_TO_SPARE + LINES_AN_ENTRY * sum(
+            len(ledger.windows) for ledger in self.tables.values()
+        ):
             self.rewrite()
         return bool(lines)
 
-    def make_anew(self, books: dict[str, Book]) -> None:
+    def make_anew(self, tables: dict[str, TableLedger]) -> None:
         """Take what it should say; it is written with the first line that is added."""
-        self.books, self._is_behind = books, True
+        self.tables, self._needs_rewrite = tables, True
 
-    def append(self, line: Line) -> None:
+    def append(self, line: LedgerLine) -> None:
         """Add a line: from then on it counts."""
-        if self._is_behind:
+        if self._needs_rewrite:
             self.rewrite()
         append_to_file(self.path, _encode(line) + b"\n")
-        self._take([line])
+        self._apply([line])
 
     def rewrite(self) -> None:
-        """Write the file anew, without what has had its day."""
-        replace_file(self.path, self._pieces(), self.path.parent)
-        self._is_behind = False
+        """Write the file anew, without lines that later ones have made void."""
+        replace_file(self.path, self._chunks(), self.path.parent)
+        self._needs_rewrite = False
 
-    def _pieces(self) -> Iterator[bytes]:
-        for table, book in self.books.items():
-            for line in book.lines(table):
+    def _chunks(self) -> Iterator[bytes]:
+        for table, ledger in self.tables.items():
+            for line in ledger.lines(table):
                 yield _encode(line) + b"\n"
 
-    def _take(self, lines: Iterable[Line]) -> None:
+    def _apply(self, lines: Iterable[LedgerLine]) -> None:
         for line in lines:
-            self.books.setdefault(line.table, Book()).take(line)
+            self.tables.setdefault(line.table, TableLedger()).apply(line)
 
 
-def _without_windows(lines: Iterable[bytes]) -> Iterator[Line]:
+def _without_windows(lines: Iterable[bytes]) -> Iterator[LedgerLine]:
     """Yield what lines that can be read say of a table as a whole."""
     for line in lines:
         try:
             read = _decode(line)
         except msgspec.MsgspecError:
             continue
-        yield Line(read.table, origin=read.origin, pruned_before=read.pruned_before)
+        yield LedgerLine(read.table, origin=read.origin, pruned_before=read.pruned_before)
 
 
-_decode = msgspec.json.Decoder(Line).decode
+_decode = msgspec.json.Decoder(LedgerLine).decode
 _encode = msgspec.json.Encoder().encode

@@ -6,15 +6,15 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nxcdr_async.sinks.durable import Piece
-from nxcdr_async.sinks.folder.files import Format
+from nxcdr_async.sinks.files import Chunk
+from nxcdr_async.sinks.folder.files import FileFormat
 from nxcdr_async.sinks.folder.sink import FolderSink
 
 ROWS_A_GROUP = 100_000
-"""Rows a reader takes in at once: all that most windows have."""
+"""Rows that are read at once: all that most windows have."""
 
 
-def _encode(rows: pa.Table) -> Iterator[Piece]:
+def _encode(rows: pa.Table) -> Iterator[Chunk]:
     written = pa.BufferOutputStream()
     pq.write_table(rows, written, compression="zstd", row_group_size=ROWS_A_GROUP)
     yield memoryview(written.getvalue())
@@ -27,7 +27,7 @@ def _decode(written: bytes, schema: pa.Schema) -> pa.Table:
     return rows
 
 
-PARQUET = Format(".parquet", _encode, _decode)
+PARQUET = FileFormat(".parquet", _encode, _decode)
 
 ParquetSink = partial(FolderSink, format=PARQUET)
 """Makes a folder of Parquet files a sink; takes its path."""

@@ -9,55 +9,55 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nxcdr_async.records.arrow import Table
-from nxcdr_async.sinks.folder.book import Span
+from nxcdr_async.sinks.folder.table_ledger import Extent
 from nxcdr_async.sinks.values import MICROSECONDS, extent_of, inside
 from nxcdr_async.windows import Window
 
 
-def span_of(table: Table, rows: pa.Table) -> Span | None:
+def extent_of_rows(table: Table, rows: pa.Table) -> Extent | None:
     """Return the seconds of the first and the last of some rows; None without any."""
     extent = extent_of(table, rows)
-    return None if extent is None else Span(extent.start, extent.end - 1)
+    return None if extent is None else Extent(extent.start, extent.end - 1)
 
 
-def are_in(table: Table, rows: pa.Table, others: pa.Table) -> pa.ChunkedArray:
+def have_keys_of(table: Table, rows: pa.Table, others: pa.Table) -> pa.ChunkedArray:
     """Tell of each row whether its key is among those of others."""
     return pc.is_in(rows[table.key], value_set=others[table.key].drop_null().combine_chunks())
 
 
-def doubles(table: Table, rows: pa.Table, window: Window, others: pa.Table) -> pa.Array:
-    """Tell of each row whether it lies outside of a window, and stands just so, by key and time, among others."""
+def stand_elsewhere(table: Table, rows: pa.Table, window: Window, others: pa.Table) -> pa.Array:
+    """Tell of each row whether it lies outside of its window, and stands among others, too, by key and time."""
     there = set(_keys_and_times(table, others))
     is_inside = inside(table, rows, window).to_pylist()
     pairs = zip(is_inside, _keys_and_times(table, rows), strict=True)
     return pa.array([not inside and row in there for inside, row in pairs], pa.bool_())
 
 
-def over(table: Table, stored: pa.Table, written: pa.Table, rows: pa.Table) -> pa.Table:
+def with_keys_replaced(table: Table, stored: pa.Table, written: pa.Table, rows: pa.Table) -> pa.Table:
     """Put rows in place of all those with the keys of what is written."""
-    return pa.concat_tables([stored.filter(pc.invert(are_in(table, stored, written))), rows])
+    return pa.concat_tables([stored.filter(pc.invert(have_keys_of(table, stored, written))), rows])
 
 
-def by_home(table: Table, rows: pa.Table, homes: Mapping[Window, pa.Table]) -> dict[Window | None, pa.Table]:
+def by_file(table: Table, rows: pa.Table, files: Mapping[Window, pa.Table]) -> dict[Window | None, pa.Table]:
     """Part rows by the files that have the row of their key nearest in time; None has those whose key none has.
 
     Args:
         table: whose rows they are.
         rows: some rows.
-        homes: keys and times of the rows with these keys in some files.
+        files: keys and times of the rows with these keys in some files, by the windows of these.
     """
-    if not homes:
+    if not files:
         return {None: rows}
-    stands: defaultdict[Any, list[tuple[int, Window]]] = defaultdict(list)
-    for home, there in homes.items():
+    stored: defaultdict[Any, list[tuple[int, Window]]] = defaultdict(list)
+    for window, there in files.items():
         for key, microsecond in _keys_and_times(table, there):
-            stands[key].append((microsecond, home))
+            stored[key].append((microsecond, window))
     places: defaultdict[Window | None, list[int]] = defaultdict(list)
     for place, (key, microsecond) in enumerate(_keys_and_times(table, rows)):
-        distances = ((abs(stand - microsecond), home) for stand, home in stands.get(key, ()))
+        distances = ((abs(time - microsecond), window) for time, window in stored.get(key, ()))
         _, nearest = min(distances, default=(0, None))
         places[nearest].append(place)
-    return {home: rows.take(its_places) for home, its_places in places.items()}
+    return {window: rows.take(its_places) for window, its_places in places.items()}
 
 
 def _keys_and_times(table: Table, rows: pa.Table) -> Iterator[tuple[Any, int]]:
@@ -73,18 +73,18 @@ def by_window(table: Table, rows: pa.Table, window: Window, others: Collection[W
         window: the one that was read; it gets those, too, whose times lie in none.
         others: further windows; none overlaps another.
     """
-    span = span_of(table, rows)
-    if span is None:
+    extent = extent_of_rows(table, rows)
+    if extent is None:
         return {}
-    if window.start <= span.first and span.last < window.end:
+    if window.start <= extent.first and extent.last < window.end:
         return {window: rows}
     in_order = sorted([window, *others])
     places: defaultdict[Window, list[int]] = defaultdict(list)
     for place, microsecond in enumerate(rows[table.time].cast(pa.int64()).to_pylist()):
-        places[_around(microsecond // MICROSECONDS, in_order) or window].append(place)
-    return {home: rows.take(its_places) for home, its_places in places.items()}
+        places[_window_of(microsecond // MICROSECONDS, in_order) or window].append(place)
+    return {each: rows.take(its_places) for each, its_places in places.items()}
 
 
-def _around(second: int, in_order: list[Window]) -> Window | None:
+def _window_of(second: int, in_order: list[Window]) -> Window | None:
     place = bisect_right(in_order, second, key=lambda window: window.start) - 1
     return in_order[place] if place >= 0 and second < in_order[place].end else None

@@ -3,12 +3,12 @@
 import pyarrow as pa
 
 from nxcdr_async.records.arrow import TABLES, Table
-from nxcdr_async.sinks.durable import remove_asides
-from nxcdr_async.sinks.folder.book import Book, Known
+from nxcdr_async.sinks.files import remove_partial_files
 from nxcdr_async.sinks.folder.files import WindowFiles
 from nxcdr_async.sinks.folder.ledger import LEDGER_NAME, FolderLedger
-from nxcdr_async.sinks.folder.placement import over, span_of
-from nxcdr_async.sinks.ledger import Entry
+from nxcdr_async.sinks.folder.placement import extent_of_rows, with_keys_replaced
+from nxcdr_async.sinks.folder.table_ledger import TableLedger, WindowState
+from nxcdr_async.sinks.ledger import LedgerEntry
 from nxcdr_async.sinks.merge import merge
 from nxcdr_async.windows import Window
 
@@ -20,61 +20,62 @@ def recover(files: WindowFiles, ledger: FolderLedger) -> None:
         ConfigurationError: a ledger has to be made from files that cannot be read.
         OSError: it could not be done; it can be tried again.
     """
-    remove_asides(files.folder, lambda name: name == LEDGER_NAME or files.are_called(name))
+    remove_partial_files(files.folder, lambda name: name == LEDGER_NAME or files.is_file_name(name))
     if not ledger.read():
         _rebuild(files, ledger)
     for table in TABLES.values():
-        _clear_unfinished(files, ledger.book(table.name), table)
+        _clear_unfinished(files, ledger.of(table.name), table)
 
 
-def _clear_unfinished(files: WindowFiles, book: Book, table: Table) -> None:
+def _clear_unfinished(files: WindowFiles, ledger: TableLedger, table: Table) -> None:
     """Remove files of windows that do not count: those are read again, perhaps cut otherwise."""
-    for window in book.unfinished - book.known.keys():
+    for window in ledger.unfinished - ledger.windows.keys():
         files.remove(table, window)
-    book.unfinished.clear()
+    ledger.unfinished.clear()
 
 
-def without_file(files: WindowFiles, book: Book, table: Table) -> list[Window]:
-    """Take in which files are gone, not yet in the ledger; return their windows, but for those removed on purpose."""
+def note_missing_files(files: WindowFiles, ledger: TableLedger, table: Table) -> list[Window]:
+    """Note which files are gone, in memory only; return their windows, but for those removed on purpose."""
     there = files.windows(table)
-    gone = [known for known in book.known.values() if known.span is not None and known.entry.window not in there]
-    book.known |= {known.entry.window: Known(known.entry) for known in gone}
-    return [known.entry.window for known in gone if known.reach.last >= (book.pruned_before or 0)]
+    gone = [state for state in ledger.windows.values() if state.extent is not None and state.entry.window not in there]
+    ledger.windows |= {state.entry.window: WindowState(state.entry) for state in gone}
+    return [state.entry.window for state in gone if state.reach.last >= (ledger.pruned_before or 0)]
 
 
-def changed_files(files: WindowFiles, book: Book, table: Table) -> list[Window]:
-    """Take in which files are others than were written, not yet in the ledger; return their windows.
+def note_changed_files(files: WindowFiles, ledger: TableLedger, table: Table) -> list[Window]:
+    """Note which files were changed since they were written, in memory only; return their windows.
 
     Raises:
         ConfigurationError: one is damaged.
     """
     changed = []
-    for known in list(book.known.values()):
-        window = known.entry.window
-        if known.span is not None and not files.is_as_noted(table, window, known.note):
-            span = span_of(table, files.read(table, window))
-            book.known[window] = Known(known.entry, known.span if span is None else span.joined(known.span))
+    for state in list(ledger.windows.values()):
+        window = state.entry.window
+        if state.extent is not None and not files.has_stamp(table, window, state.stamp):
+            found = extent_of_rows(table, files.read(table, window))
+            extent = state.extent if found is None else found.united_with(state.extent)
+            ledger.windows[window] = WindowState(state.entry, extent)
             changed.append(window)
     return changed
 
 
 def _rebuild(files: WindowFiles, ledger: FolderLedger) -> None:
-    """Make a ledger of what the files tell. Nobody knows when they were read, so all are to be read again."""
-    books = {}
+    """Make a ledger of what the files say. When they were read is not known, so all are to be read again."""
+    tables = {}
     for table in TABLES.values():
-        known = [_known(files, table, windows) for windows in _overlapping(files.windows(table))]
-        if known or table.name in ledger.books:
-            kept = ledger.book(table.name)
-            windows = {state.entry.window: state for state in known}
-            books[table.name] = Book(origin=kept.origin, known=windows, pruned_before=kept.pruned_before)
-    if books:
-        ledger.make_anew(books)
+        states = [_state(files, table, windows) for windows in _overlapping(files.windows(table))]
+        if states or table.name in ledger.tables:
+            kept = ledger.of(table.name)
+            windows = {state.entry.window: state for state in states}
+            tables[table.name] = TableLedger(origin=kept.origin, windows=windows, pruned_before=kept.pruned_before)
+    if tables:
+        ledger.make_anew(tables)
 
 
-def _known(files: WindowFiles, table: Table, windows: list[Window]) -> Known:
+def _state(files: WindowFiles, table: Table, windows: list[Window]) -> WindowState:
     window = Window(min(part.start for part in windows), max(part.end for part in windows))
     rows = _united(files, table, windows, window)
-    return Known(Entry(window, read_at=window.start, rows=rows.num_rows), span_of(table, rows))
+    return WindowState(LedgerEntry(window, read_at=window.start, rows=rows.num_rows), extent_of_rows(table, rows))
 
 
 def _united(files: WindowFiles, table: Table, parts: list[Window], whole: Window) -> pa.Table:
@@ -83,7 +84,7 @@ def _united(files: WindowFiles, table: Table, parts: list[Window], whole: Window
     rows = files.read(table, by_age[0])
     for part in by_age[1:]:
         merged = merge(table, rows, files.read(table, part)).rows
-        rows = over(table, rows, merged, merged)
+        rows = with_keys_replaced(table, rows, merged, merged)
     if parts != [whole]:
         files.write(table, whole, rows)
         for part in parts:

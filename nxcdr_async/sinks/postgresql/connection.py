@@ -1,7 +1,9 @@
-"""A connection to a PostgreSQL server: where to, how long to wait, and errors that tell no password."""
+"""A connection to a PostgreSQL server: where to, how long to wait for an answer, and errors that show no password."""
 
+import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -10,16 +12,25 @@ from attrs import define, field
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 
+from nxcdr_async._util.clocks import steady
 from nxcdr_async._util.redaction import Redactor
 from nxcdr_async.errors import ConfigurationError, NxcdrError, SinkError
-from nxcdr_async.sinks.postgresql.bounded import BoundedConnection
 from nxcdr_async.sinks.protocol import UnfitError
 
 OLDEST = 13
 """The first major version that can all that is asked of it."""
 
+SECONDS_TO_ANSWER = 120.0
+"""How long a server may be silent over what a window takes."""
+
+SECONDS_FOR_A_TABLE = 86_400.0
+"""How long it may be silent over what a whole table takes, such as removing its old rows."""
+
+_CHECKS_A_BOUND = 10
+_LONGEST_BETWEEN_CHECKS = 1.0
+
 # A server that is gone is given up after a minute or two; the address may say otherwise.
-_PATIENCE = {
+_KEEPALIVES = {
     "application_name": "nxcdr",
     "connect_timeout": "10",
     "keepalives_idle": "30",
@@ -71,11 +82,12 @@ SELECT coalesce(max(setting::bigint), 0) FROM pg_settings
 WHERE name IN ('lock_timeout', 'statement_timeout') AND source = 'client'
 """
 _OPENING = _SETTINGS + _SEARCH_PATH + _TIMEOUTS + _OWN_TIMEOUT
+
 _SECONDS_TO_CANCEL = 10.0
 """How long a server may take to end a statement once a timeout that the address gives is over."""
 
 _SECONDS_FOR_ANOTHER = 3
-"""How long to wait for a second connection, by which a pooler is told."""
+"""How long to wait for a second connection, by which a pooler is recognized."""
 
 _ROUNDS = 3
 """How often to ask by turns, as others may ask in between."""
@@ -86,6 +98,62 @@ _MISSPELT = (
     "the address of the database cannot be read: write postgresql://user@host:port/database, and its password into "
     "PGPASSWORD or ~/.pgpass, or into the address with each special character as %XX"
 )
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection that is cut when its server says nothing for too long, although it lives as far as TCP can tell.
+
+    A statement that is late and a server that hangs look alike, so what bounds the one bounds the other.
+
+    Attributes:
+        seconds_to_answer: how long it may say nothing.
+        was_cut: whether it said nothing for longer.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.seconds_to_answer = SECONDS_TO_ANSWER
+        self.was_cut = False
+        self._waiting_since: float | None = None
+        self._is_over = threading.Event()
+        # A handle of its own for the same socket, as the number of the other may be another's once that is closed.
+        self._socket = socket.fromfd(self.fileno(), socket.AF_INET, socket.SOCK_STREAM)
+        self._watchdog = threading.Thread(target=self._cut_if_silent, name="nxcdr-postgresql", daemon=True)
+        self._watchdog.start()
+
+    def wait(self, *args: Any, **options: Any) -> Any:
+        """Wait for the server, as psycopg does for each statement and each row of a copy."""
+        self._waiting_since = steady()
+        try:
+            return super().wait(*args, **options)
+        finally:
+            self._waiting_since = None
+
+    @contextmanager
+    def allowing(self, seconds: float = SECONDS_FOR_A_TABLE) -> Iterator[None]:
+        """Give it longer to answer within a block."""
+        before = self.seconds_to_answer
+        self.seconds_to_answer = max(before, seconds)
+        try:
+            yield
+        finally:
+            self.seconds_to_answer = before
+
+    def close(self) -> None:
+        """Close it, and end the watchdog."""
+        super().close()
+        self._is_over.set()
+        self._watchdog.join()
+        self._socket.close()
+
+    def _cut_if_silent(self) -> None:
+        while not self._is_over.wait(min(_LONGEST_BETWEEN_CHECKS, self.seconds_to_answer / _CHECKS_A_BOUND)):
+            since = self._waiting_since
+            if since is not None and steady() - since > self.seconds_to_answer:
+                self.was_cut = True
+                with suppress(OSError):  # it is down already
+                    self._socket.shutdown(socket.SHUT_RDWR)
+                return
 
 
 class LostConnectionError(SinkError):
@@ -128,10 +196,10 @@ class Server:
             ConfigurationError: it is too old, keeps text in another encoding, or is behind a pooler that gives each
                 transaction another connection.
         """
-        connection = self._connected()
+        connection = self._open()
         try:
             self._check(connection.info)
-            with self.telling(connection):
+            with self.translating_errors(connection):
                 if self._is_pooled(connection):
                     raise self.pooler_error()
                 _set_up(connection)
@@ -141,7 +209,7 @@ class Server:
         return connection
 
     def pooler_error(self) -> ConfigurationError:
-        """Return what to tell when a session is found not to stay on one connection."""
+        """Return the error of a session that is found not to stay on one connection."""
         return ConfigurationError(
             f"{self.name} is a pooler that may give each transaction another connection, as PgBouncer does with "
             "pool_mode = transaction, and the lock that keeps other runs out belongs to one: give the address of the "
@@ -149,8 +217,8 @@ class Server:
         )
 
     @contextmanager
-    def telling(self, connection: BoundedConnection | None = None) -> Iterator[None]:
-        """Tell the errors of a block in our words.
+    def translating_errors(self, connection: BoundedConnection | None = None) -> Iterator[None]:
+        """Raise errors of psycopg in a block as ours.
 
         Raises:
             ConfigurationError: the user lacks a right, or the database is read-only.
@@ -161,9 +229,9 @@ class Server:
         try:
             yield
         except psycopg.Error as error:
-            raise self._told(error, connection) from None
+            raise self._translated(error, connection) from None
 
-    def _told(self, error: psycopg.Error, connection: BoundedConnection | None) -> NxcdrError:
+    def _translated(self, error: psycopg.Error, connection: BoundedConnection | None) -> NxcdrError:
         text = self._text(error)
         if connection is not None and connection.was_cut:
             text = f"it gave no answer for {connection.seconds_to_answer:.0f} seconds"
@@ -182,8 +250,8 @@ class Server:
         advice = f"; {_GOES_ON} once there is room" if (error.sqlstate or "").startswith("53") else ""
         return SinkError(f"cannot store in {self.name}: {text}{advice}")
 
-    def _connected(self, **parameters: str) -> BoundedConnection:
-        known = {**_PATIENCE, **self._parameters, **parameters, "client_encoding": "UTF8"}
+    def _open(self, **parameters: str) -> BoundedConnection:
+        known = {**_KEEPALIVES, **self._parameters, **parameters, "client_encoding": "UTF8"}
         try:
             # Nothing is prepared, as poolers forget that.
             return BoundedConnection.connect(**known, autocommit=True, prepare_threshold=None)
@@ -191,7 +259,7 @@ class Server:
             raise SinkError(f"cannot connect to {self.name}: {self._text(error)}") from None
 
     def _is_pooled(self, connection: BoundedConnection) -> bool:
-        """Tell whether a pooler lets several clients have one connection, or one have several.
+        """Return whether a pooler lets several clients have one connection, or one have several.
 
         Most number their clients by themselves, not as the server does. The next client gets what the one before has
         just used, or else each gets another in turn; but where each has its own for as long as it likes.
@@ -202,7 +270,7 @@ class Server:
         if len(numbers) > 1:
             return True
         try:
-            other = self._connected(connect_timeout=f"{_SECONDS_FOR_ANOTHER}")
+            other = self._open(connect_timeout=f"{_SECONDS_FOR_ANOTHER}")
         except SinkError:
             return False  # a pool that has no further connection for it, so each client has its own
         try:
@@ -247,7 +315,7 @@ def _set_up(connection: BoundedConnection) -> None:
 
 
 def _is_plausible(parameters: dict[str, Any]) -> bool:
-    """Tell whether a password that should have been quoted is taken for no other part of an address."""
+    """Return whether a password that should have been quoted is taken for no other part of an address."""
     host, port = str(parameters.get("host", "")), str(parameters.get("port", ""))
     # An abstract socket begins with @.
     parts = [part.removeprefix("@") for part in host.split(",")]

@@ -1,11 +1,11 @@
-"""What a run knows of the ledger, to tell after a while without hold of it whether others have changed it. Pure."""
+"""What a run knows of the ledger, to notice whether others have changed it while it was without its lock. Pure."""
 
 from typing import Self
 
 from attrs import define
 
-from nxcdr_async.sinks.ledger import Entry, LedgerChange
-from nxcdr_async.sinks.protocol import Held, Origin
+from nxcdr_async.sinks.ledger import LedgerChange, LedgerEntry
+from nxcdr_async.sinks.protocol import Origin, TableState
 
 
 @define
@@ -19,22 +19,22 @@ class KnownLedger:
 
     origin: Origin | None
     pruned_before: int | None
-    _entries: dict[int, Entry]
+    _entries: dict[int, LedgerEntry]
 
     @classmethod
-    def of(cls, held: Held | None) -> Self:
-        """Return what is known once a table was looked at."""
-        if held is None:
+    def of(cls, state: TableState | None) -> Self:
+        """Return what is known once a table was inspected."""
+        if state is None:
             return cls(None, None, {})
-        return cls(held.origin, held.pruned_before, {entry.window.start: entry for entry in held.entries})
+        return cls(state.origin, state.pruned_before, {entry.window.start: entry for entry in state.entries})
 
-    def take_in(self, change: LedgerChange) -> None:
-        """Take in a change that was stored."""
+    def apply(self, change: LedgerChange) -> None:
+        """Add a change that was stored."""
         for replaced in change.replaced:
             self._entries.pop(replaced.window.start, None)
         for entry in (*change.reopened, change.entry):
             self._entries[entry.window.start] = entry
 
     def prune(self, before: int) -> None:
-        """Take in that rows before a moment were removed."""
+        """Note that rows before a moment were removed."""
         self.pruned_before = max(before, self.pruned_before or before)

@@ -1,7 +1,7 @@
-"""When things happen: exact numbers of arrivals spread over minutes, without keeping any of them.
+"""When calls arrive: an exact number of arrivals spread over minutes, none of which is stored.
 
-Only one number a minute is stored (how many arrived before it); the n-th arrival and all that is random about it are
-computed from the seed when asked for, so a year of 100,000 calls a day weighs four megabytes.
+Only one number a minute is stored (how many arrived before it); the n-th arrival and its random numbers are computed
+from the seed when asked for, so a year of 100,000 calls a day takes four megabytes.
 """
 
 import struct
@@ -52,7 +52,7 @@ class Arrivals:
         total: how many arrivals there are in all.
         first_ms: epoch milliseconds of the first day's start; a whole hour.
         days: length in days.
-        seed: whatever tells this world from another; the same seed gives the same arrivals on every machine.
+        seed: tells histories apart; the same seed gives the same arrivals on every machine.
     """
 
     def __init__(self, total: int, *, first_ms: int, days: int, seed: str) -> None:
@@ -67,7 +67,7 @@ class Arrivals:
     def _before(self) -> "array[int]":
         """How many arrivals are earlier than each minute, and than the end.
 
-        Computed when it is first needed: whoever only asks for calls does not wait for DID and flash calls.
+        Computed when it is first needed, so that a test of calls does not wait for DID and flash calls.
         """
         weights = array("Q", accumulate(self._weights()))
         before = array("Q", [0])

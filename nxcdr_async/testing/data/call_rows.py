@@ -1,4 +1,4 @@
-"""The rows of cdr/page: everything about one call, odd values included, computed from its rank."""
+"""The rows of cdr/page, each computed from its rank, with the oddities of the vendor's real rows."""
 
 import re
 from collections.abc import Callable
@@ -17,10 +17,11 @@ LONGEST_CALL_MS = 6 * 3_600_000
 
 
 def _lognormal(size: int, median_ms: float, spread: float, ceiling_ms: int) -> tuple[int, ...]:
-    """Return quantiles of a lognormal law: drawing one evenly is drawing from the law, at no cost."""
-    law = NormalDist()
+    """Return quantiles of a lognormal distribution: to draw one evenly is to draw from it, at no cost."""
+    normal = NormalDist()
     return tuple(
-        1000 + min(ceiling_ms, int(median_ms * exp(spread * law.inv_cdf((rank + 0.5) / size)))) for rank in range(size)
+        1000 + min(ceiling_ms, int(median_ms * exp(spread * normal.inv_cdf((rank + 0.5) / size))))
+        for rank in range(size)
     )
 
 
@@ -45,7 +46,7 @@ _FIRST_TASK = 1_680_000_000_000_000_000
 
 _OUTBOUND, _AICC = 1, 2
 
-# Shares, as borders of an even 16-bit chance.
+# Shares, as limits of an even 16-bit random number.
 _INBOUND_UP_TO, _OUTBOUND_UP_TO = 36_000, 57_600
 _WITH_ORDER_UP_TO = 22_000
 _WITH_KEYS_UP_TO = 8_000
@@ -91,7 +92,7 @@ class CallRows:
     Args:
         arrivals: when they start.
         agents: how many agents answer them.
-        legs: tells how many calls, one after the other, share an id.
+        legs: returns how many calls, one after the other, share an id.
     """
 
     def __init__(self, arrivals: Arrivals, *, agents: int, legs: Callable[[], int] = lambda: 1) -> None:
@@ -106,13 +107,13 @@ class CallRows:
         return _call_id(first, self.arrivals.at(first)[2])
 
     def ranks_of_call(self, call_id: str) -> range:
-        """Return the ranks an id can belong to; empty when it cannot be an id of this history."""
+        """Return the ranks that may have an id; empty if it is none of this history."""
         found = _SEEN_IDS.search(call_id)
         rank = int(found[1] or found[2], 16) if found else self.arrivals.total
         return range(rank, min(rank + self._legs(), self.arrivals.total))
 
     def ranks_of_order(self, order_id: str) -> range:
-        """Return the ranks that may carry an order; empty when it cannot be an order of this history."""
+        """Return the ranks that may have an order; empty if it is none of this history."""
         found = _ORDERS.match(order_id)
         first = 2 * int(found[1]) if found else self.arrivals.total
         return range(first, min(first + 2, self.arrivals.total))
@@ -129,9 +130,9 @@ class CallRows:
         row["direction"] = direction
         row["hangupBy"], row["hangupCode"] = outcome.hangup_by, outcome.code
         row["callStatus"], row["hangupReason"] = outcome.status, outcome.reason
-        talk = _tell_times(row, start, outcome, chance)
+        talk = _set_times(row, start, outcome, chance)
         row["totalCustomerPrice"] = _price(talk, chance[18])
-        self._name_people(row, direction, outcome, chance)
+        self._set_people(row, direction, outcome, chance)
         if chance[11] < _WITH_ORDER_UP_TO:
             row["orderId"] = f"NXO{rank >> 1:010d}"
         if outcome.answered:
@@ -144,7 +145,7 @@ class CallRows:
             _ODDITIES[chance[13] % len(_ODDITIES)](row)
         return row
 
-    def _name_people(self, row: Row, direction: int, outcome: Outcome, chance: tuple[int, ...]) -> None:
+    def _set_people(self, row: Row, direction: int, outcome: Outcome, chance: tuple[int, ...]) -> None:
         customer = f"{_CUSTOMERS[chance[6] & 7]}{5_000_000 + chance[7] * 61 % 4_999_999}"
         line = self._lines[chance[8] % len(self._lines)]
         row["caller"], row["callee"] = (line, customer) if direction else (customer, line)
@@ -157,8 +158,8 @@ class CallRows:
             row["dtmfKeys"] = _DTMF[chance[19] & 7]
 
 
-def _tell_times(row: Row, start: int, outcome: Outcome, chance: tuple[int, ...]) -> int:
-    """Write a call's times and durations; return how long people talked, in milliseconds."""
+def _set_times(row: Row, start: int, outcome: Outcome, chance: tuple[int, ...]) -> int:
+    """Set a call's times and durations; return how long people talked, in milliseconds."""
     row["startTime"] = start
     row["ringTime"] = ring = start - start % 1000
     if row["direction"] == _OUTBOUND:

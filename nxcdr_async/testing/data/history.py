@@ -16,16 +16,18 @@ from nxcdr_async.testing.data.timeline import RowId, Timeline
 from nxcdr_async.testing.data.times import HALF_DAY_MS, epoch_ms, local_ms, local_text
 
 FIRST_DAY = date(2026, 1, 1)
-"""The day a history starts unless told otherwise."""
+"""The day a history starts unless given."""
 
 _FEWEST_AGENTS, _MOST_AGENTS, _CALLS_PER_AGENT_A_DAY = 12, 40, 60
 
 
 class CallHistory:
-    """A history with exactly as many rows as asked for, the same for the same arguments on every machine.
+    """A seeded history with exactly as many rows as asked for, the same for the same arguments on every machine.
 
-    Nothing but one number a minute is kept; each row is computed when it is asked for. Call-center calls fill
-    whole UTC days; DID and flash calls fill the days of the same dates in the vendor's local time, UTC+8.
+    Only one number a minute is stored; each row is computed when it is asked for. Call-center calls fill whole UTC
+    days; DID and flash calls fill the days of the same dates in the vendor's local time, UTC+8.
+
+    `gateway.history` is the one of an emulator, and its methods may be called from any thread.
 
     Args:
         calls: call-center calls in total.
@@ -35,10 +37,10 @@ class CallHistory:
         agents: how many agents there are; by default 12 to 40, by the number of calls.
         did_calls: DID calls in total, a fifth of `calls` by default.
         flash_calls: flash calls in total, a tenth of `calls` by default.
-        legs: tells how many calls, one after the other, share an id.
+        legs: returns how many calls, one after the other, share an id.
 
     Raises:
-        ValueError: a number that is none, or that no history can have.
+        ValueError: an argument is no number, or one that no history can have.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class CallHistory:
         self.first_day = first_day
         self.days = days
         self.seed = seed = _number("seed", seed)
-        """What tells it apart, as a plain number."""
+        """As a plain number."""
         busy = calls // days // _CALLS_PER_AGENT_A_DAY
         agents = agents or min(_MOST_AGENTS, max(_FEWEST_AGENTS, busy))
         first_ms = epoch_ms(datetime.combine(first_day, time(), UTC))
@@ -74,6 +76,7 @@ class CallHistory:
         flash_total = calls // 10 if flash_calls is None else flash_calls
         flash_rows = FlashRows(Arrivals(flash_total, first_ms=first_local_ms, days=days, seed=f"{seed} flash"))
         self.call_rows = call_rows
+        self.flash_rows = flash_rows
         self.call_timeline = Timeline(call_rows.arrivals, call_rows.row, call_rows.call_id)
         self.did_timeline = Timeline(did_rows.arrivals, did_rows.row, did_rows.did_id)
         self.flash_timeline = Timeline(flash_rows.arrivals, flash_rows.row, flash_rows.flash_id)
@@ -146,7 +149,8 @@ class CallHistory:
             the call's `callId`.
 
         Raises:
-            ValueError: a naive datetime, what JSON cannot tell, or a key in the spelling of our records (`start_time`).
+            ValueError: a naive datetime, a value that JSON cannot hold, or a key spelled as in our records
+                (`start_time`).
         """
         vendor_fields = _written(vendor_fields, _CALL_KEYS, epoch_ms)
         number = next(self._numbers)
@@ -165,7 +169,7 @@ class CallHistory:
             **vendor_fields: as for `add_call`; `startTime` is that of the first.
 
         Returns:
-            their `callId`s, earliest first.
+            their ids (`callId`), earliest first.
 
         Raises:
             ValueError: as for `add_call`, or a `callId`, which is one call's only.
@@ -300,13 +304,13 @@ def _number(name: str, number: object, least: int | None = None) -> int:
 
 
 def _day(day: object) -> date:
-    if not isinstance(day, date) or day != day:  # noqa: PLR0124 - so is what pandas has for a time that is missing
+    if not isinstance(day, date) or day != day:  # noqa: PLR0124 - as is the missing time of pandas
         raise ValueError(f"first_day is {day!r}: give a day, such as datetime.date(2026, 1, 31)")
     return date(day.year, day.month, day.day)
 
 
 def _written(fields: Mapping[str, Any], known: set[str], write: Callable[[datetime], int | str]) -> Row:
-    """Return fields with their datetimes as the vendor writes them; keys nobody knows yet are let through."""
+    """Return fields with their datetimes as the vendor writes them; unknown keys are allowed."""
     for name in fields.keys() - known:
         head, *tail = name.split("_")
         vendors = head + "".join(word.capitalize() for word in tail)

@@ -1,6 +1,7 @@
 """The rows of did/cdr and of the flash list, with the vendor's naive local times (UTC+8, whole seconds)."""
 
 from decimal import Decimal
+from functools import cached_property
 
 from nxcdr_async.testing.data.arrivals import Arrivals
 from nxcdr_async.testing.data.call_rows import Row
@@ -64,6 +65,20 @@ class FlashRows:
         """Return the id of a flash call."""
         return _FIRST_FLASH_ID + rank
 
+    def request_id(self, rank: int) -> str:
+        """Return the id of the request for a flash call."""
+        return _request_id(self.arrivals.at(rank)[2])
+
+    def ranks_of_request(self, request_id: str) -> list[int]:
+        """Return the ranks of the flash calls of a request, none or one."""
+        rank = self._rank_of_request.get(request_id)
+        return [] if rank is None else [rank]
+
+    @cached_property
+    def _rank_of_request(self) -> dict[str, int]:
+        """Where each request is found. Computed when it is first needed, as most histories are read by time only."""
+        return {self.request_id(rank): rank for rank in range(self.arrivals.total)}
+
     def row(self, rank: int) -> Row:
         """Return one flash call as the vendor would send it."""
         _, start, chance = self.arrivals.at(rank)
@@ -76,7 +91,7 @@ class FlashRows:
             "msisdn": f"{' ' if chance[3] % 32 == 0 else ''}1821{chance[4]:05d}",
             "callingNumber": calling_number,
             "token": calling_number[-4:],
-            "requestId": "".join(f"{part:04x}" for part in chance[8:16]),
+            "requestId": _request_id(chance),
             "ip": None if chance[5] < _HALF else "203.0.113.7",
             "price": Decimal("0.0") if not rang else Decimal("0.0120"),
             "gmtCreate": local_text(start),
@@ -86,3 +101,7 @@ class FlashRows:
             "callbackAt": local_text(start + 5000) if rang and chance[6] < _HALF else None,
             "callStatus": 1 if rang else 0,
         }
+
+
+def _request_id(chance: tuple[int, ...]) -> str:
+    return "".join(f"{part:04x}" for part in chance[8:16])

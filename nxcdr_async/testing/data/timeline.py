@@ -1,4 +1,4 @@
-"""One kind of rows along time: the seeded history, and rows added to it while somebody reads."""
+"""The rows of one API in order of time: the seeded history, and rows added to it at any time."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator, Sequence
@@ -19,14 +19,13 @@ _start_of = attrgetter("start_ms")
 
 @define(frozen=True)
 class AddedRow:
-    """A row that is not part of the seeded history.
+    """A row that was added to the seeded history.
 
     Attributes:
         start_ms: epoch milliseconds by which it is filtered and sorted.
         end_ms: epoch milliseconds at which the call was over.
         rank: how many rows of the history are earlier.
-        row_id: its id.
-        row: what the vendor would send.
+        row: as the vendor would send it.
     """
 
     start_ms: int
@@ -53,7 +52,7 @@ class Timeline:
         self._lock = Lock()
 
     def add(self, row: Row, *, row_id: RowId, start_ms: int, end_ms: int) -> None:
-        """Put one more row into the timeline, visible to the next query."""
+        """Add one more row, which the next request finds."""
         added = AddedRow(start_ms, end_ms, self.arrivals.rank_at(start_ms), row_id, row)
         with self._lock:
             insort(self._added, added, key=_start_of)
@@ -87,7 +86,7 @@ class Timeline:
 
 
 class Listing:
-    """What one query found, in the order asked for; computes only the rows it is asked for.
+    """The rows that one request found, in the order of the switches; computes only those it is asked for.
 
     Args:
         timeline: where the rows come from.
@@ -106,7 +105,7 @@ class Listing:
         self._stride, self._shift = 1, 0
         if order == "shuffled" and ranks:
             self._stride, self._shift = _stride(len(ranks)), ranks[0] % 7919
-            # A late row takes a place of its own and pushes the rest down, as it does in an unsorted table.
+            # A late row gets a position of its own and pushes the rest down, as it does in an unsorted table.
             self._added = sorted(added, key=self._place)
             slots = [self._place(row) for row in self._added]
         else:
@@ -117,7 +116,7 @@ class Listing:
         return len(self._ranks) + len(self._added)
 
     def at(self, position: int) -> int | AddedRow:
-        """Return what stands at a position: the rank of a row of the history, or an added row."""
+        """Return what is at a position: the rank of a row of the history, or an added row."""
         if self._descending:
             position = len(self) - 1 - position
         earlier = bisect_right(self._positions, position)

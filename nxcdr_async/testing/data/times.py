@@ -31,6 +31,11 @@ def local_text(moment_ms: int) -> str:
     return moment_at_ms(moment_ms).astimezone(UTC_PLUS_8).isoformat(" ")[:19]
 
 
+def offset_text(moment_ms: int) -> str:
+    """Return epoch milliseconds as otp/call/get writes them: 2026-01-31T00:30:00.000+0000."""
+    return f"{moment_at_ms(moment_ms).replace(tzinfo=None).isoformat(timespec='milliseconds')}+0000"
+
+
 def local_ms(text: str) -> int:
     """Return local text as epoch milliseconds.
 

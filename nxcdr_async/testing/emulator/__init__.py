@@ -1,1 +1,1 @@
-"""The emulator of the vendor's gateway, room by room."""
+"""The parts of the emulator: the HTTP server, its checks, its look-ups, its faults and switches."""

@@ -1,4 +1,4 @@
-"""The questions the gateway's APIs understand, and what they find in a history."""
+"""Looking up in a history what a request asks for, as the switches say."""
 
 from bisect import bisect_left
 from collections import OrderedDict
@@ -14,7 +14,7 @@ from nxcdr_async.records.converter import UTC_PLUS_8
 from nxcdr_async.testing.data.call_rows import LONGEST_CALL_MS, Row
 from nxcdr_async.testing.data.history import CallHistory
 from nxcdr_async.testing.data.timeline import AddedRow, Listing, Timeline
-from nxcdr_async.testing.data.times import epoch_ms
+from nxcdr_async.testing.data.times import epoch_ms, local_ms, offset_text
 from nxcdr_async.testing.emulator.replies import RefusedError
 from nxcdr_async.testing.emulator.requests import CallQuestion, DidQuestion, FlashQuestion
 from nxcdr_async.testing.emulator.switches import Switches
@@ -28,7 +28,7 @@ Admits = Callable[[Row], bool]
 
 
 class Catalog:
-    """Answers questions about one history under changing switches."""
+    """Finds the rows that answer requests in one history; the switches are read anew for each."""
 
     def __init__(self, history: CallHistory, switches: Switches, now_ms: Callable[[], int]) -> None:
         self._history = history
@@ -54,7 +54,7 @@ class Catalog:
         return self._page(listing, question.page, question.size, self._switches.page_overlap)
 
     def call_bounds(self, question: CallQuestion) -> tuple[int, int]:
-        """Return the half-open range of epoch milliseconds a question of cdr/page is about."""
+        """Return the half-open range of epoch milliseconds that a request of cdr/page is for."""
         if self._switches.ignore_range:
             arrivals = self._history.call_timeline.arrivals
             return arrivals.first_ms, arrivals.end_ms
@@ -111,6 +111,23 @@ class Catalog:
         listing = Listing(timeline, ranks, added, self._switches.order)
         return self._with_extra_keys(listing.rows(0, self._switches.capped(_LIST_LIMIT)))
 
+    def flash_call(self, request_id: str) -> Row | None:
+        """Return the flash call of a request as otp/call/get shows it; None if there is none, or it is too old."""
+        timeline = self._history.flash_timeline
+        if self._switches.ignore_filters:
+            found = Listing(timeline, timeline.ranks(), timeline.added()).rows(0, 1)
+        else:
+            found = [dict(one.row) for one in timeline.added() if one.row.get("requestId") == request_id]
+            found += map(timeline.row, self._history.flash_rows.ranks_of_request(request_id))
+        if not found or self._is_forgotten(local_ms(found[0]["gmtCreate"])):
+            return None
+        (row,) = self._with_extra_keys(found[:1])
+        return row | {"cost": row.get("price"), "gmtCreate": offset_text(local_ms(row["gmtCreate"]))}
+
+    def _is_forgotten(self, moment_ms: int) -> bool:
+        retention = self._switches.retention
+        return retention is not None and moment_ms < self._now_ms() - int(retention * 1000)
+
     def _ms_unless_ignored(self, from_ms: int, until_ms: int) -> tuple[int | None, int | None]:
         return (None, None) if self._switches.ignore_range else (from_ms, until_ms)
 
@@ -125,7 +142,7 @@ class Catalog:
             raise RefusedError(self._switches.max_span_code)
 
     def _oldest_ms(self, asked_ms: int) -> int:
-        """Return the moment before which nothing is told.
+        """Return the epoch milliseconds before which nothing is shown.
 
         Raises:
             RefusedError: what was asked for is older, and that is refused.
@@ -175,7 +192,7 @@ class Catalog:
         return ranks, [one for one in timeline.added() if from_ms <= one.end_ms < until_ms]
 
     def _narrowed(self, ranks: range, question: CallQuestion) -> range:
-        """Leave only the ranks that can carry the ids asked for, so that one call of a year is found at once."""
+        """Leave only the ranks that can have the ids asked for, so that one call of a year is found at once."""
         rows = self._history.call_rows
         for value, find in ((question.call_id, rows.ranks_of_call), (question.order_id, rows.ranks_of_order)):
             if value is not None:
@@ -183,7 +200,7 @@ class Catalog:
         return ranks
 
     def _filtered(self, timeline: Timeline, candidates: range, filters: Any, admits: Admits) -> list[int]:
-        """Look at each candidate once, and remember what was found for the pages to come."""
+        """Return the candidates that pass, each looked at once and remembered for the pages to come."""
         key = (id(timeline), candidates.start, candidates.stop, filters)
         found = self._results.pop(key, None)
         if found is None:
@@ -196,7 +213,7 @@ class Catalog:
     def _published(
         self, ranks: Sequence[int], added: list[AddedRow], delay: float
     ) -> tuple[Sequence[int], list[AddedRow]]:
-        """Leave out the calls that have not been over for long enough."""
+        """Leave out the calls that ended too recently to be published."""
         newest_end = self._now_ms() - int(delay * 1000)
         sure = self._history.call_timeline.arrivals.rank_at(newest_end - LONGEST_CALL_MS)
         split = bisect_left(ranks, sure)

@@ -13,7 +13,11 @@ from nxcdr_async.testing.emulator.switches import Switches
 
 
 class EmulatorClock:
-    """The real time plus an offset; safe to move from any thread."""
+    """The emulator's clock: the real time plus an offset, which may be changed from any thread.
+
+    Attributes:
+        offset: seconds it is ahead of the real time.
+    """
 
     def __init__(self) -> None:
         self.offset = 0.0
@@ -56,14 +60,14 @@ class EmulatorClock:
 
 @define(eq=False)
 class DateHeader:
-    """What the `Date` of each reply says, which need not be what the clock does."""
+    """The `Date` header of each reply, which the switches may make differ from the clock."""
 
     _switches: Switches
     _first: float | None = field(default=None, init=False)
     _replies: int = field(default=0, init=False)
 
     def at(self, now: float) -> str | None:
-        """Return the header of a reply that leaves at a moment of the emulator's clock; None for none."""
+        """Return the header of a reply sent at a moment by the emulator's clock (epoch seconds); None for none."""
         switches = self._switches
         self._first = now if self._first is None else self._first
         relay = switches.relays[self._replies % len(switches.relays)] if switches.relays else 0.0
@@ -71,5 +75,5 @@ class DateHeader:
         if switches.date == "absent":
             return None
         running = self._first if switches.date == "frozen" else now
-        told = running + switches.date_offset + relay + switches.date_drift * (running - self._first)
-        return formatdate(told, usegmt=True)
+        shown = running + switches.date_offset + relay + switches.date_drift * (running - self._first)
+        return formatdate(shown, usegmt=True)

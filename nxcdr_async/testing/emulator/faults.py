@@ -1,4 +1,4 @@
-"""Faults made on purpose: scripted ones first, then by chance."""
+"""Faults injected on purpose: scripted ones first, then by chance."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from attrs import define, evolve, field, setters, validators
 
 from nxcdr_async._util.validation import is_whole
 from nxcdr_async.testing.emulator.replies import EmulatedReply, RefusedError, Style, refusal, web_page
-from nxcdr_async.testing.emulator.switches import FAULT_KINDS, EndpointName, FaultKind, Switches
+from nxcdr_async.testing.emulator.switches import FAULT_KINDS, EndpointName, FaultKind, Switches, one_of
 
 if TYPE_CHECKING:
     from attrs import Attribute
@@ -24,31 +24,30 @@ def _check_times(_fault: object, attribute: "Attribute[Any]", times: object) -> 
 
 @define(eq=False)
 class ScriptedFault:
-    """A fault to come.
+    """A fault that is planned.
 
     Attributes:
-        kind: what goes wrong.
-        times: how many times it still will; None until it is called off.
+        times: how many requests it is still to hit; None until it is removed.
         endpoint: only there; None for any.
-        page: only for requests of that page; None for any.
+        page: only requests of that page; None for any.
     """
 
-    kind: FaultKind = field(validator=validators.in_(FAULT_KINDS))
+    kind: FaultKind = field(validator=one_of(FAULT_KINDS))
     times: int | None = field(
         validator=_check_times,
         on_setattr=setters.NO_OP,  # it counts down to zero
     )
-    endpoint: EndpointName | None = field(validator=validators.optional(validators.in_(get_args(EndpointName))))
+    endpoint: EndpointName | None = field(validator=validators.optional(one_of(get_args(EndpointName))))
     page: int | None = field(validator=_check_times)
 
     def concerns(self, endpoint: str, parameters: dict[str, Any]) -> bool:
-        """Return whether a request is one this fault waits for."""
+        """Return whether this fault is for a request."""
         at_endpoint = self.endpoint is None or self.endpoint == endpoint
         return at_endpoint and (self.page is None or parameters.get("page") == self.page)
 
 
 class FaultPlan:
-    """Decides which request meets which fault."""
+    """Decides which request gets which fault."""
 
     def __init__(self, switches: Switches, seed: int) -> None:
         self._switches = switches
@@ -63,7 +62,7 @@ class FaultPlan:
 
     @contextmanager
     def under_way(self, fault: ScriptedFault) -> Iterator[None]:
-        """Let a fault last as long as a block."""
+        """Keep a fault planned as long as a block lasts."""
         self.script(fault)
         try:
             yield
@@ -72,7 +71,7 @@ class FaultPlan:
                 self._scripted.remove(fault)
 
     def next_fault(self, endpoint: str, parameters: dict[str, Any]) -> FaultKind | None:
-        """Return the fault a request meets; None when it is answered properly."""
+        """Return the fault of a request; None if it is answered properly."""
         with self._lock:
             for fault in self._scripted:
                 if fault.concerns(endpoint, parameters):
@@ -91,7 +90,7 @@ class FaultPlan:
 
 
 _PAUSE = 2
-"""Seconds; a date is whole seconds, so of one that is a second away hardly anything might be left."""
+"""Seconds; a date has whole seconds, so one that is a second away might be almost over."""
 
 _BARE: dict[FaultKind, EmulatedReply] = {
     "429": web_page(429, "429 Too Many Requests"),
@@ -104,7 +103,7 @@ _BARE: dict[FaultKind, EmulatedReply] = {
 
 
 def refused_by(kind: FaultKind, style: Style, now: float) -> EmulatedReply | None:
-    """Return the reply of a fault that needs no genuine one, at a time by the emulator's clock; None when it does."""
+    """Return the reply of a fault that needs no genuine one, at a time by the emulator's clock; None for others."""
     if kind in _BARE:
         return _BARE[kind]
     if kind == "429-retry-after-date":
@@ -115,7 +114,7 @@ def refused_by(kind: FaultKind, style: Style, now: float) -> EmulatedReply | Non
 
 
 def spoiled(kind: FaultKind, genuine: EmulatedReply) -> EmulatedReply:
-    """Return a genuine reply as a fault leaves it."""
+    """Return a genuine reply changed by a fault."""
     if kind == "truncated":
         return evolve(genuine, body=genuine.body[: len(genuine.body) // 2])
     if kind == "wrong-content-type":

@@ -16,13 +16,13 @@ class SeenRequest:
     """One request as the emulator saw it.
 
     Attributes:
-        endpoint: "calls", "order", "did", "flash", or the path of anything else.
+        endpoint: "calls", "order", "did", "flash", "flash_call", or the path of anything else.
         parameters: what was asked for, without secrets.
         ts: the `ts` header, epoch milliseconds; None when absent.
         received: when it arrived, epoch seconds by the emulator's clock.
         status: HTTP status replied; None while under way, or when nothing was replied.
         code: result code replied, as a number; None when the reply had none.
-        fault: the fault made on purpose, if any.
+        fault: the fault injected on purpose, if any.
     """
 
     endpoint: str
@@ -36,13 +36,13 @@ class SeenRequest:
 
 @define
 class GatewayLog:
-    """Counters since the start or the last `clear`.
+    """Counters of what an emulator saw since its start or the last `clear`, and its latest requests.
 
     Attributes:
         requests: requests seen.
         by_endpoint: requests by endpoint.
         refused: replies that refused, by result code, or by HTTP status where there was one of 300 and above.
-        faults: faults made on purpose, by kind.
+        faults: faults injected on purpose, by kind.
         in_flight: requests being answered now.
         peak_in_flight: the most requests ever answered at once.
         recent: the latest 2,000 requests, oldest first.

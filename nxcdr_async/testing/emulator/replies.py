@@ -1,4 +1,4 @@
-"""What the vendor's replies look like on the wire."""
+"""What the vendor's replies look like as bytes."""
 
 from collections.abc import Mapping
 from secrets import token_hex
@@ -10,7 +10,7 @@ from attrs import define, field
 encode = msgspec.json.Encoder(decimal_format="number").encode
 """Write JSON as the vendor does: compact, not escaped, money as numbers."""
 
-Style = Literal["call center", "did", "flash"]
+Style = Literal["call center", "did", "flash", "flash call"]
 
 _EXPLANATIONS = {
     0: "请求成功",
@@ -25,12 +25,7 @@ _EXPLANATIONS = {
 
 
 class RefusedError(Exception):
-    """The emulator refuses a request.
-
-    Attributes:
-        code: the vendor's result code.
-        explanation: what goes under `msg` or `message`.
-    """
+    """The emulator refuses a request with a result code; `explanation` goes under `msg` or `message`."""
 
     def __init__(self, code: int, explanation: str | None = None) -> None:
         self.code = code
@@ -40,14 +35,11 @@ class RefusedError(Exception):
 
 @define
 class EmulatedReply:
-    """A whole reply before it goes out.
+    """A whole reply before it is sent.
 
     Attributes:
-        body: the exact bytes.
-        code: the result code inside, None when there is none.
-        status: HTTP status.
-        content_type: with the charset where the vendor sends one.
-        headers: further headers.
+        code: the result code in the body, None if it has none.
+        headers: besides the content type.
     """
 
     body: bytes = b""
@@ -58,9 +50,11 @@ class EmulatedReply:
 
 
 def answer(style: Style, data: Any) -> EmulatedReply:
-    """Return a success; `data` is what goes under `data`, or under `cdrs` for the flash list."""
+    """Return a success; `data` is what goes under `data`, `cdrs` for the flash list, `cdr` for one flash call."""
     if style == "flash":
         return EmulatedReply(encode({"cdrs": data, "code": "0"}), 0)
+    if style == "flash call":
+        return EmulatedReply(encode({"cdr": data, "code": "0"}), 0)
     if style == "did":
         return EmulatedReply(
             encode({"code": 0, "data": data, "message": _EXPLANATIONS[0], "requestId": token_hex(16)}), 0
@@ -72,7 +66,7 @@ def refusal(style: Style, refused: RefusedError) -> EmulatedReply:
     """Return a failure the way each API words it: HTTP 200 with a code."""
     code, explanation = refused.code, refused.explanation
     payload: Mapping[str, Any]
-    if style == "flash":
+    if style in {"flash", "flash call"}:
         payload = {"code": str(code)}
     elif style == "did":
         payload = {"code": code, "data": None, "message": explanation, "requestId": token_hex(16)}

@@ -1,4 +1,4 @@
-"""What clients may ask for: the parameters of each API, checked the way the vendor checks them."""
+"""The requests of each API: their parameters, checked the way the vendor checks them."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -167,6 +167,17 @@ def order_of_tenant(parameters: Mapping[str, Any], tenant_id: int) -> str:
     if not order_id:
         raise RefusedError(_MISSING, "orderId cannot be empty")
     return _text(order_id)
+
+
+def flash_request_id(parameters: Mapping[str, str]) -> str:
+    """Return the id of the request whose flash call is asked for.
+
+    Raises:
+        RefusedError: 41000 where it is missing.
+    """
+    if not parameters.get("requestId"):
+        raise RefusedError(_MISSING)
+    return parameters["requestId"]
 
 
 def _number(value: Any, *, least: int = 1, most: int | None = None) -> int:

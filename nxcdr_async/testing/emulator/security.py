@@ -1,4 +1,4 @@
-"""Who may ask: the checks each signed request goes through, in the vendor's order."""
+"""Authentication: the checks of each request, in the vendor's order."""
 
 from collections.abc import Mapping
 from hmac import compare_digest
@@ -6,8 +6,8 @@ from hmac import compare_digest
 from attrs import define, field
 
 from nxcdr_async.config import Credentials, FlashApp
-from nxcdr_async.protocol.auth import SignedHeaders
-from nxcdr_async.protocol.endpoints import Signing
+from nxcdr_async.protocol.auth import HeaderSignature
+from nxcdr_async.protocol.signed_headers import SignedHeaders
 from nxcdr_async.testing.emulator.replies import RefusedError
 
 _WRONG_FLASH_KEY = 1
@@ -15,13 +15,7 @@ _WRONG_FLASH_KEY = 1
 
 @define
 class RequestVerifier:
-    """Knows the keys and checks requests against them.
-
-    Attributes:
-        credentials: the pair with all rights.
-        without_rights: a valid pair that may read nothing.
-        flash_app: the application that may read flash calls.
-    """
+    """Checks that requests have the right keys and signatures."""
 
     credentials: Credentials
     without_rights: Credentials
@@ -45,7 +39,7 @@ class RequestVerifier:
             RefusedError: with the vendor's code.
         """
         signed = SignedHeaders.found_by(headers.get)
-        fault = signed.fault(Signing(biz_type, action), self._pairs, now_ms=now_ms)
+        fault = signed.fault(HeaderSignature(biz_type, action), self._pairs, now_ms=now_ms)
         if fault is not None:
             raise RefusedError(fault.code)
         pair = self._pairs[signed.access_key]

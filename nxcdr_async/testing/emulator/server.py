@@ -13,14 +13,20 @@ from attrs import define
 
 from nxcdr_async._util.clocks import sleep, steady
 from nxcdr_async._util.uncopied import Uncopied
-from nxcdr_async.protocol.auth import read_ts
+from nxcdr_async.protocol.signed_headers import read_ts
 from nxcdr_async.testing.data.history import CallHistory
 from nxcdr_async.testing.emulator.catalog import Catalog
 from nxcdr_async.testing.emulator.clock import DateHeader, EmulatorClock
 from nxcdr_async.testing.emulator.faults import FaultPlan, refused_by, spoiled
 from nxcdr_async.testing.emulator.log import GatewayLog, SeenRequest, without_secrets
 from nxcdr_async.testing.emulator.replies import EmulatedReply, RefusedError, Style, answer, refusal, web_page
-from nxcdr_async.testing.emulator.requests import CallQuestion, DidQuestion, FlashQuestion, order_of_tenant
+from nxcdr_async.testing.emulator.requests import (
+    CallQuestion,
+    DidQuestion,
+    FlashQuestion,
+    flash_request_id,
+    order_of_tenant,
+)
 from nxcdr_async.testing.emulator.security import RequestVerifier
 from nxcdr_async.testing.emulator.spoiling import in_charset, with_row_faults
 from nxcdr_async.testing.emulator.switches import EndpointName, FaultKind, Switches
@@ -30,7 +36,7 @@ _NOTHING_FOUND: dict[str, Any] = {"list": [], "null": None, "object": {}}
 
 
 @define(frozen=True)
-class Route:
+class ApiRoute:
     """One API.
 
     Attributes:
@@ -54,10 +60,11 @@ class Route:
 
 
 ROUTES = (
-    Route("calls", "/saas/cc/openapi/cdr/page", "call center", "8", "cc"),
-    Route("order", "/saas/cc/openapi/cdr/queryByOrderId", "call center", "8", "cc"),
-    Route("did", "/api/did/cdr", "did", "4", "cdr"),
-    Route("flash", "/otp/call/list", "flash"),
+    ApiRoute("calls", "/saas/cc/openapi/cdr/page", "call center", "8", "cc"),
+    ApiRoute("order", "/saas/cc/openapi/cdr/queryByOrderId", "call center", "8", "cc"),
+    ApiRoute("did", "/api/did/cdr", "did", "4", "cdr"),
+    ApiRoute("flash", "/otp/call/list", "flash"),
+    ApiRoute("flash_call", "/otp/call/get", "flash call"),
 )
 """The vendor's APIs; the regional gateways and the older one share the paths."""
 
@@ -93,6 +100,7 @@ class GatewayServer(Uncopied):
             "order": lambda parameters: self._catalog.calls_of_order(order_of_tenant(parameters, tenant_id)),
             "did": lambda parameters: self._catalog.did_calls(DidQuestion.from_parameters(parameters)),
             "flash": lambda parameters: self._catalog.flash_calls(FlashQuestion.from_parameters(parameters)),
+            "flash_call": lambda parameters: self._catalog.flash_call(flash_request_id(parameters)),
         }
 
     def application(self) -> web.Application:
@@ -115,7 +123,7 @@ class GatewayServer(Uncopied):
         else:
             response.headers["Date"] = date
 
-    def _handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _handler(self, route: ApiRoute) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             body = await request.read()
             parameters = _parameters(request, body)
@@ -131,12 +139,12 @@ class GatewayServer(Uncopied):
         return handle
 
     async def _respond(
-        self, route: Route, request: web.Request, body: bytes, parameters: dict[str, Any], seen: SeenRequest
+        self, route: ApiRoute, request: web.Request, body: bytes, parameters: dict[str, Any], seen: SeenRequest
     ) -> web.StreamResponse:
-        turned_away = self._turned_away()
-        if turned_away is not None:
-            seen.status = turned_away.status
-            return await _sent(turned_away, None, request)
+        rejection = self._rejection()
+        if rejection is not None:
+            seen.status = rejection.status
+            return await _sent(rejection, None, request)
         fault = seen.fault = self._faults.next_fault(route.name, parameters)
         if fault == "hang":
             return await self._hang(request)
@@ -147,15 +155,15 @@ class GatewayServer(Uncopied):
             reply = in_charset(self._genuine(route, request, body, parameters), self._switches)
         if fault:
             reply = spoiled(fault, reply)
-        await self._take_time()
+        await self._wait_out_latency()
         seen.status, seen.code = reply.status, reply.code
         if fault == "stall":
             await _half_sent(reply, request, in_chunks=False)
             return await self._hang(request)
         return await _sent(reply, fault, request)
 
-    def _turned_away(self) -> EmulatedReply | None:
-        """Answer at once and without looking at the request: a redirect, or too many requests."""
+    def _rejection(self) -> EmulatedReply | None:
+        """Return the answer to a request that is not looked at: a redirect, or too many requests."""
         switches = self._switches
         if switches.redirect_to is not None:
             return EmulatedReply(status=302, headers={"Location": switches.redirect_to})
@@ -179,7 +187,7 @@ class GatewayServer(Uncopied):
         self._latest.append(now)
         return False
 
-    def _genuine(self, route: Route, request: web.Request, body: bytes, parameters: dict[str, Any]) -> EmulatedReply:
+    def _genuine(self, route: ApiRoute, request: web.Request, body: bytes, parameters: dict[str, Any]) -> EmulatedReply:
         try:
             if route.is_signed:
                 self._verifier.check_signed(
@@ -208,7 +216,7 @@ class GatewayServer(Uncopied):
         for _ in range(self._switches.arrivals_per_page):
             self._history.add_call(startTime=self._chance.randrange(from_ms, until_ms))
 
-    async def _take_time(self) -> None:
+    async def _wait_out_latency(self) -> None:
         latency = self._chance.uniform(*self._switches.latency)
         if latency > 0:
             await sleep(latency)

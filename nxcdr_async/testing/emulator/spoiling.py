@@ -18,11 +18,11 @@ _REMARKS: dict[RowFaultKind, bytes] = {
     "nan": b"NaN",
     "broken": b'"a 5" screen"',
 }
-"""What stands under the key `remark` of a spoiled row."""
+"""The value of the key `remark` of a spoiled row."""
 
 
 def row_fault(row: dict[str, Any], switches: Switches) -> RowFaultKind | None:
-    """Return what is wrong with a row, None if nothing is; the same whenever it is asked for."""
+    """Return the fault of a row, None if it has none; the same each time."""
     kinds = switches.row_faults
     if not kinds or not switches.row_fault_rate:
         return None
@@ -32,21 +32,21 @@ def row_fault(row: dict[str, Any], switches: Switches) -> RowFaultKind | None:
 
 
 def with_row_faults(data: Any, switches: Switches) -> Any:
-    """Return what a reply holds, its rows as their faults leave them."""
+    """Return the data of a reply, with its rows changed by their faults."""
     if isinstance(data, dict):
         return {key: with_row_faults(value, switches) for key, value in data.items()}
     return [_spoiled(row, switches) for row in data] if isinstance(data, list) else data
 
 
 def in_charset(reply: EmulatedReply, switches: Switches) -> EmulatedReply:
-    """Return a reply in UTF-8 in the charset that is switched on."""
+    """Return a reply, which is in UTF-8, in the charset of the switches."""
     charset, declared = switches.charset, switches.declared_charset or switches.charset
     if charset.lower() == declared.lower() == _UTF_8:
         return reply
     content_type = f"{reply.content_type.partition(';')[0]};charset={declared}"
     text = reply.body.decode(_UTF_8, "surrogateescape")
     written = {ord(char): _written(char, charset) for char in set(text)}
-    # Bytes that are no text stay so; charsets of several bytes a character have no place for one.
+    # Bytes that are no text stay as they are where the charset allows it.
     errors = "surrogatepass" if charset.lower().startswith(("utf-16", "utf-32")) else "surrogateescape"
     return evolve(reply, body=text.translate(written).encode(charset, errors), content_type=content_type)
 
@@ -59,7 +59,7 @@ def _spoiled(row: dict[str, Any], switches: Switches) -> dict[str, Any] | msgspe
 
 
 def _written(char: str, charset: str) -> str:
-    """Return a character as JSON has it in a charset: escaped, if there is none for it."""
+    """Return a character as it is written in a charset: escaped, if the charset lacks it."""
     if "\ud800" <= char <= "\udfff":
         return char
     try:

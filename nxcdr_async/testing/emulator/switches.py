@@ -1,5 +1,6 @@
-"""What can be switched on a running emulator, and the faults it can be told to make."""
+"""The switches of a running emulator, and the faults that it can inject."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 from attrs import Attribute, define, field, setters, validators
@@ -53,11 +54,21 @@ ROW_FAULT_KINDS: tuple[RowFaultKind, ...] = get_args(RowFaultKind)
 """All of them."""
 
 Order = Literal["ascending", "descending", "shuffled"]
-EndpointName = Literal["calls", "order", "did", "flash"]
+EndpointName = Literal["calls", "order", "did", "flash", "flash_call"]
 
 DateMode = Literal["running", "frozen", "absent"]
 
 _checked = setters.validate
+
+
+def one_of(words: Sequence[str]) -> Callable[[object, "Attribute[Any]", object], None]:
+    """Return a validator that says which words there are, and which came instead."""
+
+    def check(_owner: object, attribute: "Attribute[Any]", word: object) -> None:
+        if word not in words:
+            raise ValueError(f"{attribute.name} is {word!r}: give one of {', '.join(map(repr, words))}")
+
+    return check
 
 
 def _check_latency(_switches: object, _attribute: object, latency: object) -> None:
@@ -144,8 +155,8 @@ class Switches:
         repeat_last_page: whether a page beyond the last answers the last page again instead of nothing.
         ignore_page: whether the page number is ignored, so that each page is page 1.
         ignore_range: whether the range of cdr/page and the flash list, and the date of did/cdr, are ignored.
-        ignore_filters: whether all that narrows an answer besides its range is ignored; of an order, the earliest
-            hundred calls are told then.
+        ignore_filters: whether all that narrows an answer besides its range is ignored; of an order, the answer is then
+            the earliest hundred calls.
         page_cap: rows a page or a list holds at most, however many are asked for; None for no cap.
         page_overlap: rows at the head of each further page of cdr/page that already stood at the end of the one before.
         arrivals_per_page: new calls that turn up after each reply of cdr/page, at random past times inside the range.
@@ -178,24 +189,22 @@ class Switches:
     fault_rate: float = 0.0
     faults: list[FaultKind] = field(
         factory=lambda: ["429", "503", "99"],
-        validator=validators.deep_iterable(validators.in_(FAULT_KINDS)),
+        validator=validators.deep_iterable(one_of(FAULT_KINDS)),
         on_setattr=_checked,
     )
     row_fault_rate: float = field(default=0.0, validator=_check_share, on_setattr=_checked)
     row_faults: list[RowFaultKind] = field(
         factory=lambda: list(ROW_FAULT_KINDS),
-        validator=validators.deep_iterable(validators.in_(ROW_FAULT_KINDS)),
+        validator=validators.deep_iterable(one_of(ROW_FAULT_KINDS)),
         on_setattr=_checked,
     )
     charset: str = field(default="utf-8", validator=_check_charset, on_setattr=_checked)
     declared_charset: str | None = field(default=None, validator=_check_declared, on_setattr=_checked)
-    order: Order = field(default="ascending", validator=validators.in_(get_args(Order)), on_setattr=_checked)
+    order: Order = field(default="ascending", validator=one_of(get_args(Order)), on_setattr=_checked)
     start_inclusive: bool = True
     end_inclusive: bool = True
     compare_whole_seconds: bool = False
-    filter_by: Literal["start", "end"] = field(
-        default="start", validator=validators.in_(("start", "end")), on_setattr=_checked
-    )
+    filter_by: Literal["start", "end"] = field(default="start", validator=one_of(("start", "end")), on_setattr=_checked)
     publish_delay: float | None = None
     repeat_last_page: bool = False
     ignore_page: bool = False
@@ -205,9 +214,9 @@ class Switches:
     page_overlap: int = 0
     arrivals_per_page: int = 0
     empty_as: Literal["list", "null", "object"] = field(
-        default="list", validator=validators.in_(("list", "null", "object")), on_setattr=_checked
+        default="list", validator=one_of(("list", "null", "object")), on_setattr=_checked
     )
-    date: DateMode = field(default="running", validator=validators.in_(get_args(DateMode)), on_setattr=_checked)
+    date: DateMode = field(default="running", validator=one_of(get_args(DateMode)), on_setattr=_checked)
     date_offset: float = field(default=0.0, validator=_check_number, on_setattr=_checked)
     date_drift: float = field(default=0.0, validator=_check_number, on_setattr=_checked)
     relays: tuple[float, ...] = field(default=(), validator=_check_relays, on_setattr=_checked)

@@ -1,0 +1,68 @@
+from typing import Any
+
+from attrs import define
+
+from nxcdr_async.paging.page_rows import AmbiguousRows, distinct_rows, first_of_each
+
+
+@define(frozen=True)
+class Row:
+    identity: Any
+    start_ms: float
+    agent: str = ""
+
+
+def test_rows_of_different_ids_pass_as_they_are() -> None:
+    pages = [[Row("a", 1), Row(None, 1)], [Row("b", 2), Row(None, 1)]]
+    found = distinct_rows(pages, {})
+    assert found.rows == [*pages[0], *pages[1]]
+    assert (found.duplicates, found.ambiguous) == (0, [])
+
+
+def test_a_row_that_moved_to_the_next_page_is_one() -> None:
+    found = distinct_rows([[Row("a", 1), Row("b", 2)], [Row("b", 2), Row("c", 3)]], {})
+    assert sorted(row.identity for row in found.rows) == ["a", "b", "c"]
+    assert (found.duplicates, found.ambiguous) == (1, [])
+
+
+def test_starts_a_second_apart_are_two_calls() -> None:
+    found = distinct_rows([[Row("a", 0)], [Row("a", 1_000)]], {})
+    assert (len(found.rows), found.ambiguous) == (2, [])
+
+
+def test_different_rows_on_one_page_are_two_calls() -> None:
+    legs = [Row("a", 0, "Ann"), Row("a", 5, "Bob")]
+    found = distinct_rows([legs, legs[1:]], {})
+    assert (found.rows, found.duplicates, found.ambiguous) == (legs, 1, [])
+
+
+def test_the_same_twice_on_one_page_is_doubtful() -> None:
+    found = distinct_rows([[Row("a", 0), Row("a", 0)]], {})
+    assert (len(found.rows), found.ambiguous) == (2, [AmbiguousRows("a", 0, page=1)])
+
+
+def test_different_rows_on_two_pages_are_doubtful() -> None:
+    found = distinct_rows([[Row("a", 0, "Ann")], [Row("a", 0, "Bob")]], {})
+    assert (len(found.rows), found.ambiguous) == (2, [AmbiguousRows("a", 0, page=None)])
+
+
+def test_of_doubtful_rows_only_one_is_sure() -> None:
+    found = distinct_rows([[Row("a", 0, "Ann"), Row("b", 0)], [Row("a", 0, "Bob")]], {})
+    assert sorted(row.identity for row in found.certain) == ["a", "b"]
+
+
+def test_what_was_asked_decides() -> None:
+    pages = [[Row("a", 0, "Ann")], [Row("a", 0, "Bob")]]
+    changed = Row("a", 0, "Bob")
+    found = distinct_rows(pages, {AmbiguousRows("a", 0, page=None): [changed]})
+    assert (found.rows, found.duplicates, found.ambiguous) == ([changed], 1, [])
+
+
+def test_an_answer_without_the_row_decides_nothing() -> None:
+    found = distinct_rows([[Row("a", 0), Row("a", 0)]], {AmbiguousRows("a", 0, page=1): []})
+    assert (len(found.rows), found.ambiguous) == (2, [])
+
+
+def test_ids_of_rows_count_once() -> None:
+    rows = [Row("a", 0), Row(None, 0), Row("a", 5_000), Row(None, 0), Row("b", 1)]
+    assert first_of_each(rows) == [Row("a", 0), Row(None, 0), Row(None, 0), Row("b", 1)]
