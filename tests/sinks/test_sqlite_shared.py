@@ -22,7 +22,7 @@ from nxcdr_async.sinks.ledger import LedgerChange, LedgerEntry
 from nxcdr_async.sinks.protocol import Origin, Sink
 from nxcdr_async.testing import Gateway
 from nxcdr_async.windows import Window
-from tests.child_processes import environment_of_children
+from tests.child_processes import environment_of_children, environment_of_strangers
 from tests.sinks.all_sinks import opened
 from tests.sinks.table_rows import ALL_TIME, plain_rows
 
@@ -189,7 +189,13 @@ def test_who_may_only_read_a_file_at_rest_can(folder_rights: int) -> None:
             pass
         to.chmod(0o444)
         to.parent.chmod(folder_rights)
-        told = subprocess.run([sys.executable, "-c", code, str(to)], capture_output=True, text=True, check=False)
+        told = subprocess.run(
+            [sys.executable, "-c", code, str(to)],
+            env=environment_of_strangers(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert (told.stdout.strip(), told.stderr) == (f"{ROWS}", "")
 
 

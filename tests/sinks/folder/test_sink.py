@@ -28,6 +28,7 @@ from nxcdr_async.sinks.folder.parquet import ParquetSink
 from nxcdr_async.sinks.folder.sink import FolderSink
 from nxcdr_async.sinks.protocol import Origin
 from nxcdr_async.windows import Window
+from tests.child_processes import environment_of_strangers
 
 BEGIN = 1_767_225_600  # 2026-01-01T00:00:00Z
 ORIGIN = Origin("account", "UTC+08:00")
@@ -502,7 +503,11 @@ finally:
 
 def told_by_child(path: Path, *, limit: int = 0, user: int = 0) -> str:
     child = subprocess.run(
-        [sys.executable, "-c", CHILD, str(path), str(limit), str(user)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", CHILD, str(path), str(limit), str(user)],
+        env=environment_of_strangers(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert not child.stderr
     return child.stdout
