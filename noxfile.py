@@ -3,6 +3,7 @@
 `nox -s docs slow coverage lowest audit soak bench demo` does the rest.
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -39,7 +40,9 @@ def tests(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Run what takes too long for each day: storms of kills, further variants, benchmarks, all examples."""
     session.install("--editable", ".[all,test]")
-    session.run("pytest", *SPREAD, "-m", "slow or hypothesis", "--hypothesis-profile", "full", *session.posargs)
+    # One process a core, not two: some of the benchmarks among them measure time.
+    spread = ("-n", str(os.cpu_count() or 1), "--dist", "worksteal")
+    session.run("pytest", *spread, "-m", "slow or hypothesis", "--hypothesis-profile", "full", *session.posargs)
 
 
 @nox.session
