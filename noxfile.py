@@ -20,7 +20,18 @@ WAITS = re.compile(r"\b(async|await|asyncio|anyio|BaseException|Cancelled\w*)\b|
 """What stands in every module that an async rule could have something to say about."""
 
 SPREAD = ("-n", "auto", "--dist", "worksteal")
-BENCHMARKS = ("startup", "processor", "wall", "memory", "peers", "faults", "throttling", "backfill", "service")
+BENCHMARKS = (
+    "startup",
+    "processor",
+    "wall",
+    "memory",
+    "peers",
+    "faults",
+    "throttling",
+    "backfill",
+    "service",
+    "short_ranges",
+)
 RESOLUTIONS = ("highest", "lowest-direct")
 UV = "uv>=0.9"
 IGNORED_VULNERABILITIES = {

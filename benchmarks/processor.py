@@ -1,20 +1,22 @@
 """What a record costs the client's processor, from the socket to a typed record, beside a loop by hand and a floor.
 
-    python benchmarks/processor.py [--calls 20000] [--rounds 15] [--loop asyncio|uvloop]
+    python benchmarks/processor.py [--calls 20000] [--rounds 15] [--loop asyncio|uvloop] [--beside COMMIT]
 
-All read the same calls of one emulator, which answers at once from a process of its own, and each touches the id and
-the start of every record. The contenders:
+All read the same calls of one emulator, which answers at once from a process of its own. The contenders:
 
 - nxcdr_async: `async for call in session.calls(…)`, 16 requests at once.
+- before: the same, by the code of another commit, with --beside.
 - by hand: aiohttp, page after page of the whole range, `json.loads` into dicts, as the vendor's samples do.
-- by hand, 16 at once: the same from 16 tasks; for information.
 - floor: aiohttp and msgspec, page after page, straight into Structs with the vendor's keys and no thought about what to
   ask for. Its times stay numbers, so it does less than a typed record needs.
-- floor, 16 at once: the same from 16 tasks, which costs more; for information.
 
-Every contender runs once in each round, one after the other, and its fastest round counts: whatever else a shared
-machine does can only slow a round down. A first round warms up and is not counted. What it costs to read all attributes
-of every record is shown too, for information, as a record may put work off until it is asked.
+Each reads in two ways: it looks at the id and the start of every record, or at every attribute, as a loop by hand looks
+at every key. And there are three kinds of rows: plain ones of the emulator; wild ones, as the vendor's newest servers
+send them, with two keys that nobody knows; and wild ones of which one in a hundred has a number as text, so that nearly
+each page holds one, for information.
+
+Every contender runs once in each round, one after the other, in a process of its own for each tree, and its fastest
+round counts: whatever else a shared machine does can only slow a round down. A first round warms up and is not counted.
 """
 
 import asyncio
@@ -22,7 +24,9 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import ExitStack
 from decimal import Decimal
 from itertools import count
 from operator import attrgetter
@@ -31,6 +35,7 @@ from typing import Any
 import aiohttp
 import msgspec
 from attrs import fields
+from shared.beside import BEFORE, NOW, add_beside, child, trees
 from shared.by_hand import PAGE_SIZE, PATH, question, signed_headers
 from shared.emulation import Told, emulator
 from shared.limits import Limit
@@ -41,9 +46,21 @@ from nxcdr_async import CallRecord, CdrSession, Credentials
 CONCURRENCY = 16
 
 OURS, BY_HAND, FLOOR = "nxcdr_async", "by hand", "floor"
-BY_HAND_AT_ONCE, FLOOR_AT_ONCE = f"{BY_HAND}, {CONCURRENCY} at once", f"{FLOOR}, {CONCURRENCY} at once"
+BRIEFLY, WHOLE = "id and start", "every attribute"
+
+ROWS: dict[str, str | None] = {"plain": None, "wild": "wild", "one in a hundred odd": "odd"}
+"""Kinds of rows, and how the emulator calls them."""
+
+LIMITED_ROWS = ("plain", "wild")
+
+NEAR_BY_HAND = "typed, ordered, complete: for little more than the dicts of a loop anybody can write"
 
 LIMITS = (
+    *(
+        Limit(f"{rows} rows, {looks}: to {BY_HAND}", 1.3, NEAR_BY_HAND)
+        for rows in LIMITED_ROWS
+        for looks in (BRIEFLY, WHOLE)
+    ),
     Limit("to by hand", 0.75, "typed records must cost less than the dicts of a loop anybody can write"),
     Limit("to floor", 1.5, "sorting, completeness and doubles may cost half as much again as the bare decoding"),
     Limit("rows amiss", 0, "a contender that skips rows has not done the job"),
@@ -51,6 +68,9 @@ LIMITS = (
 
 Job = Callable[[Told], Awaitable[int]]
 Take = Callable[[list[Any]], None]
+
+Case = tuple[str, str, str]
+"""A kind of rows, what is looked at, and who reads."""
 
 
 class Row(msgspec.Struct):
@@ -179,45 +199,34 @@ async def read_pages(
     return came
 
 
-def by_hand(take: Take, tasks: int = 1) -> Job:
-    """Make a loop by hand; several tasks draw the next page from one counter."""
+def by_hand(take: Take) -> Job:
+    """Make a loop by hand."""
 
     async def read(told: Told) -> int:
-        pages = count(1)
         async with aiohttp.ClientSession() as http:
-            return sum(await asyncio.gather(*(read_pages(http, told, pages, decode_dicts, take) for _ in range(tasks))))
+            return await read_pages(http, told, count(1), decode_dicts, take)
 
     return read
 
 
-def floor(take: Take, tasks: int = 1) -> Job:
+def floor(take: Take) -> Job:
     """Make the least that can be done: known pages, decoded straight into Structs."""
 
     def decode(body: bytes) -> list[Any]:
         return decode_structs(body).data
 
     async def read(told: Told) -> int:
-        pages: Iterator[int] = iter(range(1, -(-told.calls // PAGE_SIZE) + 1))
         async with aiohttp.ClientSession() as http:
-            return sum(await asyncio.gather(*(read_pages(http, told, pages, decode, take) for _ in range(tasks))))
+            return await read_pages(http, told, range(1, -(-told.calls // PAGE_SIZE) + 1), decode, take)
 
     return read
 
 
-JOBS: dict[str, Job] = {
-    OURS: ours,
-    BY_HAND: by_hand(touch_dicts),
-    BY_HAND_AT_ONCE: by_hand(touch_dicts, CONCURRENCY),
-    FLOOR: floor(touch_structs),
-    FLOOR_AT_ONCE: floor(touch_structs, CONCURRENCY),
+JOBS: dict[str, dict[str, Job]] = {
+    BRIEFLY: {OURS: ours, BY_HAND: by_hand(touch_dicts), FLOOR: floor(touch_structs)},
+    WHOLE: {OURS: ours_read_whole, BY_HAND: by_hand(read_whole_dicts), FLOOR: floor(read_whole_structs)},
 }
-WHOLE_JOBS: dict[str, Job] = {
-    OURS: ours_read_whole,
-    BY_HAND: by_hand(read_whole_dicts),
-    BY_HAND_AT_ONCE: by_hand(read_whole_dicts, CONCURRENCY),
-    FLOOR: floor(read_whole_structs),
-    FLOOR_AT_ONCE: floor(read_whole_structs, CONCURRENCY),
-}
+"""By what is looked at, and by who reads."""
 
 
 def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -229,49 +238,65 @@ def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def processor_time(job: Job, told: Told, loop: str) -> tuple[float, int]:
-    """Run a job in an event loop of its own; return its processor time in seconds and the rows it read."""
+def processor_time(told: Told, looks: str, reader: str, loop: str) -> tuple[float, int]:
+    """Read in an event loop of its own, here; return the processor time in seconds and the rows that came."""
     gc.collect()
     with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         before = time.process_time()
-        rows = runner.run(job(told))
+        rows = runner.run(JOBS[looks][reader](told))
         return time.process_time() - before, rows
 
 
-def measure(jobs: dict[str, Job], told: Told, *, rounds: int, loop: str) -> tuple[dict[str, list[float]], int]:
-    """Run all jobs in turn, a round to warm up and then those that count; return the times and the rows amiss."""
-    times: dict[str, list[float]] = {name: [] for name in jobs}
+def readers_of(rows: str, looks: str, tree: str) -> list[str]:
+    """Return who reads some rows with the code of a tree: only we depend on it, and only we are to mind odd ones."""
+    if rows in LIMITED_ROWS:
+        return [OURS, BY_HAND, FLOOR] if tree == NOW else [OURS]
+    return [OURS] if looks == BRIEFLY else []
+
+
+def measure(calls: int, rounds: int, loop: str, beside: str | None) -> tuple[dict[Case, list[float]], int]:
+    """Have all read in turn, a round to warm up and then those that count; return the times and the rows amiss."""
+    times: dict[Case, list[float]] = defaultdict(list)
     amiss = 0
-    for number in range(rounds + 1):
-        for name, job in jobs.items():
-            seconds, rows = processor_time(job, told, loop)
-            amiss += abs(rows - told.calls)
-            if number:
-                times[name].append(seconds)
+    with trees(beside) as both, ExitStack() as running:
+        children = {tree.name: running.enter_context(child(tree, __file__)) for tree in both}
+        for rows, shape in ROWS.items():
+            with emulator(calls, days=30, rows=shape) as gateway:
+                for number in range(rounds + 1):
+                    for looks in JOBS:
+                        for tree, process in children.items():
+                            for reader in readers_of(rows, looks, tree):
+                                seconds, came = process.call(processor_time, gateway.told, looks, reader, loop)
+                                amiss += abs(came - calls)
+                                if number:
+                                    times[rows, looks, BEFORE if tree == BEFORE else reader].append(seconds)
+            print(f"{rows} rows are read", file=sys.stderr, flush=True)
     return times, amiss
 
 
-def ratio(times: dict[str, list[float]], to: str) -> float:
-    """Return the ratio of our fastest round to another's."""
-    return min(times[OURS]) / min(times[to])
+def figures_of(times: dict[Case, list[float]], amiss: int) -> dict[str, float]:
+    """Return the ratios of our fastest rounds to those of others."""
+    figures = {
+        f"{rows} rows, {looks}: to {reader}": min(times[rows, looks, OURS]) / min(seconds)
+        for (rows, looks, reader), seconds in times.items()
+        if reader != OURS
+    }
+    for reader in (BY_HAND, FLOOR):
+        figures[f"to {reader}"] = figures[f"plain rows, {BRIEFLY}: to {reader}"]
+    return figures | {"rows amiss": float(amiss)}
 
 
-def figures_of(times: dict[str, list[float]], amiss: int) -> dict[str, float]:
-    """Return the figures that have limits."""
-    return {f"to {name}": ratio(times, name) for name in times if name != OURS} | {"rows amiss": float(amiss)}
-
-
-def rows_of(times: dict[str, list[float]], whole: dict[str, list[float]], calls: int) -> list[dict[str, Any]]:
+def rows_of(times: dict[Case, list[float]], calls: int) -> list[dict[str, Any]]:
     """Return the table."""
     return [
         {
-            "contender": name,
-            "us a record": 1e6 * min(times[name]) / calls,
-            "ours to it": ratio(times, name),
-            "us, all read": 1e6 * min(whole[name]) / calls,
-            "ours to it, all read": ratio(whole, name),
+            "rows": rows,
+            "looked at": looks,
+            "contender": reader,
+            "us a record": 1e6 * min(seconds) / calls,
+            "ours to it": min(times[rows, looks, OURS]) / min(seconds),
         }
-        for name in times
+        for (rows, looks, reader), seconds in times.items()
     ]
 
 
@@ -281,14 +306,13 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
+    add_beside(parser)
     options = parser.parse_args()
-    with emulator(options.calls, days=30) as running:
-        times, amiss = measure(JOBS, running.told, rounds=options.rounds, loop=options.loop)
-        whole, amiss_too = measure(WHOLE_JOBS, running.told, rounds=max(1, options.rounds // 2), loop=options.loop)
-    rows = rows_of(times, whole, options.calls)
+    times, amiss = measure(options.calls, options.rounds, options.loop, options.beside)
+    rows = rows_of(times, options.calls)
     print(f"{options.calls} calls, {CONCURRENCY} requests at once, {options.rounds} rounds, {options.loop}\n")
     print(table(rows))
-    return finish("processor", rows, figures_of(times, amiss + amiss_too), LIMITS, options.json)
+    return finish("processor", rows, figures_of(times, amiss), LIMITS, options.json)
 
 
 if __name__ == "__main__":

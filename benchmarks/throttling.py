@@ -1,8 +1,10 @@
 """How well a session finds out what a gateway allows, against the best fixed setting.
 
     python benchmarks/throttling.py [--svg benchmarks/figures/throttling.svg] [--only PART …] [--scale 1.0]
+        [--rounds 3] [--beside COMMIT]
 
-The emulator runs in a process of its own, with 100 ms a reply; a year of calls is streamed for as long as a part lasts.
+The emulator runs in a process of its own, with 100 ms a reply; a year of calls is streamed for as long as a part lasts,
+but for the last one.
 
 - bounds: for each bound on requests at once or a second, which a session does not know, its good replies a second once
   it is steady, as a share of those of the best fixed setting (`concurrency` or `rate` just at the bound), and the share
@@ -10,17 +12,23 @@ The emulator runs in a process of its own, with 100 ms a reply; a year of calls 
 - changes: one session while the bounds change; how soon after each change it comes to 0.9 of what is allowed then, and
   holds that for two seconds. With --svg it is drawn: the limit, requests in flight, and those refused.
 - sessions: four sessions at once under one bound; the good replies of the least to those of the most.
+- start: what a program pays that reads a range and ends, finding out included: 60,000 and 100,000 calls, 12 requests at
+  once allowed, 40 to 100 ms a reply. The wall time of a session that adapts to that of one that is told, both in each
+  round, and the share of requests refused; with --beside, that of a session of another commit too.
 """
 
 import asyncio
 import math
 import sys
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from attrs import evolve
+from shared.beside import NOW, Child, add_beside, child, trees
 from shared.emulation import Emulator, Told, emulator
 from shared.limits import Limit
 from shared.report import Rows, finish, parser_of, table
@@ -42,10 +50,21 @@ SECONDS_A_STAGE = 20.0
 SECONDS_OF_SAMPLE = 0.25
 SAMPLES_HELD = 8
 
+LATENCY_OF_START = (0.04, 0.1)
+ALLOWED_AT_START = 12
+CALLS_TO_START = (60_000, 100_000)
+DAYS_TO_START = 30
+
 LEAST_OF_BEST = 0.9
 MOST_REFUSED = 0.02
 MOST_TO_RECOVER = 12.0
 LEAST_FAIR = 0.9
+MOST_TO_START = 1.10
+
+FIXED = f"fixed, {ALLOWED_AT_START} at once"
+
+Starts = dict[str, list[dict[str, float]]]
+"""What each reading came to, by who read: with the best fixed setting, or adapting, by the name of a tree."""
 
 Bounds = dict[str, Any]
 NO_BOUNDS: Bounds = {"max_in_flight": None, "max_per_second": None}
@@ -101,6 +120,11 @@ async def rate_of(cdr: CdrSession, seconds: float) -> tuple[float, float]:
     return (good(cdr) - good_before) / took, (after.throttled - before.throttled) / requests
 
 
+def share_of(found: float, best: float) -> float:
+    """Return one to the other; NaN if there was nothing, as on a machine that is too busy for a short run."""
+    return found / best if best else math.nan
+
+
 async def find_bound(
     gateway: Emulator, name: str, bounds: Bounds, fixed: dict[str, float], scale: float
 ) -> dict[str, Any]:
@@ -120,7 +144,7 @@ async def find_bound(
         "fixed, replies a second": best,
         "refused of those %": refused_fixed * 100,
         "adapting, replies a second": found,
-        "of best": found / best,
+        "of best": share_of(found, best),
         "refused %": refused * 100,
     }
 
@@ -195,18 +219,84 @@ async def share(gateway: Emulator, scale: float) -> list[dict[str, Any]]:
     ]
 
 
+async def read_range(told: Told, concurrency: int | None) -> dict[str, float]:
+    """Read a range with a new session, which adapts unless it is told how many requests to have at once."""
+    keys = Credentials(told.access_key, told.access_secret)
+    async with CdrSession(gateway=told.gateway, credentials=keys, concurrency=concurrency) as cdr:
+        began, rows = time.perf_counter(), 0
+        async for page in cdr.calls(*told.range).pages():
+            rows += len(page)
+        seconds, stats = time.perf_counter() - began, cdr.stats
+    refused = stats.throttled / max(1, stats.requests)
+    return {"seconds": seconds, "refused": refused, "amiss": abs(rows - told.calls)}
+
+
+def read_range_here(told: Told, concurrency: int | None) -> dict[str, float]:
+    """Read in this process."""
+    return asyncio.run(read_range(told, concurrency))
+
+
+def starts(calls: int, rounds: int, children: Mapping[str, Child]) -> Starts:
+    """Have the same range read with the best fixed setting, and by sessions that adapt, in turn."""
+    found: Starts = {reader: [] for reader in (FIXED, *children)}
+    with emulator(calls, DAYS_TO_START, latency=LATENCY_OF_START, max_in_flight=ALLOWED_AT_START) as gateway:
+        for process in children.values():  # the first session of a process imports what it needs
+            process.call(read_range_here, evolve(gateway.told, end=gateway.told.start + 1), None)
+        for _ in range(rounds):
+            found[FIXED].append(children[NOW].call(read_range_here, gateway.told, ALLOWED_AT_START))
+            for tree, process in children.items():
+                found[tree].append(process.call(read_range_here, gateway.told, None))
+    return found
+
+
+def row_of_start(calls: int, reader: str, found: Starts) -> dict[str, Any]:
+    """Return a line of the table."""
+    readings = found[reader]
+    ratios = [mine["seconds"] / best["seconds"] for mine, best in zip(readings, found[FIXED], strict=True)]
+    return {
+        "start": f"{calls} calls",
+        "session": reader if reader == FIXED else f"adapting, {reader}",
+        "seconds": median(one["seconds"] for one in readings),
+        "to fixed": median(ratios),
+        "refused %": 100 * median(one["refused"] for one in readings),
+        "rows amiss": sum(one["amiss"] for one in readings),
+    }
+
+
+def measure_start(scale: float, rounds: int, beside: str | None) -> tuple[Rows, dict[str, float]]:
+    """Run the part about what finding out costs; return its rows and figures."""
+    rows: list[dict[str, Any]] = []
+    figures = {"rows amiss": 0.0}
+    with trees(beside) as both, ExitStack() as running:
+        children = {tree.name: running.enter_context(child(tree, __file__)) for tree in both}
+        for calls in CALLS_TO_START:
+            found = starts(int(calls * scale), rounds, children)
+            lines = {reader: row_of_start(calls, reader, found) for reader in found}
+            figures[f"start of {calls}: to fixed"] = lines[NOW]["to fixed"]
+            figures[f"start of {calls}: refused"] = lines[NOW]["refused %"] / 100
+            figures["rows amiss"] += lines[NOW]["rows amiss"] + lines[FIXED]["rows amiss"]
+            rows += lines.values()
+    print(table(rows), end="\n\n", flush=True)
+    return rows, figures
+
+
 def limits(parts: Collection[str]) -> list[Limit]:
     """Return what the benchmark fails at."""
     used = "a session that adapts should use nearly all a gateway allows"
     gentle = "a gateway should hardly have to refuse anything"
     soon = "a bound that changes should be followed within seconds"
     fair = "no session should have more than its share"
+    cheap = "finding out what a gateway allows must cost little more than knowing it"
     changes = STAGES if "changes" in parts else ()
+    sizes = CALLS_TO_START if "start" in parts else ()
     return [
         *(Limit(f"{name}: not used", 1 - LEAST_OF_BEST, used) for name, *_ in CASES if name in parts),
         *(Limit(f"{name}: refused", MOST_REFUSED, gentle) for name, *_ in CASES if name in parts),
         *(Limit(f"change to {name}: seconds", MOST_TO_RECOVER, soon) for name, *_ in changes),
         *([Limit("sessions: unfairness", 1 - LEAST_FAIR, fair)] if "sessions" in parts else []),
+        *(Limit(f"start of {calls}: to fixed", MOST_TO_START, cheap) for calls in sizes),
+        *(Limit(f"start of {calls}: refused", MOST_REFUSED, gentle) for calls in sizes),
+        *([Limit("rows amiss", 0, "each call once")] if sizes else []),
     ]
 
 
@@ -234,20 +324,25 @@ async def measure(parts: Collection[str], scale: float, svg: Path | None) -> tup
             sessions = await share(gateway, scale)
             print(table(sessions), flush=True)
             rates = [row["replies a second"] for row in sessions]
-            figures["sessions: unfairness"] = 1 - min(rates) / max(rates)
+            figures["sessions: unfairness"] = 1 - share_of(min(rates), max(rates))
             rows += sessions
     return rows, figures
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; the exit code tells whether all limits were met."""
-    parts = [*(name for name, *_ in CASES), "changes", "sessions"]
+    parts = [*(name for name, *_ in CASES), "changes", "sessions", "start"]
     parser = parser_of(__doc__)
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the changes into this file")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts, metavar="PART", help=", ".join(parts))
     parser.add_argument("--scale", type=float, default=1.0, help="make all times longer or shorter")
+    parser.add_argument("--rounds", type=int, default=3, help="of the part about the start")
+    add_beside(parser)
     options = parser.parse_args(arguments)
     rows, figures = asyncio.run(measure(options.only, options.scale, options.svg))
+    if "start" in options.only:
+        more, of_start = measure_start(options.scale, options.rounds, options.beside)
+        rows, figures = [*rows, *more], figures | of_start
     return finish("throttling", rows, figures, limits(options.only), options.json)
 
 

@@ -1,6 +1,6 @@
 """How near the SDK comes to the fastest possible reading, and how many requests it spends on that.
 
-    python benchmarks/wall.py [--rounds 3] [--only NAME …]
+    python benchmarks/wall.py [--rounds 3] [--only NAME …] [--beside COMMIT]
 
 Three kinds of queries, each on an emulator in a process of its own, 16 requests at once:
 
@@ -12,19 +12,21 @@ Three kinds of queries, each on an emulator in a process of its own, 16 requests
   the longest chain of requests of which each arrived after the one before was answered, by the emulator's own log; and
   wall time in units of one reply, which also holds what processing costs.
 
-Requests are those the emulator saw. Figures are medians of the rounds, but a chain is the longest of any round, and
-rows lost or doubled are summed over all of them.
+Requests are those the emulator saw. With --beside, each round has the code of another commit too. Figures are medians
+of the rounds, but a chain is the longest of any round, and rows lost or doubled are summed over all of them.
 """
 
 import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from statistics import median
 from typing import Any
 
 from attrs import define
+from shared.beside import BEFORE, NOW, Child, add_beside, child, trees
 from shared.emulation import Emulator, Told, emulator
 from shared.limits import Limit
 from shared.report import finish, parser_of, table
@@ -91,14 +93,14 @@ CASES = (
         20_000,
         30,
         MONTH_LATENCY,
-        {"wall": (1.35, LEAST_OVERHEAD), "requests": (1.20, FEW_REQUESTS)},
+        {"wall": (1.33, LEAST_OVERHEAD), "requests": (1.20, FEW_REQUESTS)},
     ),
     Case(
         "month of 100000",
         100_000,
         30,
         MONTH_LATENCY,
-        {"wall": (1.15, LEAST_OVERHEAD), "requests": (1.08, FEW_REQUESTS)},
+        {"wall": (1.12, LEAST_OVERHEAD), "requests": (1.08, FEW_REQUESTS)},
         most_rounds=2,
     ),
     Case("quiet year", 182_500, 365, QUICK_LATENCY, {"requests": (1.25, FEW_REQUESTS)}, most_rounds=1),
@@ -135,33 +137,30 @@ async def read(told: Told) -> Counter[str]:
         return Counter([call.call_id async for call in cdr.calls(*told.range)])
 
 
-def warm_up() -> None:
-    """Read a little once: the first session of a process imports aiohttp, which is no part of any query."""
-    with emulator(10, 1) as running:
-        asyncio.run(read(running.told))
+def read_here(told: Told) -> dict[str, Any]:
+    """Read in this process."""
+    began = time.perf_counter()
+    came = asyncio.run(read(told))
+    wall = time.perf_counter() - began
+    return {"wall": wall, "lost": told.calls - len(came), "doubled": came.total() - len(came)}
 
 
-def run_once(case: Case, running: Emulator) -> Run:
-    """Read a case once."""
+def run_once(case: Case, running: Emulator, process: Child) -> Run:
+    """Have a case read once."""
     running.seen()
-    before = time.perf_counter()
-    came = asyncio.run(read(running.told))
-    wall = time.perf_counter() - before
+    done = process.call(read_here, running.told)
     seen = running.seen()
-    return Run(
-        wall=wall,
-        requests=seen.requests,
-        chain=longest_chain(seen.received, case.latency[0]),
-        lost=case.calls - len(came),
-        doubled=came.total() - len(came),
-    )
+    return Run(**done, requests=seen.requests, chain=longest_chain(seen.received, case.latency[0]))
 
 
-def measure(case: Case, rounds: int) -> list[Run]:
-    """Read a case some times, each time with a new session."""
+def measure(case: Case, rounds: int, children: Mapping[str, Child]) -> dict[str, list[Run]]:
+    """Have a case read some times by the code of each tree in turn, each time with a new session."""
+    runs: dict[str, list[Run]] = {tree: [] for tree in children}
     with emulator(case.calls, case.days, latency=case.latency) as running:
-        runs = [run_once(case, running) for _ in range(min(rounds, case.most_rounds))]
-    print(f"{case.name}: read {len(runs)} times", file=sys.stderr, flush=True)
+        for _ in range(min(rounds, case.most_rounds)):
+            for tree, process in children.items():
+                runs[tree].append(run_once(case, running, process))
+    print(f"{case.name}: read {len(runs[NOW])} times", file=sys.stderr, flush=True)
     return runs
 
 
@@ -176,12 +175,13 @@ def figures_of(case: Case, runs: Sequence[Run]) -> dict[str, float]:
     }
 
 
-def row_of(case: Case, runs: Sequence[Run]) -> dict[str, Any]:
+def row_of(case: Case, tree: str, runs: Sequence[Run]) -> dict[str, Any]:
     """Return a line of the table; figures that say nothing about a case are left out of it."""
     figures = figures_of(case, runs)
     is_day = case.latency == DAY_LATENCY
     return {
         "case": case.name,
+        "code": tree,
         "wall s": median(run.wall for run in runs),
         "ideal s": case.ideal,
         "to ideal": figures["wall"] if case.latency == MONTH_LATENCY else "",
@@ -194,15 +194,16 @@ def row_of(case: Case, runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def all_figures(results: Sequence[tuple[Case, list[Run]]]) -> dict[str, float]:
-    """Return the figures that have limits."""
-    figures = {
-        f"{case.name}: {name}": value
-        for case, runs in results
-        for name, value in figures_of(case, runs).items()
-        if name in case.limits
-    }
-    everything = [run for _, runs in results for run in runs]
+def all_figures(results: Sequence[tuple[Case, Mapping[str, list[Run]]]]) -> dict[str, float]:
+    """Return the figures that have limits, and the wall time to that of before."""
+    figures: dict[str, float] = {}
+    for case, runs in results:
+        found = figures_of(case, runs[NOW])
+        figures |= {f"{case.name}: {name}": value for name, value in found.items() if name in case.limits}
+        if BEFORE in runs:
+            pairs = zip(runs[NOW], runs[BEFORE], strict=True)
+            figures[f"{case.name}: wall to before"] = median(ours.wall / theirs.wall for ours, theirs in pairs)
+    everything = [run for _, runs in results for run in runs[NOW]]
     lost, doubled = sum(run.lost for run in everything), sum(run.doubled for run in everything)
     return {**figures, "rows lost": float(lost), "rows doubled": float(doubled)}
 
@@ -212,11 +213,17 @@ def main() -> int:
     parser = parser_of(__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=[case.name for case in CASES], default=[], metavar="NAME")
+    add_beside(parser)
     options = parser.parse_args()
     cases = [case for case in CASES if not options.only or case.name in options.only]
-    warm_up()
-    results = [(case, measure(case, options.rounds)) for case in cases]
-    rows = [row_of(case, runs) for case, runs in results]
+    with trees(options.beside) as both, ExitStack() as running:
+        children = {tree.name: running.enter_context(child(tree, __file__)) for tree in both}
+        # The first session of a process imports aiohttp, which is no part of any query.
+        with emulator(10, 1) as small:
+            for process in children.values():
+                process.call(read_here, small.told)
+        results = [(case, measure(case, options.rounds, children)) for case in cases]
+    rows = [row_of(case, tree, of_tree) for case, runs in results for tree, of_tree in runs.items()]
     print(table(rows))
     return finish("wall", rows, all_figures(results), limits_of(cases), options.json)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from itertools import pairwise
 from typing import Self
 
@@ -65,6 +65,21 @@ class Window:
 
 EVER = Window(int(_EARLIEST.timestamp()), int(_LATEST.timestamp()))
 """All that can be asked for."""
+
+
+def day_at(moment: int, zone: tzinfo) -> date:
+    """Return the local day that holds a moment."""
+    return moment_at(moment).astimezone(zone).date()
+
+
+def midnight(day: date, zone: tzinfo) -> int:
+    """Return the moment a local day begins."""
+    return int(datetime.combine(day, time(), zone).timestamp())
+
+
+def window_of_day(day: date, zone: tzinfo) -> Window:
+    """Return the seconds of a local day."""
+    return Window(midnight(day, zone), midnight(day + timedelta(days=1), zone))
 
 
 def merged(windows: Iterable[Window]) -> tuple[Window, ...]:

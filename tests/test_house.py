@@ -33,7 +33,7 @@ PURE_FLOORS = ("_util", "records", "protocol", "limits", "config", "errors", "st
 
 THAT_WAIT = {
     *("_util/clocks", "_util/late_imports", "_util/tasks"),
-    *("limits/fair_queue", "limits/gate", "limits/limiter", "limits/shared"),
+    *("limits/budget", "limits/limiter"),
 }
 """What waits, for a thread too, asks a clock or holds an event loop on these floors."""
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from attrs import asdict, define
 
+from shared.beside import HERE
+
 _CHILD = Path(__file__).with_name("emulator_child.py")
 _SECONDS_TO_END = 10.0
 
@@ -106,17 +108,19 @@ class Emulator:
 
 
 @contextmanager
-def emulator(calls: int, days: int, **switches: Any) -> Iterator[Emulator]:
+def emulator(calls: int, days: int, rows: str | None = None, **switches: Any) -> Iterator[Emulator]:
     """Run an emulator in a child process until the block ends.
 
     Args:
         calls: how many calls it holds.
         days: over how many days.
+        rows: how its calls are shaped, a name in `wild_rows.SHAPES`; None for the emulator's own.
         **switches: as in `nxcdr_async.testing.Switches`.
     """
-    wanted = json.dumps({"calls": calls, "days": days, "switches": switches})
+    wanted = json.dumps({"calls": calls, "days": days, "rows": rows, "switches": switches})
     command = [sys.executable, str(_CHILD), wanted]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=HERE.environment, stdin=pipe, stdout=pipe, text=True) as child:
         try:
             yield Emulator(child, days)
         finally:

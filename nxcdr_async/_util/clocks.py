@@ -73,6 +73,17 @@ async def sleep(seconds: float) -> None:
         await woken.wait()
 
 
+def call_later(seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+    """Call something in the event loop after some seconds, also where its timers do not keep time.
+
+    Returns:
+        what cancels it.
+    """
+    if timers_keep_time():
+        return asyncio.get_running_loop().call_later(seconds, call).cancel
+    return _start_alarm(seconds, call)
+
+
 @contextmanager
 def move_on_after(seconds: float) -> Iterator[anyio.CancelScope]:
     """Cancel a block after some seconds, also where the timers of the event loop do not keep time."""
@@ -123,6 +134,14 @@ def new_steady_loop() -> asyncio.AbstractEventLoop:
 @contextmanager
 def _alarm(seconds: float, ring: Callable[[], Any]) -> Iterator[None]:
     """Call something in the event loop after some seconds, unless the block ends before."""
+    cancel = _start_alarm(seconds, ring)
+    try:
+        yield
+    finally:
+        cancel()
+
+
+def _start_alarm(seconds: float, ring: Callable[[], Any]) -> Callable[[], None]:
     loop = asyncio.get_running_loop()
 
     def call() -> None:
@@ -132,7 +151,4 @@ def _alarm(seconds: float, ring: Callable[[], Any]) -> Iterator[None]:
     timer = Timer(seconds, call)
     timer.daemon = True
     timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+    return timer.cancel

@@ -3,8 +3,9 @@
 The vendor does not document it, and a gateway may bound the requests at once, or those a second. A throttled request
 does not say which. But if a moment ago as many in flight were accepted, it was the rate, and if as many a second were,
 it was the concurrency. So each throttled request is compared with recent successes, and lowers the one bound that
-explains it, to just what is known to fit. Later that bound is probed: rarely, so that a gateway that stays as it is
-throttles about one request in a hundred, and in larger steps once a probe succeeds.
+explains it, to just what is known to fit; while a rate is on trial, the concurrency stays as it is. Later that bound is
+probed: rarely, so that a gateway that stays as it is throttles about one request in a hundred, and in larger steps once
+a probe succeeds.
 """
 
 import math
@@ -22,13 +23,19 @@ HIGHEST_LIMIT = 64
 """Requests in flight never exceeded, unless sessions ask for more."""
 
 SHRINK = 0.7
-"""What is left of the limit after a throttled request that no bound explains."""
+"""What is left of the limit at least after a throttled request that no bound explains, and after a timeout."""
 
 GROWTH = 0.25
 """Added to the limit with each success while nothing was throttled: a quarter more each round trip."""
 
-SUCCESSES_PER_THROTTLE = 2.0
-"""Successes for each throttled request with as many in flight, below which they were just luck."""
+MANY_THROTTLED = 1 / 3
+"""The share that was throttled of those with as many in flight, above which that is the reason."""
+
+SOME_THROTTLED = 0.05
+"""The same, where the rate does not explain it."""
+
+THROTTLED_TO_BE_SURE = 1.5
+"""How many must have been throttled lately for that, where it was not known before: a single one may be chance."""
 
 _SECONDS_REMEMBERED = 1.0
 _RESPONSES_REMEMBERED = 8
@@ -118,9 +125,14 @@ class _OutcomesByInFlight:
         self._throttled += [0.0] * missing
         (self._throttled if throttled else self._succeeded)[started.in_flight] += 1
 
-    def is_too_much(self, in_flight: int) -> bool:
-        """Return whether with so many in flight, or more, about as many were throttled as succeeded."""
-        return sum(self._succeeded[in_flight:]) < SUCCESSES_PER_THROTTLE * sum(self._throttled[in_flight:])
+    def throttled(self, in_flight: int) -> float:
+        """Return how many were throttled with so many in flight, or more."""
+        return sum(self._throttled[in_flight:])
+
+    def share_throttled(self, in_flight: int) -> float:
+        """Return the share that was throttled of those with so many in flight, or more."""
+        throttled = self.throttled(in_flight)
+        return throttled / (throttled + sum(self._succeeded[in_flight:]))
 
 
 @define(eq=False)
@@ -167,10 +179,11 @@ class AdaptiveConcurrency:
         """Learn from a request that was answered as it should be, with so many in flight by then."""
         self._probing.count_response()
         self._by_in_flight.count(started, now, throttled=False)
-        self._recent_rates.add(self._starts.rate_before(started) or 0.0, now)
+        rate = self._starts.rate_before(started) or 0.0
+        self._recent_rates.add(rate, now)
         if in_flight * 2 >= self.limit:
             self._raise_limit(started, now)
-        self._rate.on_success(started.at, now, waited_for_rate=started.waited_for_rate)
+        self._rate.on_success(started.at, now, rate=rate, waited_for_rate=started.waited_for_rate)
 
     def on_throttled(self, started: RequestStart, now: float, *, pause: float = 0.0) -> None:
         """Learn from a request that was throttled, and the pause that the gateway asked for, in seconds."""
@@ -179,20 +192,38 @@ class AdaptiveConcurrency:
         self._starts.remove(started)
         self._starts.pause(now + pause)
         self._by_in_flight.count(started, now, throttled=True)
-        if started.in_flight > 1 and self._by_in_flight.is_too_much(started.in_flight):
-            self._lower_limit(started.in_flight, now, pause)
+        share, is_sure = self._by_in_flight.share_throttled(started.in_flight), self._is_sure(started.in_flight)
+        if share > MANY_THROTTLED and started.in_flight > 1 and not self._rate.is_on_trial:
+            if is_sure:
+                self._lower_limit(started.in_flight, now, pause)
+            else:
+                self._cut(started, now)
             return
-        if not self._rate.on_throttled(started.at, now, rate=rate, highest_rate=self._recent_rates.value, pause=pause):
-            self.on_timeout(started, now)
+        highest_rate = self._recent_rates.value
+        explained = self._rate.on_throttled(started.at, now, rate=rate, highest_rate=highest_rate, pause=pause)
+        if explained or self._rate.is_on_trial or started.at <= self._last_cut:
+            return
+        if share > SOME_THROTTLED and is_sure and started.in_flight > 1:
+            self._last_cut = now
+            self._lower_limit(started.in_flight, now, pause)
+        else:
+            self._cut(started, now)
 
     def on_timeout(self, started: RequestStart, now: float) -> None:
         """Learn from a sign of overload that names no bound; it counts once for all that were in flight then."""
         self._was_throttled = True
-        if started.at <= self._last_cut:
-            return
-        self._last_cut = now
-        self._limit_before_cut = self.limit
-        self.limit = max(1.0, self.limit * SHRINK)
+        self._cut(started, now, least=1.0)
+
+    def _is_sure(self, in_flight: int) -> bool:
+        is_known = self.throttled_at is not None and in_flight >= self.throttled_at
+        return is_known or self._by_in_flight.throttled(in_flight) > THROTTLED_TO_BE_SURE
+
+    def _cut(self, started: RequestStart, now: float, *, least: float | None = None) -> None:
+        """Lower the limit to just below what was in flight, or to `least`, but by no more than a part of it."""
+        if started.at > self._last_cut:
+            self._last_cut, self._limit_before_cut = now, self.limit
+            wanted = min(self.limit, started.in_flight - 1.0 if least is None else least)
+            self.limit = max(1.0, self.limit * SHRINK, wanted)
 
     def _lower_limit(self, in_flight: int, now: float, pause: float) -> None:
         self.throttled_at, self._successes_there = in_flight, 0

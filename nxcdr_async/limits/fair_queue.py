@@ -1,72 +1,56 @@
-"""Whose request starts next: clients take turns, and the requests of one client start in the order they came.
+"""Who is next: sessions take turns, the clients of a session too, and what one client asks stays in order. Pure.
 
 A paginator is one client, however many of its requests wait; so is a single query.
 """
 
-import asyncio
-from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from typing import Generic, TypeVar
 
 from attrs import define, field
 
-_Waiters = OrderedDict[asyncio.Future[None], None]
-"""The waiting requests of a client, first come first; ordered by key, so that a cancelled one is removed at no cost."""
+SessionT = TypeVar("SessionT", bound=Hashable)
+WaiterT = TypeVar("WaiterT", bound=Hashable)
 
 
 @define(eq=False)
-class FairQueue:
-    """A lock that clients acquire in turn.
+class FairQueue(Generic[SessionT, WaiterT]):
+    """Requests that wait; all the orders are those of dicts, so that one that gives up is removed at no cost."""
 
-    A client that begins to wait goes to the end, and so does one that releases the lock while more of its requests
-    wait. So while a client waits, each other client has the lock once at most.
-    """
+    _sessions: dict[SessionT, dict[Hashable, dict[WaiterT, None]]] = field(factory=dict, init=False)
 
-    # The first client has the lock, even if none of its requests waits; without clients the lock is free.
-    _clients: OrderedDict[Hashable, _Waiters] = field(factory=OrderedDict, init=False)
+    def __iter__(self) -> Iterator[SessionT]:
+        """Yield the sessions that wait, in turn."""
+        return iter(self._sessions)
 
-    @property
-    def is_free(self) -> bool:
-        """Whether nobody has the lock, nor waits for it."""
-        return not self._clients
+    def __contains__(self, session: object) -> bool:
+        return session in self._sessions
 
-    async def acquire(self, client: Hashable) -> None:
-        """Wait for the lock. A request that is cancelled meanwhile does not have it."""
-        if not self._clients:
-            self._clients[client] = OrderedDict()
-            return
-        waiter = asyncio.get_running_loop().create_future()
-        self._clients.setdefault(client, OrderedDict())[waiter] = None
-        try:
-            await waiter
-        except BaseException:
-            self._leave(client, waiter)
-            raise
+    def __bool__(self) -> bool:
+        return bool(self._sessions)
 
-    def release(self) -> None:
-        """Hand the lock to the next request, which has it in the same step."""
-        client, waiters = next(iter(self._clients.items()))
-        if waiters:
-            self._clients.move_to_end(client)
-        else:
-            del self._clients[client]
-        while self._clients:
-            client, waiters = next(iter(self._clients.items()))
-            while waiters:
-                waiter, _ = waiters.popitem(last=False)
-                # One that was cancelled a moment ago has not yet had the chance to leave.
-                if not waiter.done():
-                    waiter.set_result(None)
-                    return
-            del self._clients[client]
+    def add(self, session: SessionT, client: Hashable, waiter: WaiterT) -> None:
+        """Let a request wait behind those of its client; a client or session that begins to wait goes to the end."""
+        self._sessions.setdefault(session, {}).setdefault(client, {})[waiter] = None
 
-    def _leave(self, client: Hashable, waiter: "asyncio.Future[None]") -> None:
-        if not waiter.cancelled() and waiter.done():
-            # Cancelled in the very step in which it got the lock.
-            self.release()
-            return
-        waiters = self._clients.get(client)
-        if waiters is None:
-            return
+    def remove(self, session: SessionT, client: Hashable, waiter: WaiterT) -> None:
+        """Remove a request that gave up, if it is there; its session and its client keep their turns."""
+        clients = self._sessions.get(session, {})
+        waiters = clients.get(client, {})
         waiters.pop(waiter, None)
-        if not waiters and client != next(iter(self._clients)):
-            del self._clients[client]
+        if not waiters:
+            clients.pop(client, None)
+        if not clients:
+            self._sessions.pop(session, None)
+
+    def pop(self, session: SessionT) -> WaiterT:
+        """Remove and return the request of a session that is next; its client and the session go to the end."""
+        clients = self._sessions.pop(session)
+        client = next(iter(clients))
+        waiters = clients.pop(client)
+        waiter = next(iter(waiters))
+        del waiters[waiter]
+        if waiters:
+            clients[client] = waiters
+        if clients:
+            self._sessions[session] = clients
+        return waiter

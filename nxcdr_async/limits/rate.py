@@ -1,6 +1,7 @@
 """How many requests a second a gateway accepts, if it bounds them. Pure: times are arguments, in seconds."""
 
 import math
+from typing import Literal
 
 from attrs import define, field
 
@@ -29,6 +30,17 @@ SECONDS_TO_JUDGE = 1.0
 RESPONSES_TO_JUDGE = 40
 """How long throttled requests are then counted, to judge whether the lower rate helped."""
 
+EXCESS_TO_CHECK = 1.5
+"""Times the lower rate at which it is checked: a gateway that bounds the rate throttles a third of the requests."""
+
+SECONDS_TO_CHECK = 1.0
+RESPONSES_TO_CHECK = 10
+THROTTLED_TO_CONFIRM = 2
+"""How long that goes on, unless so many are throttled; without them the rate was not the reason, and is dropped.
+
+A single one that asks for a pause is enough: after it, the gateway may count from none.
+"""
+
 FEW_THROTTLED = 0.03
 """The share of throttled requests that starts no trial, and up to which a lower rate counts as having helped."""
 
@@ -47,41 +59,34 @@ UNEXPLAINED_KEPT = 0.995
 
 @define(eq=False)
 class _Trial:
-    """A lower rate on trial: first it is found, then judged by the requests that started under it.
+    """A lower rate on trial: it is found, then judged by requests that started under it, then checked by exceeding it.
 
     Attributes:
-        judging_since: when the rate was found; infinite before.
-        responses: those that came before that.
-        judged: those that came after it.
-        throttled: how many of those judged were throttled.
+        stage: of the three.
+        since: when that began.
+        responses: those to requests that started since then; while it is found, all that came.
+        throttled: how many of them were throttled.
     """
 
     since: float
-    judging_since: float = math.inf
+    stage: Literal["finding", "judging", "checking"] = "finding"
     responses: int = 0
-    judged: int = 0
     throttled: int = 0
 
-    def is_finding(self) -> bool:
-        return math.isinf(self.judging_since)
+    def begin(self, stage: Literal["judging", "checking"], now: float) -> None:
+        self.stage, self.since, self.responses, self.throttled = stage, now, 0, 0
 
-    def count(self, started_at: float, now: float, *, throttled: bool) -> None:
-        if self.is_finding():
+    def count(self, started_at: float, *, throttled: bool) -> None:
+        if self.stage == "finding" or started_at > self.since:
             self.responses += 1
-            if now >= self.since + SECONDS_TO_FIND and self.responses >= RESPONSES_TO_FIND:
-                self.judging_since = now
-        elif started_at > self.judging_since:
-            self.judged += 1
             self.throttled += throttled
 
-    def is_over(self, now: float) -> bool:
-        if self.throttled > FEW_THROTTLED * RESPONSES_TO_JUDGE:
-            return True
-        return now >= self.judging_since + SECONDS_TO_JUDGE and self.judged >= RESPONSES_TO_JUDGE
+    def has_lasted(self, now: float, *, seconds: float, responses: int) -> bool:
+        return now >= self.since + seconds and self.responses >= responses
 
     @property
     def share(self) -> float:
-        return self.throttled / self.judged
+        return self.throttled / self.responses
 
 
 @define(eq=False)
@@ -90,7 +95,8 @@ class AdaptiveRate:
 
     A bound is found by trial: the rate is lowered to what the gateway accepted in the last second, and kept if requests
     are no longer throttled. If they are, there is another reason, say a gateway that fails now and then, and the bound
-    is dropped; else it would fall for ever. A bound that was found is probed in growing steps.
+    is dropped; else it would fall for ever. If not, it is clearly exceeded for a moment: only where requests are then
+    throttled again was it the reason. A bound that was found is probed in growing steps.
 
     Attributes:
         value: infinite while no bound is known.
@@ -99,6 +105,7 @@ class AdaptiveRate:
     value: float = math.inf
     _probing: ProbeSchedule = field(factory=ProbeSchedule)
     _throttled_share: float = 0.0
+    _suspected: float = math.inf
     _unexplained_share: float = 0.0
     _trial: _Trial | None = None
     _rate_before_probing: float = math.inf
@@ -106,11 +113,19 @@ class AdaptiveRate:
     _step: float = FIRST_STEP
     _is_probing: bool = False
     _changed_at: float = -math.inf
+    _pause: float = 0.0
 
-    def on_success(self, started_at: float, now: float, *, waited_for_rate: bool) -> None:
-        """Learn from a success."""
+    @property
+    def is_on_trial(self) -> bool:
+        """Whether a lower rate is being found or checked, so that other bounds should stay as they are."""
+        return self._trial is not None and self._trial.stage != "judging"
+
+    def on_success(self, started_at: float, now: float, *, rate: float, waited_for_rate: bool) -> None:
+        """Learn from a success, before which so many started in a second."""
+        if rate > self._suspected * CLEARLY_MORE:
+            self._throttled_share = 0.0  # it was not the rate that those before were throttled for
         self._probing.count_response()
-        self._count(started_at, now, throttled=False)
+        self._count(started_at, now, throttled=False, counts=waited_for_rate)
         if waited_for_rate and not math.isinf(self.value) and self._trial is None and self._probing.is_due(started_at):
             if not self._is_probing:
                 self._rate_before_probing = self.value
@@ -137,17 +152,27 @@ class AdaptiveRate:
         Returns:
             whether the rate explains it.
         """
+        self._pause = pause
         self._count(started_at, now, throttled=True)
         if self._trial is None and started_at <= self._changed_at:
             return True  # it was sent before the rate was lowered
         if rate is None or (self._trial is None and rate <= highest_rate * NEAR_HIGHEST):
             return False
+        if rate > self._suspected * CLEARLY_MORE:
+            self._throttled_share = WEIGHT_OF_LATEST_RESPONSE
+        self._suspected = rate
         if self._is_probing:
             self._step_back(rate, highest_rate, now, pause)
             return True
-        if not self._begin_trial(now, pause):
+        usual = max(FEW_THROTTLED, min(MOST_UNEXPLAINED, 2 * self._unexplained_share))
+        if self._trial is None and self._throttled_share > usual:
+            self._trial = _Trial(now)
+            self._probing.after_throttle(now, pause)
+        if self._trial is None or self._trial.stage == "judging":
             return False
-        self._lower(rate, highest_rate, now)
+        if self._trial.stage == "finding":
+            self.value = max(LOWEST_RATE, min(self.value, _below(rate, highest_rate)))
+            self._changed_at = now
         return True
 
     def _step_back(self, rate: float, highest_rate: float, now: float, pause: float) -> None:
@@ -156,32 +181,34 @@ class AdaptiveRate:
         self._is_probing, self._step, self._changed_at = False, FIRST_STEP, now
         self._probing.after_throttle(now, pause)
 
-    def _begin_trial(self, now: float, pause: float) -> bool:
-        """Begin a trial if more requests are throttled than usual; return whether one is finding a rate now."""
-        if self._trial is not None:
-            return self._trial.is_finding()
-        if self._throttled_share <= max(FEW_THROTTLED, min(MOST_UNEXPLAINED, 2 * self._unexplained_share)):
-            return False
-        self._trial = _Trial(now)
-        self._probing.after_throttle(now, pause)
-        return True
-
-    def _lower(self, rate: float, highest_rate: float, now: float) -> None:
-        self.value = max(LOWEST_RATE, min(self.value, _below(rate, highest_rate)))
-        self._changed_at = now
-
-    def _count(self, started_at: float, now: float, *, throttled: bool) -> None:
+    def _count(self, started_at: float, now: float, *, throttled: bool, counts: bool = True) -> None:
         self._throttled_share += (throttled - self._throttled_share) * WEIGHT_OF_LATEST_RESPONSE
         self._unexplained_share *= UNEXPLAINED_KEPT
-        trial = self._trial
-        if trial is None:
-            return
-        trial.count(started_at, now, throttled=throttled)
-        if trial.is_over(now):
-            self._trial = None
-            self._unexplained_share = trial.share
-            if trial.share > FEW_THROTTLED:
-                self.value, self._is_probing, self._step = math.inf, False, FIRST_STEP
+        if self._trial is not None:
+            if counts or self._trial.stage != "checking":
+                self._trial.count(started_at, throttled=throttled)
+            self._judge(self._trial, now)
+
+    def _judge(self, trial: _Trial, now: float) -> None:
+        if trial.stage == "finding":
+            if trial.has_lasted(now, seconds=SECONDS_TO_FIND, responses=RESPONSES_TO_FIND):
+                trial.begin("judging", now)
+        elif trial.stage == "judging":
+            if trial.throttled > FEW_THROTTLED * RESPONSES_TO_JUDGE:
+                self._drop(trial.share)
+            elif trial.has_lasted(now, seconds=SECONDS_TO_JUDGE, responses=RESPONSES_TO_JUDGE):
+                trial.begin("checking", now)
+                self._rate_before_probing = self.value
+                self.value *= EXCESS_TO_CHECK
+        elif trial.throttled >= (1 if self._pause else THROTTLED_TO_CONFIRM):
+            self._trial, self.value, self._changed_at = None, self._rate_before_probing, now
+            self._probing.after_throttle(now, self._pause)
+        elif trial.has_lasted(now, seconds=SECONDS_TO_CHECK, responses=RESPONSES_TO_CHECK):
+            self._drop(FEW_THROTTLED)
+
+    def _drop(self, unexplained: float) -> None:
+        self._trial, self._unexplained_share = None, unexplained
+        self.value, self._is_probing, self._step = math.inf, False, FIRST_STEP
 
 
 def _below(throttled: float, highest_rate: float) -> float:

@@ -1,9 +1,9 @@
-"""What every pager is: it cuts a range into windows, in order of time, and reads each by steps that may run at once."""
+"""What all pagers share: how reading a window ends, and how it is told that a gateway ignores the range."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
-from attrs import define, field
+from attrs import define
 
 from nxcdr_async.errors import IncompleteError
 from nxcdr_async.paging.page_rows import first_of_each
@@ -18,9 +18,6 @@ Ask = Callable[[Mapping[str, Any]], Awaitable[Page]]
 
 Watch = Callable[[Part, int | None], PageWatch]
 """Watches the request for a page, given which part of the records it is of and its number."""
-
-Step = Callable[[], Awaitable[None]]
-"""A piece of work on a window, mostly one request; the prefetcher decides how many run at once."""
 
 OnBadRow = Literal["raise", "skip"]
 
@@ -49,71 +46,6 @@ class Split:
 
 Outcome = ReadResult | Split
 """How reading a window ends."""
-
-
-class WindowReading(Protocol):
-    """A window while it is read; `Pager.open` returns it."""
-
-    @property
-    def outcome(self) -> Outcome | None:
-        """How it ended; None until then."""
-
-    @property
-    def forecast(self) -> float:
-        """Calls it is expected to have in the end."""
-
-    @property
-    def calls_read(self) -> int:
-        """About how many of its calls are in memory."""
-
-    def next_step(self) -> Step | None:
-        """Return what is to be done next; None while that depends on steps that are under way."""
-
-    def next_speculative_step(self) -> Step | None:
-        """Return what will probably be needed soon, worth doing only while nothing else is to be done."""
-
-
-@define(eq=False)
-class SingleStepReading:
-    """A window that is read in one step."""
-
-    read: Callable[[], Awaitable[Outcome]]
-    outcome: Outcome | None = field(default=None, init=False)
-    _was_given: bool = field(default=False, init=False)
-
-    @property
-    def forecast(self) -> float:
-        """Calls read, as no more is known before they come."""
-        return self.calls_read
-
-    @property
-    def calls_read(self) -> int:
-        """Calls read."""
-        return len(self.outcome.records) if isinstance(self.outcome, ReadResult) else 0
-
-    def next_step(self) -> Step | None:
-        """Return the step, once."""
-        if self._was_given:
-            return None
-        self._was_given = True
-        return self._run
-
-    def next_speculative_step(self) -> Step | None:
-        """Return None: there is nothing to guess."""
-        return None
-
-    async def _run(self) -> None:
-        self.outcome = await self.read()
-
-
-class Pager(Protocol):
-    """A range that is read window by window."""
-
-    def next(self) -> Window | None:
-        """Cut the next window, in order of time; None when there is none for now, or at the end of the range."""
-
-    def open(self, window: Window) -> WindowReading:
-        """Begin reading a window."""
 
 
 def check_inside(

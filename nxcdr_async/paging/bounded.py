@@ -11,7 +11,8 @@ from attrs import define, field
 from nxcdr_async._util.moments import moment_at
 from nxcdr_async.errors import GatewayError, RefusedRangeError
 from nxcdr_async.paging.answer_limits import NARROWEST, AnswerLimits
-from nxcdr_async.paging.base import Outcome, Pager, ReadResult, Split, Step, WindowReading
+from nxcdr_async.paging.base import Outcome, ReadResult, Split
+from nxcdr_async.paging.places import Pager, WindowPlaces
 from nxcdr_async.paging.planner import WindowPlanner
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import OVERLAP, Window
@@ -124,26 +125,32 @@ class BoundedPager:
         """Cut the next window."""
         return self.pager.next()
 
-    def open(self, window: Window) -> "BoundedReading":
-        """Begin reading a window."""
-        return BoundedReading(window, self.pager.open(window), self)
+    async def read(self, window: Window, places: WindowPlaces) -> Outcome:
+        """Read a window, or find what to read instead if it is refused, or known to be."""
+        refused: Outcome | None = None
+        if not self._is_outside(window):
+            refused = await self.pager.read(window, places)
+            if not self._is_refused(refused):
+                return refused
+        async with places.one():
+            return await self._instead_of(window, refused)
 
-    def is_outside(self, window: Window) -> bool:
+    def _is_outside(self, window: Window) -> bool:
         """Return whether a window is known to be refused."""
         is_too_wide = self.planner is not None and self.limits.is_too_wide(window.seconds)
         return is_too_wide or window.start < (self.limits.retained_since or 0)
 
-    def is_refused(self, outcome: Outcome | None) -> bool:
+    def _is_refused(self, outcome: Outcome) -> bool:
         """Return whether a window may have been refused for its range."""
         if not isinstance(outcome, ReadResult) or outcome.error is None or outcome.records:
             return False
         return self.probes.may_refuse_range(outcome.error)
 
-    async def instead_of(self, window: Window, refused: Outcome | None) -> Outcome:
+    async def _instead_of(self, window: Window, refused: Outcome | None) -> Outcome:
         """Return what to read instead of a window that was refused, or is known to be."""
         async with self._lock:
             # Another window may have found it out meanwhile.
-            if not self.is_outside(window) and isinstance(refused, ReadResult):
+            if not self._is_outside(window) and isinstance(refused, ReadResult):
                 if not isinstance(refused.error, GatewayError) or not await self._learn_why_refused(window):
                     return refused
                 self._refusal = refused.error
@@ -169,7 +176,7 @@ class BoundedPager:
             self.limits.note_refused_width(window.bounds[1] - window.bounds[0])
         else:
             await self._find_retained_since(window.start)
-        return self.is_outside(window)
+        return self._is_outside(window)
 
     async def _find_retained_since(self, refused: int) -> None:
         """Find the first moment at which a query may begin, after one at which it may not."""
@@ -208,54 +215,6 @@ class BoundedPager:
             self.planner.begin_at(window.start)
             return Split([])
         return Split(window.parts(math.ceil(window.seconds / (self.limits.max_window or window.seconds))))
-
-
-@define(eq=False)
-class BoundedReading:
-    """One window while it is read, and what is read instead if it is refused."""
-
-    window: Window
-    reading: WindowReading
-    pager: BoundedPager
-    _has_begun: bool = field(default=False, init=False)
-    _is_negotiated: bool = field(default=False, init=False)
-    _instead: Outcome | None = field(default=None, init=False)
-
-    @property
-    def outcome(self) -> Outcome | None:
-        """How it ended; None until then."""
-        if self._is_negotiated:
-            return self._instead
-        outcome = self.reading.outcome
-        return None if self.pager.is_refused(outcome) else outcome
-
-    @property
-    def forecast(self) -> float:
-        """Calls it is expected to have in the end."""
-        return self.reading.forecast
-
-    @property
-    def calls_read(self) -> int:
-        """About how many of its calls are in memory."""
-        return self.reading.calls_read
-
-    def next_step(self) -> Step | None:
-        """Return what is to be done next."""
-        if self._is_negotiated:
-            return None
-        is_outside = not self._has_begun and self.pager.is_outside(self.window)
-        if is_outside or self.pager.is_refused(self.reading.outcome):
-            self._is_negotiated = True
-            return self._negotiate
-        self._has_begun = True
-        return self.reading.next_step()
-
-    def next_speculative_step(self) -> Step | None:
-        """Return what will probably be needed soon."""
-        return None if self._is_negotiated or not self._has_begun else self.reading.next_speculative_step()
-
-    async def _negotiate(self) -> None:
-        self._instead = await self.pager.instead_of(self.window, self.reading.outcome)
 
 
 def _refused_range(refused: Window, whole: Window, refusal: GatewayError | None) -> RefusedRangeError:

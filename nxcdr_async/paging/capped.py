@@ -1,14 +1,14 @@
 """Reading an API that answers with some rows of a range, without pages or a total: the flash-call list."""
 
 from collections.abc import Callable, Hashable, Mapping
-from functools import partial
 from typing import Any
 
 from attrs import define, field
 
 from nxcdr_async.errors import SaturatedSecondError
-from nxcdr_async.paging.base import Outcome, ReadResult, SingleStepReading, Split, check_inside
+from nxcdr_async.paging.base import Outcome, ReadResult, Split, check_inside
 from nxcdr_async.paging.page_reader import PageReader, PageSize, RowStructurer
+from nxcdr_async.paging.places import WindowPlaces
 from nxcdr_async.paging.planner import SeenCalls, WindowPlanner
 from nxcdr_async.paging.saturated_second import RangeEnds, read_second, saturated, without
 from nxcdr_async.protocol.responses import Page, Row
@@ -44,16 +44,16 @@ class CappedPager:
         """Cut the next window."""
         return self.planner.next()
 
-    def open(self, window: Window) -> SingleStepReading:
-        """Begin reading a window."""
-        return SingleStepReading(partial(self._read, window))
+    async def read(self, window: Window, places: WindowPlaces) -> Outcome:
+        """Read a window with one query, or find that it must be split."""
+        async with places.one():
+            return await self._read(window)
 
     async def first_page(self, window: Window) -> Page:
         """Query a window, once."""
         return await self.reader.page(self.parameters(*window.bounds), window)
 
     async def _read(self, window: Window) -> Outcome:
-        """Read a window with one query, or find that it must be split."""
         records: list[Row] = []
         try:
             is_full = await self._ask(window, window.bounds, records)

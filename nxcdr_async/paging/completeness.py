@@ -24,13 +24,6 @@ class Verdict(Enum):
 
 
 @define(eq=False)
-class _ReceivedPage:
-    rows: list[Any]
-    keys: list[Hashable]
-    was_asked_in_order: bool
-
-
-@define(eq=False)
 class CompletenessCheck:
     """The pages of one window, requested from the first one up, of which several may be under way at once.
 
@@ -52,7 +45,8 @@ class CompletenessCheck:
     is_sequential: bool = False
     asked: int = field(default=0, init=False)
     last: int | None = field(default=None, init=False)
-    _pages: dict[int, _ReceivedPage] = field(factory=dict, init=False)
+    _keys: dict[int, list[Hashable]] = field(factory=dict, init=False)
+    _rows_without_ids: dict[int, list[Any]] = field(factory=dict, init=False)
     _asked_in_order: set[int] = field(factory=set, init=False)
     _known: set[Hashable] = field(factory=set, init=False)
     _was_sequential: bool = field(default=True, init=False)
@@ -62,40 +56,36 @@ class CompletenessCheck:
     @property
     def is_waiting(self) -> bool:
         """Whether a page is under way."""
-        return len(self._pages) < self.asked
+        return len(self._keys) < self.asked
 
     @property
     def is_gathered(self) -> bool:
         """Whether every page up to the last one is there; pages requested after it prove nothing."""
-        return all(number in self._pages for number in range(1, (self.last or self.asked) + 1))
+        return all(number in self._keys for number in range(1, (self.last or self.asked) + 1))
 
     @property
     def is_at_end(self) -> bool:
         """Whether no further page is worth requesting."""
         return self.last is not None or self._repeats or self._has_moved
 
-    def next_page(self, *, ahead: int) -> int | None:
-        """Return the number of the page to request next, None if there is none now.
+    def pages_to_ask(self, *, ahead: int) -> int:
+        """Return how many of the pages after `asked` may be requested now.
 
         Args:
             ahead: pages up to this number may be requested before those before them came.
         """
-        if self.is_at_end or (self.is_waiting and (self.is_sequential or self.asked >= ahead)):
-            return None
-        return self.asked + 1
+        if self.is_at_end:
+            return 0
+        in_order = 0 if self.is_waiting else 1
+        return in_order if self.is_sequential else max(in_order, ahead - self.asked)
 
     def note_asked(self, number: int) -> None:
         """Note that the next page is requested."""
         self.asked = number
-        if len(self._pages) == number - 1:
+        if len(self._keys) == number - 1:
             self._asked_in_order.add(number)
         else:
             self._was_sequential = False
-
-    @property
-    def has_rows_on_last(self) -> bool:
-        """Whether the last page that came was not empty."""
-        return bool(self._pages[self.last or self.asked].rows)
 
     @property
     def end(self) -> int:
@@ -103,21 +93,21 @@ class CompletenessCheck:
         if self._repeats:
             return self.asked - 1
         last = self.last or self.asked
-        return last - 1 if last > 1 and not self._pages[last].rows else last
+        return last - 1 if last > 1 and not self._keys[last] else last
 
     @property
     def depth(self) -> int:
         """How many rows the pages up to `end` have."""
-        return sum(len(self._pages[number].rows) for number in range(1, self.end + 1))
+        return sum(self.rows_on(number) for number in range(1, self.end + 1))
 
     @property
     def keys_on_end(self) -> list[Hashable]:
         """The ids of the rows on the page `end`."""
-        return self._pages[self.end].keys
+        return self._keys[self.end]
 
     def rows_on(self, number: int) -> int:
         """Return how many rows a page that came has."""
-        return len(self._pages[number].rows)
+        return len(self._keys[number])
 
     @property
     def known(self) -> set[Hashable]:
@@ -135,25 +125,26 @@ class CompletenessCheck:
         count_of_new = len(self._known) - known_before
         if not is_full:
             self.last = min(number, self.last or number)
-        elif not count_of_new and (None not in keys or self._is_like_the_page_before(number, rows)):
+        elif not count_of_new and (None not in keys or self._rows_without_ids.get(number - 1) == rows):
             self._repeats = True
         elif not self._was_sequential and count_of_new < len(keys):
             # A row that stood on a page before, or twice on this one.
             self._has_moved = True
-        self._pages[number] = _ReceivedPage(rows, keys, number in self._asked_in_order)
+        self._keep(number, rows, keys)
 
     def confirm(self, rows: list[Any], keys: list[Hashable], *, is_full: bool) -> None:
         """Replace the last page by what came for it once all others were there."""
         last = self.last or self.asked
-        before = self._pages[last].keys
+        before = self._keys[last]
         if is_full:
             # More rows arrived, or the answer had been cut short: go on from here, in order.
-            self._pages = {number: page for number, page in self._pages.items() if number < last}
-            self._known = set(chain.from_iterable(page.keys for page in self._pages.values())).union(keys)
+            self._keys = {number: page for number, page in self._keys.items() if number < last}
+            self._known = set(chain.from_iterable(self._keys.values())).union(keys)
             self.asked, self.last, self.is_sequential = last, None, True
         else:
             self._has_moved = self._has_moved or keys[: len(before)] != before
-        self._pages[last] = _ReceivedPage(rows, keys, was_asked_in_order=True)
+        self._keep(last, rows, keys)
+        self._asked_in_order.add(last)
 
     def verdict(self) -> Verdict:
         """Return what the pages prove, once none is under way."""
@@ -163,24 +154,21 @@ class CompletenessCheck:
             return Verdict.MOVED
         if self.last is None:
             return Verdict.OPEN
-        last = self._pages[self.last]
-        if not last.was_asked_in_order:
+        if self.last not in self._asked_in_order:
             return Verdict.UNCONFIRMED
-        if self._was_sequential or self._is_consistent(last):
-            return Verdict.COMPLETE
-        return Verdict.MOVED
+        return Verdict.COMPLETE if self._was_sequential or self._is_consistent(self.last) else Verdict.MOVED
 
-    def _is_consistent(self, last: _ReceivedPage) -> bool:
+    def _keep(self, number: int, rows: list[Any], keys: list[Hashable]) -> None:
+        self._keys[number] = keys
+        self._rows_without_ids[number] = rows if None in keys else []  # else the ids tell them apart
+
+    def _is_consistent(self, last: int) -> bool:
         """Return whether no row stands on two pages, and none but its own after the last, which may be repeated."""
-        on_last = set(last.keys)
+        on_last = set(self._keys[last])
         rows = 0
-        for number, page in self._pages.items():
-            if number > (self.last or 0) and not on_last.issuperset(page.keys):
+        for number, keys in self._keys.items():
+            if number > last and not on_last.issuperset(keys):
                 return False
-            rows += len(page.keys) if number <= (self.last or 0) else 0
+            rows += len(keys) if number <= last else 0
         new_keys = on_last - self._known
         return None not in self._known and None not in new_keys and len(self._known) + len(new_keys) == rows
-
-    def _is_like_the_page_before(self, number: int, rows: list[Any]) -> bool:
-        before = self._pages.get(number - 1)
-        return before is not None and before.rows == rows

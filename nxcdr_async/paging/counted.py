@@ -1,22 +1,21 @@
 """Reading an API that says with each page how many rows a day has: did/cdr."""
 
 from collections.abc import Callable, Hashable, Mapping
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, timedelta, tzinfo
 from functools import partial
 from typing import Any
 
-import anyio
 from attrs import define, field
 
-from nxcdr_async._util.moments import moment_at
 from nxcdr_async.errors import IncompleteError, SaturatedDayError
-from nxcdr_async.paging.base import Outcome, ReadResult, SingleStepReading, check_inside
+from nxcdr_async.paging.base import Outcome, ReadResult, check_inside
 from nxcdr_async.paging.bounded import RangeProbes
 from nxcdr_async.paging.page_reader import MOST_PAGES, PageReader, RowStructurer
+from nxcdr_async.paging.places import WindowPlaces
 from nxcdr_async.protocol.codes import is_final
 from nxcdr_async.protocol.responses import Page, Row
 from nxcdr_async.stats import PaginatorStats
-from nxcdr_async.windows import HOUR, Window
+from nxcdr_async.windows import HOUR, Window, day_at, midnight, window_of_day
 
 MOST_REREADINGS = 3
 """How often a day is read again, page by page, before its contradictions are an error."""
@@ -60,12 +59,7 @@ class CountedPager:
         if day > self.last_day:
             return None
         self._days += 1
-        return self.window_of(day)
-
-    def window_of(self, day: date) -> Window:
-        """Return the seconds of a day."""
-        start, end = (datetime(*each.timetuple()[:3], tzinfo=self.zone) for each in (day, day + timedelta(days=1)))
-        return Window(int(start.timestamp()), int(end.timestamp()))
+        return window_of_day(day, self.zone)
 
     def range_probes(self, now: Callable[[], int], may_refuse_range: Callable[[Exception], bool]) -> RangeProbes:
         """Return the queries for single days that find out which days are refused.
@@ -74,39 +68,31 @@ class CountedPager:
             now: returns the time by the gateway's clock, epoch seconds.
             may_refuse_range: returns whether a refusal may be about the day of a query.
         """
-        first, last = self.window_of(self.first_day), self.window_of(self.last_day)
+        zone = self.zone
         return RangeProbes(
-            whole=Window(first.start, last.end),
+            whole=Window(midnight(self.first_day, zone), window_of_day(self.last_day, zone).end),
             count=(self.last_day - self.first_day).days + 1,
-            window=lambda number: self.window_of(self.first_day + timedelta(days=number)),
-            present=lambda: self.window_of(self.day_at(now())),
-            ask=lambda window: self._ask(self.day_at(window.start), 1),
+            window=lambda number: window_of_day(self.first_day + timedelta(days=number), zone),
+            present=lambda: window_of_day(day_at(now(), zone), zone),
+            ask=lambda window: self._ask(day_at(window.start, zone), 1),
             may_refuse_range=may_refuse_range,
         )
 
-    def day_at(self, moment: int) -> date:
-        """Return the day of a moment (epoch seconds)."""
-        return moment_at(moment).astimezone(self.zone).date()
-
-    def open(self, window: Window) -> SingleStepReading:
-        """Begin reading a day."""
-        return SingleStepReading(partial(self._read, window))
-
-    async def _read(self, window: Window) -> Outcome:
+    async def read(self, window: Window, places: WindowPlaces) -> Outcome:
         """Read the pages of a day."""
-        day = self.day_at(window.start)
+        day = day_at(window.start, self.zone)
         pages: dict[int, Page] = {}
         try:
-            await self._read_concurrently(day, pages)
-            await self._add_page_after_last(day, pages)
+            await self._read_concurrently(day, pages, places)
+            await self._add_page_after_last(day, pages, places)
             is_proven = self._agrees(pages)
             for _ in range(MOST_REREADINGS):
                 if is_proven:
                     break
                 self.stats.rereads += 1
                 pages.clear()
-                await self._read_in_order(day, pages)
-                await self._add_page_after_last(day, pages)
+                await self._read_in_order(day, pages, places)
+                await self._add_page_after_last(day, pages, places)
                 is_proven = self._covers(pages)
         except Exception as error:  # noqa: BLE001 - handed on with the records before it, and raised by the paginator
             is_cut = bool(pages) and is_final(error)
@@ -116,42 +102,43 @@ class CountedPager:
             return self._result(day, window, pages)
         return self._result(day, window, pages, self._contradiction(day, pages))
 
-    async def _read_concurrently(self, day: date, pages: dict[int, Page]) -> None:
+    async def _read_concurrently(self, day: date, pages: dict[int, Page], places: WindowPlaces) -> None:
         """Request the first page and then all others at once; the error of the lowest failing page is raised."""
-        pages[1] = await self._ask(day, 1)
+        async with places.one():
+            pages[1] = await self._ask(day, 1)
         failures: dict[int, Exception] = {}
 
         async def fetch(number: int) -> None:
             try:
                 pages[number] = await self._ask(day, number)
-            except Exception as error:  # noqa: BLE001 - raised below, bare
+            except Exception as error:  # noqa: BLE001 - raised below, without the pages behind it
                 failures[number] = error
 
-        async with anyio.create_task_group() as fetchers:
-            for number in range(2, self._page_count(pages[1]) + 1):
-                fetchers.start_soon(fetch, number)
+        await places.at_once([partial(fetch, number) for number in range(2, self._page_count(pages[1]) + 1)])
         if failures:
             first = min(failures)
             for number in [number for number in pages if number > first]:
                 del pages[number]
             raise failures[first]
 
-    async def _read_in_order(self, day: date, pages: dict[int, Page]) -> None:
-        for number in range(1, MOST_PAGES + 1):
-            page = await self._ask(day, number)
-            if number > 1 and page.rows and page.rows == pages[number - 1].rows:
-                return
-            pages[number] = page
-            # Short of the total, the next page decides whether the gateway shows no more.
-            if self._is_last(page, number) and (not page.rows or self._count(pages)[1] >= (page.total_rows or 0)):
-                return
+    async def _read_in_order(self, day: date, pages: dict[int, Page], places: WindowPlaces) -> None:
+        async with places.one():
+            for number in range(1, MOST_PAGES + 1):
+                page = await self._ask(day, number)
+                if number > 1 and page.rows and page.rows == pages[number - 1].rows:
+                    return
+                pages[number] = page
+                # Short of the total, the next page decides whether the gateway shows no more.
+                if self._is_last(page, number) and (not page.rows or self._count(pages)[1] >= (page.total_rows or 0)):
+                    return
 
-    async def _add_page_after_last(self, day: date, pages: dict[int, Page]) -> None:
+    async def _add_page_after_last(self, day: date, pages: dict[int, Page], places: WindowPlaces) -> None:
         """Add the page after a last one that is full, if it has other rows: the total may be too low."""
         last = max(pages)
         if len(pages[last].rows) < (self.page_size if last == 1 else len(pages[1].rows)):
             return
-        behind = await self._ask(day, last + 1)
+        async with places.one():
+            behind = await self._ask(day, last + 1)
         known = {self.row_key(row) for page in pages.values() for row in page.rows} - {None}
         if behind.rows != pages[last].rows and not known.issuperset(map(self.row_key, behind.rows)):
             pages[last + 1] = behind

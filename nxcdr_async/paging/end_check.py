@@ -99,20 +99,28 @@ class EndCheck:
 
     Where answers come in order of time, the range from the last second shown on is queried: all its calls must be known
     already. Otherwise the rows of two parts of the window are counted.
+
+    Attributes:
+        early: pages of `pages_to_request` that were requested before it is run, which saves a round trip.
     """
 
     window: Window
     pages: WindowPageReader
     limits: AnswerLimits
     completeness: CompletenessCheck
-    _requested_early: dict[WindowPage, Page] = field(factory=dict, init=False)
+    early: dict[WindowPage, Page] = field(factory=dict, init=False)
+    _has_grown: bool = field(default=False, init=False)
 
     @property
     def is_needed(self) -> bool:
         """Whether it has to be proven that the end of the answer, as it is now, is no cap."""
         rows = self.completeness.depth
-        return self.limits.depth_cap != rows and self.limits.needs_end_check(
-            self.window, rows, is_full=self.has_full_end, page_size=self.pages.page_size.asked
+        return (
+            not self._has_grown
+            and self.limits.depth_cap != rows
+            and self.limits.needs_end_check(
+                self.window, rows, is_full=self.has_full_end, page_size=self.pages.page_size.asked
+            )
         )
 
     @property
@@ -120,8 +128,10 @@ class EndCheck:
         """Whether the last page with rows is full."""
         return self.pages.page_size.is_full(self.completeness.rows_on(self.completeness.end))
 
-    def pages_to_request(self, starts: Sequence[float]) -> list[WindowPage]:
-        """Return the pages that prove or disprove the end.
+    def parts(self, starts: Sequence[float]) -> list[WindowPart]:
+        """Return what has to be looked at: the rest of an answer in order of time, else the two halves of the window.
+
+        There is nothing to look at where no calls came, or all in one second.
 
         Args:
             starts: when the calls that came start (epoch seconds), in the order they came.
@@ -129,31 +139,25 @@ class EndCheck:
         if self.window.seconds == 1 or not starts:
             return []
         rest = rest_of(self.window, starts)
-        if rest is not None:
-            return [(rest, 1)]
-        return [self._last_page_of(part) for part in halves_of(self.window, starts)]
+        return halves_of(self.window, starts) if rest is None else [WindowPart(rest, 0, 0)]
 
-    async def request_early(self, page: WindowPage) -> None:
-        """Request one of these pages while the last page is requested again, which saves a round trip."""
-        self._requested_early[page] = await self.pages.page_with_rows(*page)
+    def pages_to_request(self, starts: Sequence[float]) -> list[WindowPage]:
+        """Return the pages that prove or disprove the end; the argument is that of `parts`."""
+        return [self._last_page_of(part) for part in self.parts(starts)]
 
     async def run(self, starts: Sequence[float]) -> EndState | Page:
         """Return what is proven of the end; or the last page as it is now, if the answer has grown.
 
         Args:
-            starts: as for `pages_to_request`.
+            starts: as for `parts`.
         """
-        if self.window.seconds == 1 or not starts:
-            return EndState.CROWDED
-        rest = rest_of(self.window, starts)
-        if rest is None:
-            return await self._compare_counts(halves_of(self.window, starts))
-        page = await self._page((rest, 1))
-        keys = set(self.pages.keys(page))
-        if self._has_others(keys):
-            return await self._recheck()
-        is_whole = not self.pages.is_full(page) and not keys.isdisjoint(self.completeness.keys_on_end)
-        return EndState.PROVEN if is_whole else EndState.CROWDED
+        match self.parts(starts):
+            case []:
+                return EndState.CROWDED
+            case [rest]:
+                return await self._look_at_rest(rest)
+            case halves:
+                return await self._compare_counts(halves)
 
     async def is_second_whole(self) -> bool:
         """Return whether all of a window of one second is shown: it is, if the answer for another window goes deeper.
@@ -184,13 +188,21 @@ class EndCheck:
                 return True
         return False
 
+    async def _look_at_rest(self, rest: WindowPart) -> EndState | Page:
+        page = await self._page_at_end(rest)
+        keys = set(self.pages.keys(page))
+        if self._has_others(keys):
+            return await self._recheck()
+        is_whole = not self.pages.is_full(page) and not keys.isdisjoint(self.completeness.keys_on_end)
+        return EndState.PROVEN if is_whole else EndState.CROWDED
+
     async def _compare_counts(self, parts: list[WindowPart]) -> EndState | Page:
         rows_a_page = self.pages.page_size.rows
         is_exact = True
         for part in parts:
             if part.most >= self.completeness.depth:
                 break  # it would end at the same cap
-            page = await self._page(self._last_page_of(part))
+            page = await self._page_at_end(part)
             if self._has_others(self.pages.keys(page)):
                 return await self._recheck()
             if not part.ends_with(len(page.rows), rows_a_page):
@@ -205,6 +217,7 @@ class EndCheck:
         last = self.completeness.last
         page = await self.pages.page_with_rows(self.window, last or self.completeness.asked)
         if last is not None and len(page.rows) > self.completeness.rows_on(last):
+            self._has_grown = True  # so where it ended was no cap
             return page
         # Rows that stand on two pages were pushed by others, which may stand on earlier pages by now.
         were_pushed = len(self.completeness.known) < self.completeness.depth
@@ -221,9 +234,9 @@ class EndCheck:
     def _last_page_of(self, part: WindowPart) -> WindowPage:
         return part.window, part.page_number(self.pages.page_size.rows)
 
-    async def _page(self, page: WindowPage) -> Page:
-        early = self._requested_early.pop(page, None)
-        return await self.pages.page_with_rows(*page) if early is None else early
+    async def _page_at_end(self, part: WindowPart) -> Page:
+        page = self._last_page_of(part)
+        return self.early.pop(page, None) or await self.pages.page_with_rows(*page)
 
     def _has_others(self, keys: Iterable[Hashable]) -> bool:
         return not self.completeness.known.union((None,)).issuperset(keys)

@@ -1,15 +1,23 @@
 """Requesting one page, a second time where its answer is vague; the real page size; and rows made into records."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, Generic
 
 from attrs import define, field
+from cattrs import Converter
 
+from nxcdr_async._util.redaction import NO_SECRETS, Redactor
 from nxcdr_async._util.validation import as_text
 from nxcdr_async.errors import ConfigurationError, NxcdrError, RecordError
 from nxcdr_async.paging.base import Ask, OnBadRow, RecordT, Watch, in_words
+from nxcdr_async.paging.empty_answers import EmptyAnswers
+from nxcdr_async.protocol.endpoints import Endpoint
 from nxcdr_async.protocol.filter_check import FilterCheck
-from nxcdr_async.protocol.responses import Page, RecordRow, Row
+from nxcdr_async.protocol.responses import Page, Row, WireRow
+from nxcdr_async.protocol.wire_rows import columns_of
+from nxcdr_async.records.columns import RecordColumns, are_milliseconds
+from nxcdr_async.records.converter import structure_row
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.telemetry.watch import SILENCE, PageWatch, Part
 
@@ -27,6 +35,8 @@ class PageReader:
 
     Attributes:
         records: what the rows are called in errors, such as "calls".
+        empty_answers: which empty answers are believed at once.
+        has_failed_lately: returns whether the gateway has, so that it may be throttled.
     """
 
     ask: Ask
@@ -34,6 +44,8 @@ class PageReader:
     records: str
     filter_check: FilterCheck = field(factory=FilterCheck)
     watch: Watch = _unwatched
+    empty_answers: EmptyAnswers = field(factory=EmptyAnswers)
+    has_failed_lately: Callable[[], bool] = bool
 
     async def page(self, parameters: Mapping[str, Any], part: Part, number: int | None = None) -> Page:
         """Request a page; once more if it is vague whether it says "no rows".
@@ -44,7 +56,7 @@ class PageReader:
             number: its number, for errors; None where there are no pages.
         """
         page = await self._once(parameters, part, number)
-        return await self._once(parameters, part, number) if page.is_vague else page
+        return await self._again(parameters, part, number) if page.is_vague else page
 
     async def page_with_rows(self, parameters: Mapping[str, Any], part: Part, number: int | None = None) -> Page:
         """Request a page that should have rows, once more if it has none: a throttled gateway may answer with nothing.
@@ -52,7 +64,25 @@ class PageReader:
         The arguments are those of `page`.
         """
         page = await self._once(parameters, part, number)
-        return page if page.rows else await self._once(parameters, part, number)
+        return page if page.rows else await self._again(parameters, part, number)
+
+    async def page_maybe_empty(
+        self, parameters: Mapping[str, Any], part: Part, number: int | None = None, *, expected: float
+    ) -> Page:
+        """Request a page that may well have no rows, once more if it has none and that cannot be believed at once.
+
+        The arguments are those of `page`, and `expected` is that of `EmptyAnswers.believe`.
+        """
+        page = await self._once(parameters, part, number)
+        is_plain = not page.is_vague and not self.has_failed_lately()
+        if page.rows or (is_plain and self.empty_answers.believe(expected)):
+            return page
+        return await self._again(parameters, part, number)
+
+    async def _again(self, parameters: Mapping[str, Any], part: Part, number: int | None) -> Page:
+        page = await self._once(parameters, part, number)
+        self.empty_answers.note_checked(was_true=not page.rows)
+        return page
 
     async def _once(self, parameters: Mapping[str, Any], part: Part, number: int | None) -> Page:
         self.stats.pages += 1
@@ -100,23 +130,21 @@ class RowStructurer(Generic[RecordT]):
     """Turns the rows of a page into records; a row that cannot be one is an error, or goes to `on_bad_row`.
 
     Attributes:
-        structure: turns a row into a record or raises RecordError.
-        start_ms: returns when a record starts, epoch milliseconds.
-        identity: returns the id of a record, None without one.
+        endpoint: whose rows.
+        converter: makes the records.
         on_bad_row: gets the error of each bad row, which is then left out; None to raise it.
+        redactor: keeps secrets out of errors.
     """
 
-    structure: Callable[[Any], RecordT]
-    start_ms: Callable[[RecordT], float]
-    identity: Callable[[RecordT], Hashable | None]
+    endpoint: Endpoint[RecordT]
+    converter: Converter
     on_bad_row: Callable[[RecordError], object] | None
     stats: PaginatorStats
+    redactor: Redactor = NO_SECRETS
     _skipped: set[str | bytes] = field(factory=set, init=False)
 
     def add(self, page: Page, records: list[Row], asked_for: str) -> None:
         """Append the records of a page to `records`; when a bad row is an error, those before it are there.
-
-        Typed rows are appended as they are: they are checked already, and become records when they are handed out.
 
         Args:
             page: the page.
@@ -126,19 +154,35 @@ class RowStructurer(Generic[RecordT]):
         Raises:
             RecordError: a row cannot be a record, and there is no `on_bad_row`.
         """
-        if page.is_typed:
-            records += page.rows
+        if not page.rows:
             return
-        for row in page.rows:
-            try:
-                record = self.structure(row)
-            except RecordError as bad:
-                bad.asked_for = asked_for
-                if self.on_bad_row is None:
-                    raise
-                self._skip(bad, self.on_bad_row)
-            else:
-                records.append(RecordRow(self.start_ms(record), self.identity(record), record))
+        columns = columns_of(page.rows)
+        made, to_judge = self._columns.records(columns, len(page.rows))
+        starts = columns.get(self.endpoint.start_key, ())
+        if not to_judge and are_milliseconds(starts):
+            records += map(Row, starts, map(self.endpoint.identity, made), made)
+            return
+        for place, row in enumerate(page.rows):
+            record = self._judge(row, asked_for) if place in to_judge else made[place]
+            if record is not None:
+                records.append(Row(self.endpoint.start_ms(record), self.endpoint.identity(record), record))
+
+    @cached_property
+    def _columns(self) -> RecordColumns[RecordT]:
+        # As late as this, since hooks may be added to the converter until the first page comes.
+        return RecordColumns(self.endpoint.record_class, self.converter)
+
+    def _judge(self, row: Any, asked_for: str) -> RecordT | None:
+        """Return the record that the converter makes of a row; None if it is a bad row that is left out."""
+        plain = row.as_dict() if isinstance(row, WireRow) else row
+        try:
+            return structure_row(self.converter, plain, self.endpoint.record_class, redactor=self.redactor)
+        except RecordError as bad:
+            bad.asked_for = asked_for
+            if self.on_bad_row is None:
+                raise
+            self._skip(bad, self.on_bad_row)
+            return None
 
     def _skip(self, bad: RecordError, on_bad_row: Callable[[RecordError], object]) -> None:
         """Count a bad row and hand it on, once, though it may be read again with a narrower window."""
@@ -158,7 +202,7 @@ async def read_at_once(
     Raises:
         NxcdrError: see `errors`.
     """
-    page = await reader.page_with_rows(parameters, part)
+    page = await reader.page_maybe_empty(parameters, part, expected=0)
     rows: list[Row] = []
     try:
         structurer.add(page, rows, reader.in_words(part))

@@ -1,9 +1,9 @@
 """Requesting the pages of a window, and asking again where an answer cannot be right."""
 
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from contextlib import suppress
-from operator import attrgetter
 from typing import Any
 
 from attrs import define, field
@@ -13,7 +13,7 @@ from nxcdr_async.paging.base import in_words
 from nxcdr_async.paging.page_reader import MOST_PAGES, PageReader, PageSize
 from nxcdr_async.paging.page_rows import AmbiguousRows
 from nxcdr_async.protocol.codes import is_final
-from nxcdr_async.protocol.responses import Page
+from nxcdr_async.protocol.responses import Page, column_of
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window
 
@@ -24,8 +24,6 @@ Honest windows, read side by side and split on the way, take some hundred.
 """
 
 AskPage = Callable[[Mapping[str, Any], Window, int], Awaitable[Page]]
-
-_identity_and_start = attrgetter("identity", "start_ms")
 
 
 @define(eq=False)
@@ -63,6 +61,9 @@ class WindowPageReader:
         row_key: returns the id of a raw row, None without one.
         id_key: the vendor's key of the id, in a raw row and in a request.
         start_key: the vendor's key of the start, in a raw row.
+        whole: the range of which windows are cut.
+        filters: by which the calls are narrowed; None for all of them.
+        is_look_up: whether they are asked for by id, which nothing is an ordinary answer to.
     """
 
     reader: PageReader
@@ -71,10 +72,19 @@ class WindowPageReader:
     page_size: PageSize
     id_key: str = "callId"
     start_key: str = "startTime"
+    whole: Window | None = None
+    filters: Hashable = None
+    is_look_up: bool = False
 
     async def first(self, window: Window) -> Page:
-        """Request the first page of a window; twice if it is empty, as windows are cut to hold calls."""
-        return await self._probe_page_cap(window, await self.page_with_rows(window, 1))
+        """Request the first page of a window; twice if it is empty, unless that is an ordinary answer there."""
+        expected = self._expected(window)
+        page = await self.reader.page_maybe_empty(self.parameters(window, 1), window, 1, expected=expected)
+        page = await self._probe_page_cap(window, page)
+        if window == self.whole and not self.is_look_up:
+            calls = math.inf if self.is_full(page) else len(page.rows)
+            self.reader.empty_answers.note_range(window, self.filters, calls)
+        return page
 
     async def page(self, window: Window, number: int) -> Page:
         """Request a page of a window; one that the gateway does not show is empty."""
@@ -95,19 +105,26 @@ class WindowPageReader:
 
     def keys(self, page: Page) -> list[Hashable]:
         """Return what distinguishes the rows of a page, as several may share an id; None for a row without one."""
-        key = _identity_and_start if page.is_typed else self._key
-        keys: list[Hashable] = list(map(key, page.rows))
+        identities, starts = column_of(page.rows, self.id_key), column_of(page.rows, self.start_key)
+        are_plain = {str} == set(map(type, identities)) and {int} == set(map(type, starts)) and all(identities)
+        keys: list[Hashable] = list(zip(identities, starts, strict=True) if are_plain else map(self._key, page.rows))
         return keys if len(set(keys)) == len(keys) else _numbered(keys)
 
     def is_full(self, page: Page) -> bool:
         """Return whether a page has as many rows as a page can have."""
         return self.page_size.is_full(len(page.rows))
 
+    def _expected(self, window: Window) -> float:
+        """Return how many calls to expect in a window; infinity in part of a range, as parts are cut to hold calls."""
+        if self.is_look_up:
+            return 0.0
+        return self.reader.empty_answers.expected(window, self.filters) if window == self.whole else math.inf
+
     def _key(self, row: Any) -> Hashable:
         identity = self.row_key(row)
         if identity is None:
             return None
-        start = row.get(self.start_key) if isinstance(row, dict) else getattr(row, "start_ms", None)
+        (start,) = column_of([row], self.start_key)
         return identity, start if isinstance(start, int) else str(start)
 
     async def _shown(self, ask: AskPage, window: Window, number: int) -> Page:

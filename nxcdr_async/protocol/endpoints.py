@@ -5,6 +5,7 @@ What can be asked of one, and how its answers are paged, is in its file in `sour
 
 from collections.abc import Callable, Hashable, Mapping
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any, Generic, Literal, TypeVar
 
 from attrs import define, evolve
@@ -12,7 +13,7 @@ from attrs import define, evolve
 from nxcdr_async._util.moments import EPOCH
 from nxcdr_async.protocol.auth import Auth, HeaderSignature, QuerySecret
 from nxcdr_async.protocol.codes import CODES, FLASH_CODES, Meaning
-from nxcdr_async.protocol.responses import RecordRow, text_of
+from nxcdr_async.protocol.responses import Row, column_of, text_of
 from nxcdr_async.records.converter import UnreadableRow
 from nxcdr_async.records.models import CallRecord, DidCallRecord, FlashCallRecord
 
@@ -56,7 +57,7 @@ class Endpoint(Generic[RecordT]):
     rows_at: tuple[str, ...]
     record_class: type[RecordT]
     start_ms: Callable[[RecordT], float]
-    end_ms: Callable[[Any], float | None] | None
+    end_ms: Callable[[Row], float | None] | None
     identity: Callable[[RecordT], Hashable | None]
     id_key: str
     start_key: str
@@ -74,7 +75,7 @@ class Endpoint(Generic[RecordT]):
         """
         if isinstance(row, UnreadableRow):
             return text_of(row.values.get(self.id_key)) or row.text
-        found = row.get(self.id_key) if isinstance(row, dict) else getattr(row, "identity", None)
+        (found,) = column_of([row], self.id_key)
         return text_of(found) or None
 
 
@@ -82,10 +83,8 @@ def _milliseconds(moment: datetime) -> float:
     return (moment - EPOCH) / _MILLISECOND
 
 
-def _end_ms(call: Any) -> float | None:
-    if isinstance(call, RecordRow):
-        return _milliseconds(call.record.end_time) if call.record.end_time else None
-    return call.endTime if isinstance(call.endTime, int) and call.endTime else None
+def _end_ms(row: Row) -> float | None:
+    return _milliseconds(row.record.end_time) if row.record.end_time else None
 
 
 CALLS: Endpoint[CallRecord] = Endpoint(
@@ -100,7 +99,7 @@ CALLS: Endpoint[CallRecord] = Endpoint(
     record_class=CallRecord,
     start_ms=lambda call: _milliseconds(call.start_time),
     end_ms=_end_ms,
-    identity=lambda call: call.call_id,
+    identity=attrgetter("call_id"),
     id_key="callId",
     start_key="startTime",
 )
@@ -117,7 +116,7 @@ DID: Endpoint[DidCallRecord] = Endpoint(
     record_class=DidCallRecord,
     start_ms=lambda call: _milliseconds(call.start_time),
     end_ms=_end_ms,
-    identity=lambda call: call.id,
+    identity=attrgetter("id"),
     id_key="id",
     start_key="startTime",
 )
@@ -133,7 +132,7 @@ FLASH: Endpoint[FlashCallRecord] = Endpoint(
     record_class=FlashCallRecord,
     start_ms=lambda call: _milliseconds(call.gmt_create),
     end_ms=None,
-    identity=lambda call: call.id,
+    identity=attrgetter("id"),
     id_key="id",
     start_key="gmtCreate",
 )

@@ -10,15 +10,14 @@ that.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import define, field
 
 from nxcdr_async._util.redaction import NO_SECRETS, Redactor
 from nxcdr_async.errors import IncompleteError
-from nxcdr_async.protocol.responses import Page, text_of
+from nxcdr_async.protocol.responses import Page, column_of, text_of
 from nxcdr_async.records.models import Direction
 
 MOST_CONTRADICTING = 0.5
@@ -36,7 +35,6 @@ _MASKED_NUMBER = re.compile(r"(?=.*(\d[ -]?[x#]|[x#]{2}))[\d +()./x#-]+")
 
 _TRUTH = {"true": True, "false": False, "1": True, "0": False}
 _DIRECTIONS = {str(int(known)): known for known in Direction}
-_TYPED_NAMES = {"callId": "identity"}
 
 
 @define(frozen=True)
@@ -132,26 +130,9 @@ class FilterCheck:
 
 def _texts_in(asked: Filter, page: Page) -> Counter[tuple[str, ...]]:
     """Count the texts that rows have under the keys of a filter, without the rows that have none."""
-    counts = Counter(_columns(asked.keys, page.rows)) if page.is_typed else Counter(_values(asked.keys, page.rows))
-    found: Counter[tuple[str, ...]] = Counter()
-    for values, count in counts.items():
-        texts = tuple(text for value in values if (text := text_of(value)) is not None)
-        if texts:
-            found[texts] += count
-    return found
-
-
-def _columns(keys: tuple[str, ...], rows: list[Any]) -> Iterable[tuple[Any, ...]]:
-    return zip(*(map(attrgetter(_TYPED_NAMES.get(key, key)), rows) for key in keys), strict=True)
-
-
-def _values(keys: tuple[str, ...], rows: list[Any]) -> Iterable[tuple[Any, ...]]:
-    """Yield the values of rows of any kind as texts, as true and 1 would be counted as one."""
-    for row in rows:
-        if isinstance(row, dict):
-            yield tuple(text_of(row.get(key)) for key in keys)
-        else:
-            yield tuple(text_of(getattr(row, _TYPED_NAMES.get(key, key), None)) for key in keys)
+    columns = [map(text_of, column_of(page.rows, key)) for key in asked.keys]
+    rows = (tuple(text for text in texts if text is not None) for texts in zip(*columns, strict=True))
+    return Counter(filter(None, rows))
 
 
 def _plain(text: str) -> str:

@@ -1,25 +1,24 @@
 """Records as Arrow tables: the table of each record class, and records made into its rows. Pure."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from operator import attrgetter
+from types import NoneType
 from typing import Any, get_args
 
 import msgspec
 import pyarrow as pa
 from attrs import define, fields
 
-from nxcdr_async._util.moments import TrueTypes
+from nxcdr_async._util.moments import EPOCH, TrueTypes
 from nxcdr_async.errors import RecordError
-from nxcdr_async.records.columns import convert_column
 from nxcdr_async.records.models import (
     CallRecord,
     DidCallRecord,
     Direction,
     FlashCallRecord,
     SourceName,
-    convert_record,
-    lazy_row,
     vendor_key,
 )
 
@@ -127,9 +126,6 @@ Another thread would hold Python's lock for as long, and delay the loop much lon
 """
 
 _NOT_STORABLE = (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError, msgspec.MsgspecError)
-_MILLISECONDS = pa.timestamp("ms", tz="UTC")
-_TIMES = (TrueTypes.DATETIME, TrueTypes.DATETIME | None)
-_DIRECTIONS = (Direction, Direction | None)
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -151,51 +147,33 @@ def rows_of(table: Table, records: Sequence[Any], on_bad_row: BadRowHandler | No
 
 
 def _rows(table: Table, records: Sequence[Any]) -> pa.Table:
-    rows = list(map(lazy_row, records))
-    are_lazy = bool(rows) and not any(row is None for row in rows)
-    if not are_lazy:
-        for record in records:
-            convert_record(record)
-    columns = [_lazy_column(table, name, rows) if are_lazy else _column(table, name, records) for name in table.columns]
+    values = zip(*map(attrgetter(*table.columns), records), strict=True) if records else [()] * len(table.columns)
+    columns = [_column(table, name, column) for name, column in zip(table.columns, values, strict=True)]
     return pa.Table.from_arrays(columns, schema=table.schema)
 
 
-def _lazy_column(table: Table, name: str, rows: list[Any]) -> pa.Array:
-    """Return a column of lazy rows, without making Python objects of its times."""
+def _column(table: Table, name: str, values: Sequence[Any]) -> pa.Array:
     if name == EXTRA:
-        return _lazy_extra(table, rows)
-    key, plain, convert, kind = rows[0].converters[name]
-    values = list(map(attrgetter(key), rows))
-    if values[0] is None and values.count(None) == len(values):
+        return pa.array(map(_json, values), table.kind(name))
+    kinds = set(map(type, values))
+    if kinds == {NoneType}:
         return pa.nulls(len(values), table.kind(name))
-    if kind in _TIMES:
-        milliseconds = [value if value.__class__ is int and value else None for value in values]
-        return pa.array(milliseconds, pa.int64()).cast(_MILLISECONDS).cast(table.kind(name))
-    if kind in _DIRECTIONS:
-        return pa.array(_names(values, convert, kind), table.kind(name))
-    return pa.array(convert_column(values, plain, convert, kind), table.kind(name))
+    if kinds <= {TrueTypes.DATETIME, NoneType}:
+        return _times(values).cast(table.kind(name))
+    if kinds <= {Direction, NoneType}:
+        # A direction is a number in Python, and a name in a table; few are different.
+        names = {value: None if value is None else value.name.lower() for value in set(values)}
+        values = [names[value] for value in values]
+    return pa.array(values, table.kind(name))
 
 
-def _lazy_extra(table: Table, rows: list[Any]) -> pa.Array:
-    if not any(row.unknown for row in rows):
-        return pa.nulls(len(rows), table.kind(EXTRA))
-    return pa.array((_json(row.extra) for row in rows), table.kind(EXTRA))
-
-
-def _names(directions: list[Any], convert: Callable[[Any, Any], Any], kind: Any) -> list[Any]:
-    """Return the names of directions, each converted once, as few are different."""
-    names = {value: None if value is None else _plain(convert(value, kind)) for value in set(directions)}
-    return [names[value] for value in directions]
-
-
-def _column(table: Table, name: str, records: Sequence[Any]) -> pa.Array:
-    values = map(attrgetter(name), records)
-    return pa.array(map(_json if name == EXTRA else _plain, values), table.kind(name))
-
-
-def _plain(value: Any) -> Any:
-    # A direction is a number in Python, and a name in a table.
-    return value.name.lower() if isinstance(value, Direction) else value
+def _times(moments: Sequence[datetime | None]) -> pa.Array:
+    """Return times as microseconds since 1970, in a third of the time that Arrow takes to ask each for its zone."""
+    try:
+        since = [None if moment is None else moment - EPOCH for moment in moments]
+    except TypeError:  # one without a zone
+        return pa.array(moments, pa.timestamp("us", tz="UTC"))
+    return pa.array(since, pa.duration("us")).cast(pa.int64())
 
 
 def _json(extra: dict[str, Any]) -> str | None:
@@ -207,7 +185,7 @@ def _json(extra: dict[str, Any]) -> str | None:
 def _can_be_stored(table: Table, record: Any, on_bad_row: BadRowHandler | None) -> bool:
     for name in table.columns:
         try:
-            _column(table, name, [record])
+            _column(table, name, [getattr(record, name)])
         except _NOT_STORABLE as fault:
             bad = _bad_record(table, name, record, fault)
             if on_bad_row is None:

@@ -22,7 +22,6 @@ from nxcdr_async.records.models import (
     DidCallRecord,
     Direction,
     FlashCallRecord,
-    convert_record,
     vendor_fields,
 )
 
@@ -187,7 +186,7 @@ def _record_structure_hook(cls: type[Any], converter: Converter) -> Callable[[An
 
     @cache
     def structure_known() -> Callable[[Any, Any], Any]:
-        # Compiling takes long, and typed rows do not need it.
+        # Compiling takes long, and whole columns do not need it.
         return make_dict_structure_fn(cls, converter, extra=override(omit=True), **renames)
 
     def structure(row: Any, _: Any) -> Any:
@@ -215,7 +214,6 @@ def _record_unstructure_hook(cls: type[Any], converter: Converter, naive_zone: t
     unstructure_known = make_dict_unstructure_fn(cls, converter, extra=override(omit=True), **overrides)
 
     def unstructure(record: Any) -> dict[str, Any]:
-        convert_record(record)
         return {**unstructure_known(record), **record.extra}
 
     return unstructure

@@ -13,7 +13,6 @@ from attrs import fields
 from nxcdr_async._util.moments import EPOCH, TrueTypes
 from nxcdr_async._util.validation import as_whole
 from nxcdr_async.errors import ConfigurationError, IncompleteError
-from nxcdr_async.records.columns import convert_columns
 from nxcdr_async.records.hangup import HangupParty
 from nxcdr_async.records.models import CallRecord, DidCallRecord, Direction, FlashCallRecord
 
@@ -80,7 +79,6 @@ def _rows(records: list[Any]) -> Iterator[dict[str, Any]]:
     record_class = next((known for known in _NAMES if isinstance(records[0], known)), None)
     if record_class is None:
         raise ConfigurationError(f"json_lines got a {type(records[0]).__name__}: give records of a session")
-    convert_columns(records)
     names = _NAMES[record_class]
     columns = dict(zip(names, map(_written, zip(*map(attrgetter(*names), records), strict=True)), strict=True))
     if record_class is CallRecord:

@@ -4,13 +4,10 @@ An attribute is the vendor's key in snake_case (`agentNickName` → `agent_nick_
 an exact `Decimal`; what the vendor writes as 0 or "" to mean "none" is None. Unknown keys are kept in `extra`.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum
-from itertools import repeat
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
+from typing import Any, Literal, Self
 
 from attrs import Attribute, define, field, fields
 
@@ -46,97 +43,8 @@ class Direction(IntEnum):
         return type(self), (self._value_,)
 
 
-class LazyRow(Protocol):
-    """A row of a reply whose values are checked, and converted when they are first asked for."""
-
-    @property
-    def converters(self) -> "Mapping[str, tuple[str, type | None, Callable[[Any, Any], Any], Any]]":
-        """For each attribute: its name in the row, the class of values right as they are, a hook, and its type.
-
-        Any other value, and an empty one, is converted by the hook, which cannot fail, to the type.
-        """
-
-    @property
-    def unknown(self) -> "Mapping[str, str]":
-        """The unknown keys that rows of its class may have, with their names in the row."""
-
-    @property
-    def access_counts(self) -> "Counter[str]":
-        """How often each attribute was converted one by one, of late."""
-
-
-class _Record:
-    """The base of all records: one that was made from a lazy row converts a value when it is first asked for.
-
-    Most programs read few of the many attributes of a call, and converting them is most of the work of reading calls.
-    """
-
-    __slots__ = ("_row",)
-
-    _row: LazyRow
-
-    if not TYPE_CHECKING:  # else a type checker would believe in attributes of any name
-
-        def __getattr__(self, name: str) -> Any:
-            # Python calls this only for what is in no slot: not converted yet, or no attribute at all.
-            try:
-                row = _get_row(self)
-                key, plain, convert, kind = row.converters[name]
-                row.access_counts[name] += 1
-            except (AttributeError, KeyError):
-                message = f"{type(self).__name__!r} object has no attribute {name!r}"
-                raise AttributeError(message, name=name, obj=self) from None
-            value = getattr(row, key)
-            # The rule of `convert_column`, repeated here and in `convert_record`, as a call costs more than the rule.
-            if value is not None and (value.__class__ is not plain or value == ""):
-                value = convert(value, kind)
-            _set_slot(self, name, value)
-            return value
-
-
-_RecordT = TypeVar("_RecordT", bound=_Record)
-_new = object.__new__
-_set_slot = object.__setattr__
-_get_row = _Record.__dict__["_row"].__get__
-_set_row = _Record.__dict__["_row"].__set__
-_consume: Callable[[Iterable[object]], None] = deque[object](maxlen=0).extend
-
-
-def set_values(records: list[_RecordT], name: str, values: Iterable[Any]) -> None:
-    """Set an attribute of each record."""
-    _consume(map(getattr(type(records[0]), name).__set__, records, values))
-
-
-def lazy_records(record_class: type[_RecordT], rows: list[Any]) -> list[_RecordT]:
-    """Return records that convert the values of their rows when they are first asked for."""
-    records = list(map(_new, repeat(record_class, len(rows))))
-    _consume(map(_set_row, records, rows))
-    return records
-
-
-def lazy_row(record: Any) -> Any:
-    """Return the lazy row a record was made from, None if it was made from values."""
-    try:
-        return _get_row(record)
-    except AttributeError:
-        return None
-
-
-def convert_record(record: Any) -> None:
-    """Convert all values of a record at once, which takes half as long as one by one."""
-    row = lazy_row(record)
-    if row is None:
-        return
-    for name, (key, plain, convert, kind) in row.converters.items():
-        # The one value that can be changed may have been, so it is left as it is.
-        if name != "extra":
-            value = getattr(row, key)
-            is_plain = value is None or (value.__class__ is plain and value != "")
-            _set_slot(record, name, value if is_plain else convert(value, kind))
-
-
 @define(frozen=True, kw_only=True, field_transformer=with_true_times)
-class CallRecord(_Record):
+class CallRecord:
     """One call of the call center (cdr/page, cdr/queryByOrderId, and the call push).
 
     Times are aware, in UTC, with milliseconds. The durations `call_duration`, `ring_duration` and `queue_duration` are
@@ -216,7 +124,7 @@ class CallRecord(_Record):
 
 
 @define(frozen=True, kw_only=True, field_transformer=with_true_times)
-class DidCallRecord(_Record):
+class DidCallRecord:
     """One call over a rented (DID) number (did/cdr).
 
     Times are aware, in UTC, to the second: the vendor sends local ones without an offset, read in the `naive_zone` of
@@ -251,7 +159,7 @@ class DidCallRecord(_Record):
 
 
 @define(frozen=True, kw_only=True, field_transformer=with_true_times)
-class FlashCallRecord(_Record):
+class FlashCallRecord:
     """One flash call (otp/call/list).
 
     Times are aware, in UTC, to the second: the vendor sends local ones without an offset, read in the `naive_zone` of

@@ -10,15 +10,16 @@ from typing import Any, Protocol, TypeVar
 from attrs import define, field
 from cattrs import Converter
 
-from nxcdr_async._util.redaction import Redactor
 from nxcdr_async.errors import RecordError, RefusedRangeError, SaturatedSecondError
 from nxcdr_async.paging.answer_limits import AnswerLimits
-from nxcdr_async.paging.base import OnBadRow, Pager
+from nxcdr_async.paging.base import OnBadRow
 from nxcdr_async.paging.bounded import BoundedPager, RangeProbes
 from nxcdr_async.paging.capped import CappedPager
 from nxcdr_async.paging.counted import CountedPager
+from nxcdr_async.paging.empty_answers import EmptyAnswers
 from nxcdr_async.paging.page_reader import PageReader, PageSize, RowStructurer, bad_row_handler
 from nxcdr_async.paging.paginator import Paginator
+from nxcdr_async.paging.places import Pager
 from nxcdr_async.paging.planner import WindowPlanner
 from nxcdr_async.paging.prefetch import Prefetcher
 from nxcdr_async.paging.sequencer import Sequencer
@@ -26,9 +27,8 @@ from nxcdr_async.paging.uncounted import UncountedPager
 from nxcdr_async.protocol.codes import may_refuse_range
 from nxcdr_async.protocol.endpoints import Endpoint
 from nxcdr_async.protocol.filter_check import Filter, FilterCheck
-from nxcdr_async.protocol.responses import Page, ReadTyped
-from nxcdr_async.protocol.typed_rows import TypedRows
-from nxcdr_async.records.converter import structure_row
+from nxcdr_async.protocol.responses import Page, ReadSuccess
+from nxcdr_async.protocol.wire_rows import WireRows
 from nxcdr_async.records.models import CallRecord, SourceName
 from nxcdr_async.sources.units import TimeUnit
 from nxcdr_async.stats import PaginatorStats
@@ -53,7 +53,8 @@ class SourceState:
     tasks: set["asyncio.Task[None]"] = field(factory=set, init=False)
     _page_sizes: dict[str, PageSize] = field(factory=dict, init=False)
     _limits: dict[str, AnswerLimits] = field(factory=dict, init=False)
-    _typed_rows: dict[str, TypedRows[CallRecord]] = field(factory=dict, init=False)
+    _empty_answers: dict[str, EmptyAnswers] = field(factory=dict, init=False)
+    _wire_rows: dict[str, WireRows] = field(factory=dict, init=False)
 
     def page_size(self, endpoint: Endpoint[Any]) -> PageSize:
         """Return how many rows fill a page of an API."""
@@ -63,14 +64,13 @@ class SourceState:
         """Return how far the answers of an API reach."""
         return self._limits.setdefault(endpoint.name, AnswerLimits(self.max_seconds))
 
-    def typed_rows(
-        self, endpoint: Endpoint[CallRecord], converter: Converter, redactor: Redactor
-    ) -> TypedRows[CallRecord]:
-        """Return the typed rows of an API, which go on learning as long as the converter is the same."""
-        rows = self._typed_rows.get(endpoint.name)
-        if rows is None or rows.converter is not converter:
-            rows = self._typed_rows[endpoint.name] = TypedRows(endpoint, converter, redactor)
-        return rows
+    def empty_answers(self, endpoint: Endpoint[Any]) -> EmptyAnswers:
+        """Return which empty answers of an API are believed at once."""
+        return self._empty_answers.setdefault(endpoint.name, EmptyAnswers())
+
+    def wire_rows(self, endpoint: Endpoint[CallRecord]) -> WireRows:
+        """Return what decodes the rows of an API quickly, and goes on learning."""
+        return self._wire_rows.setdefault(endpoint.name, WireRows(endpoint))
 
     def own(self, task: "asyncio.Task[None]") -> None:
         """Keep the task of a paginator until it is done."""
@@ -130,16 +130,11 @@ class SourceContext:
         """Return how the gateway of an API is reached: through which proxy, and why, or why through none."""
         return self.client.connection.routes[self.gateway_of(endpoint)]
 
-    def typed_rows(self, endpoint: Endpoint[CallRecord]) -> TypedRows[CallRecord]:
-        """Return what reads the rows of an API by their types, which is quicker than the converter."""
-        return self.state.typed_rows(endpoint, self.converter, self.client.redactor)
-
     def structurer(
         self,
         endpoint: Endpoint[RecordT],
         on_bad_row: OnBadRow,
         bad_row_callback: Callable[[RecordError], object] | None,
-        structure: Callable[[Any], RecordT] | None = None,
     ) -> RowStructurer[RecordT]:
         """Return what turns the rows of pages into records, with counts of its own.
 
@@ -147,30 +142,29 @@ class SourceContext:
             endpoint: whose rows.
             on_bad_row: as for `CdrSession.calls`.
             bad_row_callback: likewise.
-            structure: turns one row into a record; the converter does if it is None.
         """
-        by_converter = partial(
-            structure_row, self.converter, record_class=endpoint.record_class, redactor=self.client.redactor
-        )
-        return RowStructurer(
-            structure=structure or by_converter,
-            start_ms=endpoint.start_ms,
-            identity=endpoint.identity,
-            on_bad_row=bad_row_handler(on_bad_row, bad_row_callback),
-            stats=PaginatorStats(),
-        )
+        on_bad = bad_row_handler(on_bad_row, bad_row_callback)
+        return RowStructurer(endpoint, self.converter, on_bad, PaginatorStats(), self.client.redactor)
 
     def reader(
         self,
         endpoint: Endpoint[Any],
         stats: PaginatorStats,
         filters: Sequence[Filter] = (),
-        read_typed: ReadTyped | None = None,
+        read_success: ReadSuccess | None = None,
     ) -> PageReader:
         """Return what asks an API for pages."""
-        ask = partial(self.client.ask, endpoint, client=object(), read_typed=read_typed)
+        ask = partial(self.client.ask, endpoint, client=object(), read_success=read_success)
         watch = partial(self.client.telemetry.page, endpoint)
-        return PageReader(ask, stats, endpoint.noun, FilterCheck(filters, self.client.redactor), watch)
+        return PageReader(
+            ask,
+            stats,
+            endpoint.noun,
+            FilterCheck(filters, self.client.redactor),
+            watch,
+            self.state.empty_answers(endpoint),
+            partial(self.client.has_failed_lately, endpoint),
+        )
 
     def planner(self, endpoint: Endpoint[Any], whole: Window, *, most_rows: int, most_at_once: int) -> WindowPlanner:
         """Return what cuts a range into windows that an API answers."""
@@ -206,7 +200,6 @@ class SourceContext:
         pager: Pager,
         structurer: RowStructurer[RecordT],
         range_in_words: str,
-        records_of: Callable[[list[Any]], list[RecordT]] | None = None,
     ) -> Paginator[RecordT]:
         """Return the stream of a pager's records.
 
@@ -215,12 +208,10 @@ class SourceContext:
             pager: reads the range.
             structurer: made the rows, and has the counts.
             range_in_words: for errors.
-            records_of: makes records of rows that are none yet; None where the structurer made them.
         """
         concurrency = partial(self.client.useful_concurrency, endpoint)
-        finish = records_of or made_records
         return Paginator(
-            Prefetcher(pager, Sequencer(endpoint.end_ms), finish, concurrency=concurrency, stats=structurer.stats),
+            Prefetcher(pager, Sequencer(endpoint.end_ms), concurrency=concurrency, stats=structurer.stats),
             self.state.own,
             record_class=endpoint.record_class,
             asked_for=f"{endpoint.noun} {range_in_words}",
@@ -232,11 +223,6 @@ class SourceContext:
 
     def _now(self, endpoint: Endpoint[Any]) -> int:
         return int(self.client.time_at(endpoint).most)
-
-
-def made_records(rows: list[Any]) -> list[Any]:
-    """Return the records that a structurer made."""
-    return [row.record for row in rows]
 
 
 @define

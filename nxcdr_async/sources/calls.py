@@ -68,6 +68,11 @@ class CallQuery:
         return {"startTime": start, "endTime": end, **given(filters), "size": size, "page": number}
 
     @property
+    def is_look_up(self) -> bool:
+        """Whether calls are asked for by id."""
+        return bool(self.call_id or self.order_id)
+
+    @property
     def filters(self) -> tuple[Filter, ...]:
         """What every row of an answer has to be like."""
         possible = (
@@ -107,15 +112,18 @@ class CallSource:
         """Return a paginator over a range; the arguments are those of `CdrSession.calls`."""
         context, endpoint = self.context, self.endpoint
         context.need_keys(endpoint)
-        rows = context.typed_rows(endpoint)
-        structurer = context.structurer(endpoint, on_bad_row, bad_row_callback, rows.record)
+        structurer = context.structurer(endpoint, on_bad_row, bad_row_callback)
+        read_success = context.state.wire_rows(endpoint).page
         pager = UncountedPager(
             planner=context.planner(endpoint, window, most_rows=MOST_ROWS, most_at_once=MOST_AT_ONCE),
             pages=WindowPageReader(
-                reader=context.reader(endpoint, structurer.stats, query.filters, rows.reading()),
+                reader=context.reader(endpoint, structurer.stats, query.filters, read_success),
                 parameters=partial(query.page, size=endpoint.page_size),
                 row_key=endpoint.row_key,
                 page_size=context.state.page_size(endpoint),
+                whole=window,
+                filters=None if query == EVERY_CALL else query,
+                is_look_up=query.is_look_up,
             ),
             structurer=structurer,
             end_ms=endpoint.end_ms,
@@ -123,7 +131,7 @@ class CallSource:
             on_saturated_second=on_saturated_second,
         )
         bounded = context.range_within_limits(endpoint, pager, on_refused_range)
-        return context.paginator(endpoint, bounded, structurer, in_words(window), rows.records)
+        return context.paginator(endpoint, bounded, structurer, in_words(window))
 
     def read_window(self, window: Window, skipped: SkippedRows) -> Paginator[CallRecord]:
         """Read all calls; seconds that the gateway does not show whole are noted."""

@@ -18,7 +18,7 @@ from nxcdr_async.records.models import DidCallRecord, Direction, SourceName
 from nxcdr_async.sources.base import SkippedRows, SourceContext
 from nxcdr_async.sources.checks import check_direction, given, make_plain
 from nxcdr_async.sources.units import Days
-from nxcdr_async.windows import Window
+from nxcdr_async.windows import Window, day_at, midnight
 
 ROWS_OF_A_SAMPLE = 100
 """Calls of a day by which it is estimated how long their rows are; the answer says how many it has in all."""
@@ -104,20 +104,20 @@ class DidSource:
 
     def read_window(self, window: Window, skipped: SkippedRows) -> Paginator[DidCallRecord]:
         """Read all calls of days; those that the gateway does not show whole are noted."""
-        unit = self.unit
+        zone = self.context.zone
 
         def note_saturated_day(saturated: SaturatedDayError) -> None:
-            skipped.saturated.add(unit.midnight(saturated.day))
+            skipped.saturated.add(midnight(saturated.day, zone))
 
-        return self.read(*unit.of(window), EVERY_DID_CALL, on_saturated_day=note_saturated_day, **skipped.options)
+        return self.read(*self.unit.of(window), EVERY_DID_CALL, on_saturated_day=note_saturated_day, **skipped.options)
 
     def smallest_question(self, window: Window) -> Mapping[str, Any]:
         """Ask for one call of the first day."""
-        return EVERY_DID_CALL.page(self.unit.day(window.start), number=1, size=1)
+        return EVERY_DID_CALL.page(day_at(window.start, self.context.zone), number=1, size=1)
 
     def sample_question(self, window: Window) -> Mapping[str, Any]:
         """Ask for some calls of the first day."""
-        return EVERY_DID_CALL.page(self.unit.day(window.start), number=1, size=ROWS_OF_A_SAMPLE)
+        return EVERY_DID_CALL.page(day_at(window.start, self.context.zone), number=1, size=ROWS_OF_A_SAMPLE)
 
     def requests_for(self, rows: float) -> float:
         """Return the pages of a day."""

@@ -4,7 +4,7 @@ from nxcdr_async.paging.page_reader import read_at_once
 from nxcdr_async.protocol.endpoints import FLASH_CALL
 from nxcdr_async.protocol.filter_check import id_filter
 from nxcdr_async.records.models import FlashCallRecord
-from nxcdr_async.sources.base import SourceContext, made_records
+from nxcdr_async.sources.base import SourceContext
 from nxcdr_async.sources.checks import needed_text
 
 
@@ -15,4 +15,4 @@ async def read_flash_call(context: SourceContext, request_id: str) -> FlashCallR
     structurer = context.structurer(FLASH_CALL, on_bad_row="raise", bad_row_callback=None)
     reader = context.reader(FLASH_CALL, structurer.stats, [id_filter("request_id", wanted, "requestId")])
     found = await read_at_once(reader, structurer, {"requestId": wanted}, f"of request {wanted!r}")
-    return next(iter(made_records(found)), None)
+    return found[0].record if found else None

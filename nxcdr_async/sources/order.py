@@ -42,8 +42,8 @@ async def read_order(
     """Return the calls of an order, sorted by start time; the arguments are those of `CdrSession.calls_by_order`."""
     parameters = order_parameters(order_id, tenant_id)
     context.need_keys(ORDER)
-    rows = context.typed_rows(ORDER)
-    structurer = context.structurer(ORDER, on_bad_row, bad_row_callback, rows.record)
-    reader = context.reader(ORDER, structurer.stats, order_filters(order_id), rows.reading())
+    structurer = context.structurer(ORDER, on_bad_row, bad_row_callback)
+    read_success = context.state.wire_rows(ORDER).page
+    reader = context.reader(ORDER, structurer.stats, order_filters(order_id), read_success)
     found = await read_at_once(reader, structurer, parameters, f"of order {order_id!r}")
-    return sorted(rows.records(found), key=lambda call: (call.start_time, call.call_id))
+    return sorted((row.record for row in found), key=lambda call: (call.start_time, call.call_id))

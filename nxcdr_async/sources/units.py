@@ -1,13 +1,12 @@
 """The least part of an API's records that can be asked for: a second, or a local day. Pure."""
 
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from typing import Literal, Protocol
 
 from attrs import define, field
 
-from nxcdr_async._util.moments import moment_at
 from nxcdr_async.errors import ConfigurationError
-from nxcdr_async.windows import Window, window_of
+from nxcdr_async.windows import Window, day_at, midnight, window_of
 
 
 class TimeUnit(Protocol):
@@ -66,27 +65,19 @@ class Days:
             days = self.of(seconds)
         else:
             days = checked_days(start, end)
-        return Window(self.midnight(days[0]), self.midnight(days[1] + timedelta(days=1)))
+        return Window(midnight(days[0], self.zone), midnight(days[1] + timedelta(days=1), self.zone))
 
     def floor(self, moment: int) -> int:
         """Return the start of the day."""
-        return self.midnight(self.day(moment))
+        return midnight(day_at(moment, self.zone), self.zone)
 
     def ceiling(self, moment: int) -> int:
         """Return the end of the day."""
-        return self.midnight(self.day(moment) + timedelta(days=1))
+        return midnight(day_at(moment, self.zone) + timedelta(days=1), self.zone)
 
     def of(self, window: Window) -> tuple[date, date]:
         """Return the first and the last day of a window."""
-        return self.day(window.start), self.day(window.end - 1)
-
-    def day(self, moment: int) -> date:
-        """Return the day that holds a moment."""
-        return moment_at(moment).astimezone(self.zone).date()
-
-    def midnight(self, day: date) -> int:
-        """Return the moment a day begins."""
-        return int(datetime.combine(day, time(), self.zone).timestamp())
+        return day_at(window.start, self.zone), day_at(window.end - 1, self.zone)
 
 
 def checked_days(first_day: date, last_day: date | None) -> tuple[date, date]:

@@ -19,13 +19,14 @@ from nxcdr_async.errors import ClockSkewError, NxcdrError, TimedOutError
 from nxcdr_async.limits.limiter import Limiter
 from nxcdr_async.protocol.auth import Request
 from nxcdr_async.protocol.endpoints import CALLS, Endpoint, GatewayKind
-from nxcdr_async.protocol.responses import LONGEST_RETRY_AFTER, Page, ReadTyped, Response, parse_page
+from nxcdr_async.protocol.responses import LONGEST_RETRY_AFTER, Page, ReadSuccess, Response, parse_page
 from nxcdr_async.stats import SessionStats
 from nxcdr_async.telemetry.log import log_clock_refusal, log_response, log_retry
 from nxcdr_async.telemetry.watch import SILENCE, Telemetry
 from nxcdr_async.transport.clock_skew import Interval, Moment
 from nxcdr_async.transport.gateway import GatewayState, Timing, steady_clock
 from nxcdr_async.transport.retry import (
+    FAILURE_REMEMBERED,
     Attempts,
     RetryQuota,
     asks_for_less,
@@ -59,7 +60,7 @@ class _Question:
     gateway: GatewayState
     budget_key: BudgetKey
     client: Hashable | None
-    read_typed: ReadTyped | None
+    read_success: ReadSuccess | None
     attempts: Attempts = field(factory=Attempts)
 
 
@@ -144,6 +145,10 @@ class GatewayClient(Uncopied):
         """Return how many questions to an API are worth asking at once."""
         return self.limiter.useful_concurrency(*self._budget_key(endpoint))
 
+    def has_failed_lately(self, endpoint: Endpoint[Any]) -> bool:
+        """Return whether a request failed at an API's gateway so lately that it may still be under too much load."""
+        return self.now() - self.gateways[endpoint.gateway].failed < FAILURE_REMEMBERED
+
     def need_key(self, endpoint: Endpoint[Any]) -> str:
         """Return the public half of the key pair an API is asked with.
 
@@ -158,7 +163,7 @@ class GatewayClient(Uncopied):
         parameters: Mapping[str, Any],
         *,
         client: Hashable | None = None,
-        read_typed: ReadTyped | None = None,
+        read_success: ReadSuccess | None = None,
     ) -> Page:
         """Ask an endpoint, again where that may help.
 
@@ -166,13 +171,13 @@ class GatewayClient(Uncopied):
             endpoint: the API to ask.
             parameters: in the vendor's terms.
             client: whose question it is, such as a paginator's: clients take turns. None for a client of its own.
-            read_typed: as for `parse_page`.
+            read_success: as for `parse_page`.
 
         Raises:
             NxcdrError: it did not help; see the tree in `errors`.
         """
         gateway, budget_key = self.gateways[endpoint.gateway], self._budget_key(endpoint)
-        question = _Question(endpoint, parameters, gateway, budget_key, client, read_typed)
+        question = _Question(endpoint, parameters, gateway, budget_key, client, read_success)
         while True:
             self.connection.check_usable()
             try:
@@ -287,7 +292,7 @@ class GatewayClient(Uncopied):
                 codes=endpoint.codes,
                 now=received + (gateway.clock.skew or 0.0),
                 redactor=attempt.redactor,
-                read_typed=question.read_typed,
+                read_success=question.read_success,
                 is_single=endpoint.is_single,
             )
         except NxcdrError as refusal:

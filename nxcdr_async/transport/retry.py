@@ -43,6 +43,9 @@ FIRST_DELAY = 0.25
 LONGEST_DELAY = 20.0
 """Seconds, the highest ceiling of a wait."""
 
+FAILURE_REMEMBERED = 60.0
+"""Seconds after a failure in which an answer without rows is not believed at once."""
+
 BUDGET_RESERVE = 40.0
 """Retries a session may make after short waits before any request has succeeded."""
 

@@ -3,22 +3,31 @@
 import json
 from pathlib import Path
 
+import backfill
 import faults
 import memory
 import peers
 import processor
 import pytest
+import service
+import short_ranges
 import startup
+import throttling
 import wall
 from fault_table.account import Account
+from shared.beside import BEFORE, NOW
 from shared.limits import Limit, missed
 from shared.report import finish
 
 LIMITS = {
     "processor": list(processor.LIMITS),
     "wall": wall.limits_of(wall.CASES),
-    "memory": list(memory.LIMITS),
+    "memory": [*memory.LIMITS, *memory.LIMITS_BESIDE],
+    "backfill": backfill.limits_of(["csv"]),
     "startup": list(startup.LIMITS),
+    "service": list(service.LIMITS),
+    "throttling": throttling.limits(["12 at once", "changes", "sessions", "start"]),
+    "short_ranges": short_ranges.limits_of([1_000]),
     "faults": list(faults.LIMITS),
     "peers": [limit for run in peers.RUNS for limit in peers.limits_of(run)],
 }
@@ -70,8 +79,22 @@ def test_what_was_not_measured_is_missed(figures: dict[str, float]) -> None:
 
 
 def test_processor_figures_are_ratios_of_the_fastest_rounds() -> None:
-    times = {processor.OURS: [4.0, 3.0, 9.0], processor.BY_HAND: [6.0, 7.0, 6.5], processor.FLOOR: [1.0, 1.0, 1.0]}
-    assert processor.figures_of(times, 2) == {"to by hand": 0.5, "to floor": 3.0, "rows amiss": 2.0}
+    plain, wild = ("plain", processor.BRIEFLY), ("wild", processor.WHOLE)
+    times = {
+        (*plain, processor.OURS): [4.0, 3.0, 9.0],
+        (*plain, processor.BY_HAND): [6.0, 7.0, 6.5],
+        (*plain, processor.FLOOR): [1.0, 1.0, 1.0],
+        (*wild, processor.OURS): [5.0],
+        (*wild, BEFORE): [10.0],
+    }
+    assert processor.figures_of(times, 2) == {
+        "plain rows, id and start: to by hand": 0.5,
+        "plain rows, id and start: to floor": 3.0,
+        "wild rows, every attribute: to before": 0.5,
+        "to by hand": 0.5,
+        "to floor": 3.0,
+        "rows amiss": 2.0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -86,16 +109,62 @@ def test_wall_figures_compare_with_the_ideal_and_count_every_lost_row() -> None:
     case = next(case for case in wall.CASES if case.name == "month of 20000")
     assert case.ideal == pytest.approx(1.25)
     runs = [wall.Run(2.5, 240, 9, 0, 0), wall.Run(2.4, 250, 9, 3, 0), wall.Run(9.9, 260, 9, 0, 1)]
-    figures = wall.all_figures([(case, runs)])
-    assert figures == {f"{case.name}: wall": 2.0, f"{case.name}: requests": 1.25, "rows lost": 3, "rows doubled": 1}
+    before = [wall.Run(5.0, 500, 9, 7, 7)] * 3
+    figures = wall.all_figures([(case, {NOW: runs, BEFORE: before})])
+    assert figures == {
+        f"{case.name}: wall": 2.0,
+        f"{case.name}: requests": 1.25,
+        f"{case.name}: wall to before": 0.5,
+        "rows lost": 3,
+        "rows doubled": 1,
+    }
 
 
-def test_memory_compares_the_largest_reading_with_the_smallest() -> None:
+def test_memory_compares_the_largest_reading_with_the_smallest_and_with_that_of_before() -> None:
     rows = [
-        {"calls": 9, "MB for reading": 31.0, "rows amiss": 0},
-        {"calls": 1, "MB for reading": 11.0, "rows amiss": 1},
+        {"code": NOW, "calls": 9, "MB for reading": 31.0, "rows amiss": 0},
+        {"code": NOW, "calls": 1, "MB for reading": 11.0, "rows amiss": 1},
+        {"code": BEFORE, "calls": 9, "MB for reading": 30.0, "rows amiss": 5},
+        {"code": BEFORE, "calls": 1, "MB for reading": 11.0, "rows amiss": 5},
     ]
-    assert memory.figures_of(rows) == {"difference in MB": 20.0, "rows amiss": 1.0}
+    assert memory.figures_of(rows) == {memory.GROWTH: 20.0, memory.MORE: 1.0, "rows amiss": 1.0}
+
+
+def test_backfills_compare_with_streaming_by_the_same_code_and_with_the_code_of_before() -> None:
+    def readings(*seconds: float) -> list[backfill.Reading]:
+        return [backfill.Reading(one, most_mb=200.0, amiss=0) for one in seconds]
+
+    found = {
+        (backfill.STREAMED, NOW): readings(1.0, 2.0, 4.0),
+        (backfill.STREAMED, BEFORE): readings(2.0, 2.0, 2.0),
+        ("csv", NOW): readings(2.0, 3.0, 4.0),
+        ("csv", BEFORE): readings(4.0, 4.0, 4.0),
+    }
+    long = {(backfill.STREAMED, NOW): readings(9.0), ("csv", NOW): [backfill.Reading(9.0, most_mb=260.0, amiss=1)]}
+    figures = backfill.figures_of([backfill.row_of(case, found, long) for case in found])
+    assert figures["csv: to streaming"] == 1.5
+    assert figures["csv: to before"] == 0.75
+    assert figures["csv: MB at most"] == 260.0
+    assert figures["rows amiss"] == 1.0
+
+
+def test_what_came_on_a_busy_machine_is_no_share_of_nothing() -> None:
+    assert throttling.share_of(9.0, 10.0) == 0.9
+    assert missed({"share": throttling.share_of(1.0, 0.0)}, [Limit("share", 9.0, "a reason")])
+
+
+def test_a_start_compares_each_round_with_the_best_fixed_setting_of_that_round() -> None:
+    fixed = [{"seconds": seconds, "refused": 0.0, "amiss": 0} for seconds in (1.0, 2.0, 4.0)]
+    adapting = [{"seconds": seconds, "refused": 0.02, "amiss": 1} for seconds in (1.5, 2.0, 8.0)]
+    row = throttling.row_of_start(600, NOW, {throttling.FIXED: fixed, NOW: adapting})
+    assert (row["to fixed"], row["refused %"], row["rows amiss"]) == (1.5, 2.0, 3)
+
+
+def test_short_ranges_count_requests_a_range_and_every_call_amiss() -> None:
+    ranges = short_ranges.Ranges("some")
+    ranges.note(1, ["a"], due={"a"}, allowed={"a", "b"})
+    ranges.note(2, ["a", "a", "x"], due={"a", "b"}, allowed={"a", "b"})
+    assert short_ranges.figures_of([ranges]) == {"some: requests": 1.5, "rows amiss": 3.0}
 
 
 def test_startup_counts_the_import_alone_and_the_help_whole() -> None:

@@ -28,6 +28,12 @@ from tests.child_processes import environment_of_children, running_module
 LONGEST_RUN = 600
 _LONGEST_ORDER = 128 * 1024
 _USED_BY_COMMANDS = ("cli", "ingest", "session", "sinks", "sources", "transport", "records")
+_IMPORTED_LATE = (
+    *("duckdb", "pyarrow", "pyarrow.parquet", "rich.console", "rich.table"),
+    *("anyio.to_thread", "anyio._backends._asyncio", "opentelemetry.metrics", "opentelemetry.trace"),
+    *("pydantic.type_adapter", "pydantic.types"),  # typer's, as it reads the words of a command
+)
+"""What commands import only where they need it, and most do."""
 
 
 @define(eq=False)
@@ -111,7 +117,7 @@ def main() -> None:
     for module in pkgutil.walk_packages(nxcdr_async.__path__, f"{nxcdr_async.__name__}."):
         if module.name.split(".")[1] in _USED_BY_COMMANDS:
             importlib.import_module(module.name)
-    for name in ("duckdb", "pyarrow", "pyarrow.parquet", "rich.console", "rich.table"):
+    for name in _IMPORTED_LATE:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # else each fork would go through all of it as it ends

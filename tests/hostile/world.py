@@ -13,6 +13,7 @@ from attrs import define, field
 from nxcdr_async import CdrSession
 from nxcdr_async.limits.limiter import Limiter
 from nxcdr_async.testing import EndpointName, Gateway
+from tests.timers import after
 
 VENDOR_ZONE = timezone(timedelta(hours=8))
 STREAMED: tuple[EndpointName, ...] = ("calls", "did", "flash")
@@ -138,12 +139,12 @@ class QuickTime:
         self._ruled.append(session)
         session._transport.sleep = self.sleep
         ruled = session._transport.limiter
-        rate = ruled._bounds.rate
+        rate = ruled._session.rate
         session._transport.limiter = Limiter(
             concurrency=ruled.fixed or None,
             rate=None if math.isinf(rate) else rate,
             now=self.monotonic,
-            sleep=self.sleep,
+            call_later=after(self.sleep),
         )
 
     def rule_clocks(self, session: CdrSession, gateway: Gateway) -> None:

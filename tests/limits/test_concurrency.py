@@ -20,6 +20,18 @@ def take_all(concurrency: AdaptiveConcurrency, started: list[RequestStart], now:
         concurrency.on_success(start, now, in_flight=len(started))
 
 
+def refuse_from(concurrency: AdaptiveConcurrency, in_flight: int) -> None:
+    """Refuse all of eight requests that start with so many in flight or more, the last one first."""
+    for start in reversed(starts(concurrency, 8)[in_flight - 1 :]):
+        concurrency.on_throttled(start, 0.1)
+
+
+def test_a_single_refusal_may_be_chance_and_lowers_the_limit_by_little() -> None:
+    concurrency = AdaptiveConcurrency()
+    concurrency.on_throttled(starts(concurrency, 8)[7], 0.1)
+    assert (concurrency.limit, concurrency.throttled_at) == (7, None)
+
+
 def test_good_replies_raise_the_limit_while_at_least_half_of_it_is_in_use() -> None:
     concurrency = AdaptiveConcurrency()
     take_all(concurrency, starts(concurrency, FIRST_LIMIT // 2), 1.0)
@@ -36,7 +48,8 @@ def test_a_limit_that_is_not_half_in_use_stays() -> None:
 def test_a_refusal_with_more_in_flight_than_were_taken_leaves_room_for_the_others() -> None:
     concurrency = AdaptiveConcurrency()
     started = starts(concurrency, 8)
-    concurrency.on_throttled(started[5], 0.1)
+    for start in (started[6], started[5]):
+        concurrency.on_throttled(start, 0.1)
     assert (concurrency.limit, concurrency.throttled_at) == (5, 6)
     assert math.isinf(concurrency.rate)
 
@@ -100,7 +113,7 @@ def test_a_reply_that_did_not_come_in_time_cuts_the_limit_once_for_all_that_were
 
 def test_the_limit_grows_to_just_below_where_it_was_refused_and_waits_there() -> None:
     concurrency = AdaptiveConcurrency()
-    concurrency.on_throttled(starts(concurrency, 8)[5], 0.1)
+    refuse_from(concurrency, 6)
     for number in range(15):
         take_all(concurrency, starts(concurrency, int(concurrency.limit), at=1 + number / 100), 1 + number / 100)
     assert int(concurrency.limit) == 5
@@ -108,7 +121,7 @@ def test_the_limit_grows_to_just_below_where_it_was_refused_and_waits_there() ->
 
 def test_where_it_was_refused_is_tried_again_after_a_while_and_passed_if_a_round_of_replies_is_good() -> None:
     concurrency = AdaptiveConcurrency()
-    concurrency.on_throttled(starts(concurrency, 8)[5], 0.1)
+    refuse_from(concurrency, 6)
     now = 0.0
     while concurrency.throttled_at is not None:
         now += 0.1
@@ -125,7 +138,7 @@ def test_sessions_that_ask_for_a_fixed_number_together_start_with_it() -> None:
 
 def test_what_was_refused_before_is_not_forgotten_for_a_session_that_joins() -> None:
     concurrency = AdaptiveConcurrency()
-    concurrency.on_throttled(starts(concurrency, 8)[3], 0.1)
+    refuse_from(concurrency, 4)
     concurrency.allow_at_least(200)
     assert concurrency.limit == 3
 

@@ -11,9 +11,10 @@ from attrs import Factory, define
 from hypothesis import given, strategies as st
 
 from nxcdr_async import ConfigurationError
+from nxcdr_async.limits.budget import Slot
 from nxcdr_async.limits.concurrency import FIRST_LIMIT, HIGHEST_LIMIT, SHRINK
 from nxcdr_async.limits.limiter import MOST_CONCURRENCY, MOST_RATE, Limiter
-from nxcdr_async.limits.shared import Slot
+from tests.timers import after
 
 GATEWAY = "https://gateway.example"
 ACCOUNT = "account"
@@ -109,7 +110,7 @@ def time() -> FakeTime:
 
 
 def limiter_with(time: FakeTime, *, concurrency: int | None = None, rate: float | None = None) -> Limiter:
-    return Limiter(concurrency=concurrency, rate=rate, now=time, sleep=time.sleep)
+    return Limiter(concurrency=concurrency, rate=rate, now=time, call_later=after(time.sleep))
 
 
 async def test_no_more_are_in_flight_than_the_limit(time: FakeTime) -> None:
@@ -155,6 +156,7 @@ async def test_who_looks_something_up_is_next_but_one_after_the_limit_fell(time:
     async with users_of(limiter_with(time, concurrency=16), time) as users:
         users.add(16, "a")
         await settle()
+        users.slots[1].on_throttled(0)
         users.slots[1].on_throttled(0)
         assert users.limiter.limit(GATEWAY, ACCOUNT) == 1
         users.add(15, "a")  # what was refused is asked again
@@ -257,6 +259,18 @@ async def test_a_rate_paces_starts_exactly(time: FakeTime, rate: float) -> None:
         await time.run_until(40 / rate)
         assert users.numbers == list(range(40))
         assert users.times == pytest.approx([number / rate for number in range(40)])
+
+
+async def test_a_rate_paces_starts_over_all_gateways(time: FakeTime) -> None:
+    limiter = limiter_with(time, rate=10)
+    async with users_of(limiter, time, "one") as one, users_of(limiter, time, "other") as other:
+        one.add(10)
+        other.add(10)
+        for done in one.done + other.done:
+            done.set()
+        await time.run_until(5)
+        assert sorted(one.times + other.times) == pytest.approx([number / 10 for number in range(20)])
+        assert other.times[:8] == pytest.approx([0.2 + number / 5 for number in range(8)])
 
 
 async def test_a_pause_in_use_earns_no_burst_after_it(time: FakeTime) -> None:
@@ -395,10 +409,11 @@ async def test_a_refusal_takes_no_slot_away_but_lets_nobody_new_in(time: FakeTim
         assert users.limiter.in_flight == 10 * SHRINK
 
 
-async def test_a_refusal_with_others_in_flight_leaves_room_for_just_those_others(time: FakeTime) -> None:
+async def test_refusals_with_others_in_flight_leave_room_for_just_those_others(time: FakeTime) -> None:
     async with users_of(limiter_with(time, concurrency=10), time) as users:
         users.add(10)
         await settle()
+        users.slots[6].on_throttled(0)
         users.slots[6].on_throttled(0)
         assert users.limiter.limit(GATEWAY, ACCOUNT) == 6
 
@@ -436,6 +451,7 @@ async def test_sessions_of_one_account_share_what_a_gateway_allows(time: FakeTim
         second.add(1)
         await settle()
         assert (one.in_flight, other.in_flight) == (FIRST_LIMIT, 0)
+        first.slots[3].on_throttled(0)
         first.slots[3].on_throttled(0)
         assert one.limit(GATEWAY, ACCOUNT) == 3
         second.add(1)
@@ -674,7 +690,7 @@ async def test_time_that_goes_on_while_it_is_read_makes_no_wait_negative() -> No
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    limiter = Limiter(rate=0.4, now=lambda: next(moments), sleep=sleep)
+    limiter = Limiter(rate=0.4, now=lambda: next(moments), call_later=after(sleep))
     for _ in range(20):
         async with limiter.slot(GATEWAY, ACCOUNT):
             pass
@@ -720,11 +736,10 @@ async def cancelled_at_the_end(*work: Coroutine[Any, Any, None]) -> AsyncIterato
 
 def nothing_is_left_of(limiter: Limiter) -> bool:
     budgets = limiter._budgets.values()
-    queues = [limiter._queue_of_budgets, *limiter._queues.values(), *(budget.queue for budget in budgets)]
     return (
         limiter.in_flight == 0
-        and all(queue.is_free for queue in queues)
-        and not any(budget._reservations or budget.gate.in_flight for budget in budgets)
+        and not limiter._session.claims
+        and not any(budget._waiting or budget.starts.in_flight or budget._cancel_timer for budget in budgets)
     )
 
 

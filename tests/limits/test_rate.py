@@ -4,7 +4,14 @@ import random
 import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async.limits.rate import FIRST_STEP, LOWEST_RATE, RATE_KEPT, AdaptiveRate
+from nxcdr_async.limits.rate import (
+    EXCESS_TO_CHECK,
+    FIRST_STEP,
+    LOWEST_RATE,
+    RATE_KEPT,
+    THROTTLED_TO_CONFIRM,
+    AdaptiveRate,
+)
 
 
 def refuse(adaptive_rate: AdaptiveRate, now: float, *, rate: float = 50.0, highest_rate: float = 49.0) -> bool:
@@ -21,17 +28,25 @@ def answer(adaptive_rate: AdaptiveRate, now: float, count: int, *, waited_for_ra
     """Have so many good replies come; return the time after them."""
     for _ in range(count):
         now += 0.02
-        adaptive_rate.on_success(now, now, waited_for_rate=waited_for_rate)
+        adaptive_rate.on_success(now, now, rate=0.0, waited_for_rate=waited_for_rate)
     return now
 
 
-def found_rate() -> tuple[AdaptiveRate, float]:
-    """Return a rate that was found and judged to be of use, and the time."""
-    adaptive_rate = AdaptiveRate()
-    refuse_some(adaptive_rate, 1.0)
-    now = 1.0
-    while adaptive_rate._trial is not None:
+def checked_rate() -> tuple[AdaptiveRate, float]:
+    """Return a rate that was found and judged to be of use, as it begins to be checked, and the time."""
+    adaptive_rate, now = AdaptiveRate(), 1.0
+    refuse_some(adaptive_rate, now)
+    while adaptive_rate.value == 50 * RATE_KEPT:
         now = answer(adaptive_rate, now, 1, waited_for_rate=False)
+    return adaptive_rate, now
+
+
+def found_rate() -> tuple[AdaptiveRate, float]:
+    """Return a rate that was found, judged to be of use, and confirmed by a check, and the time."""
+    adaptive_rate, now = checked_rate()
+    for _ in range(THROTTLED_TO_CONFIRM):
+        now += 0.02
+        assert refuse(adaptive_rate, now)
     return adaptive_rate, now
 
 
@@ -74,6 +89,40 @@ def test_a_rate_that_ends_the_refusals_is_kept() -> None:
     assert adaptive_rate.value == 50 * RATE_KEPT
 
 
+def test_a_rate_is_checked_by_exceeding_it() -> None:
+    adaptive_rate, _ = checked_rate()
+    assert adaptive_rate.value == pytest.approx(50 * RATE_KEPT * EXCESS_TO_CHECK)
+
+
+def test_a_rate_that_can_be_exceeded_is_dropped_within_a_second() -> None:
+    adaptive_rate, now = checked_rate()
+    answer(adaptive_rate, now, int(1.1 / 0.02))
+    assert math.isinf(adaptive_rate.value)
+
+
+def test_a_rate_that_nobody_needs_stays_on_check() -> None:
+    adaptive_rate, now = checked_rate()
+    answer(adaptive_rate, now, 500, waited_for_rate=False)
+    assert not math.isinf(adaptive_rate.value)
+
+
+def test_a_rate_that_was_dropped_is_not_taken_again_at_once() -> None:
+    adaptive_rate, now = checked_rate()
+    now = answer(adaptive_rate, now, 100)
+    for _ in range(2):
+        refuse(adaptive_rate, now + 0.1)
+    assert math.isinf(adaptive_rate.value)
+
+
+def test_refusals_at_rates_that_were_accepted_later_set_no_rate() -> None:
+    adaptive_rate = AdaptiveRate()
+    for number in range(20):
+        rate = 20.0 * 1.2**number
+        assert not refuse(adaptive_rate, number / 10, rate=rate, highest_rate=rate)
+        adaptive_rate.on_success(number / 10, number / 10 + 0.05, rate=rate * 1.2, waited_for_rate=False)
+    assert math.isinf(adaptive_rate.value)
+
+
 def test_a_rate_that_does_not_end_the_refusals_is_given_up() -> None:
     adaptive_rate, now, chance = AdaptiveRate(), 0.0, random.Random(1)
     refuse_some(adaptive_rate, now)
@@ -82,7 +131,7 @@ def test_a_rate_that_does_not_end_the_refusals_is_given_up() -> None:
         if chance.random() < 0.1:
             refuse(adaptive_rate, now)
         else:
-            adaptive_rate.on_success(now, now, waited_for_rate=False)
+            adaptive_rate.on_success(now, now, rate=0.0, waited_for_rate=False)
     assert math.isinf(adaptive_rate.value)
 
 
@@ -94,7 +143,7 @@ def test_a_rate_that_was_given_up_is_not_stepped_back_to() -> None:
         if chance.random() < 0.3:
             refuse(adaptive_rate, now)
         else:
-            adaptive_rate.on_success(now, now, waited_for_rate=True)
+            adaptive_rate.on_success(now, now, rate=0.0, waited_for_rate=True)
     assert not refuse(adaptive_rate, now + 1)
 
 
@@ -140,7 +189,7 @@ def test_a_rate_that_nobody_waits_for_is_not_raised() -> None:
     adaptive_rate, now = found_rate()
     before = adaptive_rate.value
     for number in range(1_000):
-        adaptive_rate.on_success(now + number, now + number, waited_for_rate=False)
+        adaptive_rate.on_success(now + number, now + number, rate=0.0, waited_for_rate=False)
     assert adaptive_rate.value == before
 
 
@@ -150,7 +199,7 @@ def test_a_rate_never_falls_below_the_lowest_whatever_happens(events: list[tuple
     for is_good, apart, rate in events:
         now += apart
         if is_good:
-            adaptive_rate.on_success(now, now, waited_for_rate=True)
+            adaptive_rate.on_success(now, now, rate=0.0, waited_for_rate=True)
         else:
             refuse(adaptive_rate, now, rate=rate, highest_rate=rate / 2)
         assert adaptive_rate.value >= LOWEST_RATE

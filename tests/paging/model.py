@@ -5,12 +5,14 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import anyio
 from attrs import define, field
 
 from nxcdr_async import CallRecord, SaturatedSecondError
 from nxcdr_async.paging.answer_limits import AnswerLimits
-from nxcdr_async.paging.base import Ask
+from nxcdr_async.paging.base import Ask, ReadResult
 from nxcdr_async.paging.page_reader import PageReader, PageSize, RowStructurer
+from nxcdr_async.paging.places import Pager, Places
 from nxcdr_async.paging.planner import WindowPlanner
 from nxcdr_async.paging.prefetch import Prefetcher
 from nxcdr_async.paging.sequencer import Sequencer
@@ -18,7 +20,7 @@ from nxcdr_async.paging.uncounted import UncountedPager
 from nxcdr_async.paging.window_pages import WindowPageReader
 from nxcdr_async.protocol.endpoints import CALLS
 from nxcdr_async.protocol.responses import Page
-from nxcdr_async.records.converter import make_converter, structure_row
+from nxcdr_async.records.converter import make_converter
 from nxcdr_async.sources.calls import CallQuery
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window
@@ -26,14 +28,6 @@ from nxcdr_async.windows import Window
 PAGE = 5
 BEGIN = 1_767_225_600
 CONVERTER = make_converter()
-
-
-def structure(row: Any) -> CallRecord:
-    return structure_row(CONVERTER, row, CallRecord)
-
-
-def records_of(found: list[Any]) -> list[Any]:
-    return [call.record for call in found]
 
 
 @define
@@ -127,12 +121,24 @@ def prefetcher_of(
             row_key=CALLS.row_key,
             page_size=known_size or PageSize(page_size),
         ),
-        structurer=RowStructurer(structure, CALLS.start_ms, CALLS.identity, None, stats),
+        structurer=RowStructurer(CALLS, CONVERTER, None, stats),
         end_ms=end_ms,
         stats=stats,
         on_saturated_second=on_saturated_second,
     )
-    return Prefetcher(source, Sequencer(end_ms), records_of, concurrency=lambda: width, stats=stats)
+    return Prefetcher(source, Sequencer(end_ms), concurrency=lambda: width, stats=stats)
+
+
+async def results_of(pager: Pager, width: int = 4) -> list[tuple[Window, ReadResult]]:
+    """Read the windows of a pager, and return what came of each."""
+    found = []
+    async with anyio.create_task_group() as group:
+        places = Places(pager, lambda: width, group)
+        group.start_soon(places.hand_out)
+        while (read := await places.next_result()) is not None:
+            found.append(read)
+        group.cancel_scope.cancel()
+    return found
 
 
 async def drain(prefetcher: Prefetcher[CallRecord]) -> list[CallRecord]:

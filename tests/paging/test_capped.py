@@ -27,7 +27,7 @@ from nxcdr_async.paging.prefetch import Prefetcher
 from nxcdr_async.paging.sequencer import Sequencer
 from nxcdr_async.protocol.endpoints import FLASH
 from nxcdr_async.protocol.responses import Page
-from nxcdr_async.records.converter import make_converter, structure_row
+from nxcdr_async.records.converter import make_converter
 from nxcdr_async.sources.flash import flash_parameters
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.testing import Gateway
@@ -103,10 +103,6 @@ def in_order(seconds: Sequence[int], order: Order) -> list[int]:
     return sorted(seconds, reverse=order == "descending")
 
 
-def records_of(found: list[Any]) -> list[FlashCallRecord]:
-    return [call.record for call in found]
-
-
 class ModelList:
     """The flash-call list in memory, with a cap, and answers that are empty now and then.
 
@@ -141,21 +137,16 @@ class ModelList:
 
     async def read(self) -> set[int]:
         stats = PaginatorStats()
-        converter = make_converter(UTC)
-
-        def structure(row: Any) -> FlashCallRecord:
-            return structure_row(converter, row, FlashCallRecord)
-
         source = CappedPager(
             planner=WindowPlanner(window_of(NOON, NOON + DAY), most_rows=60, most_at_once=60),
             reader=PageReader(self.ask, stats, "flash calls"),
             parameters=partial(flash_parameters, zone=UTC),
-            structurer=RowStructurer(structure, FLASH.start_ms, FLASH.identity, None, stats),
+            structurer=RowStructurer(FLASH, make_converter(UTC), None, stats),
             row_key=FLASH.row_key,
             page_size=PageSize(100),
             stats=stats,
         )
-        prefetcher = Prefetcher(source, Sequencer(FLASH.end_ms), records_of, concurrency=lambda: 4, stats=stats)
+        prefetcher = Prefetcher(source, Sequencer(FLASH.end_ms), concurrency=lambda: 4, stats=stats)
         task = asyncio.create_task(prefetcher.run())
         found: set[int] = set()
         while (batch := await prefetcher.queue.get()) is not None:

@@ -13,10 +13,10 @@ from hypothesis import assume, given, strategies as st
 
 from nxcdr_async import IncompleteError, ServerError
 from nxcdr_async.paging.base import Ask
+from nxcdr_async.paging.places import FEWEST_WINDOWS
 from nxcdr_async.paging.planner import TOO_FULL
-from nxcdr_async.paging.prefetch import FEWEST_WINDOWS
 from nxcdr_async.paging.window_pages import MOST_PAGES_IN_VAIN
-from nxcdr_async.protocol.responses import Page, RecordRow
+from nxcdr_async.protocol.responses import Page
 from nxcdr_async.stats import PaginatorStats
 from tests.examples import examples
 from tests.paging.model import BEGIN, PAGE, ModelGateway, drain, evenly, prefetcher_of, read
@@ -313,8 +313,8 @@ def test_rows_that_are_made_up_for_ever_end(seconds: int) -> None:
         nonlocal asked
         asked += 1
         await asyncio.sleep(0)
-        made = [(parameters["startTime"] * 1000, number) for number in itertools.islice(numbers, 100)]
-        return Page([RecordRow(moment, number, number) for moment, number in made], is_typed=True)
+        moment = parameters["startTime"] * 1000
+        return Page([{"callId": f"{number}", "startTime": moment} for number in itertools.islice(numbers, 100)])
 
     prefetcher = prefetcher_of(
         ask, seconds, 8, PaginatorStats(), page_size=100, most_rows=4_000, most_at_once=16_000, end_ms=None

@@ -63,7 +63,7 @@ class Model:
     def _step(self) -> Verdict | None:
         """Do one of the things that can be done; give the verdict once it ends the reading."""
         can = []
-        if self.proof.next_page(ahead=self.ahead) is not None:
+        if self.proof.pages_to_ask(ahead=self.ahead):
             can.append(self._ask)
         if self._asked:
             can.append(self._answer)
@@ -75,8 +75,7 @@ class Model:
         return self.chance.choice(can)()
 
     def _ask(self) -> None:
-        number = self.proof.next_page(ahead=self.ahead)
-        assert number is not None
+        number = self.proof.asked + 1
         self.proof.note_asked(number)
         self._asked.append(number)
 
@@ -210,9 +209,7 @@ def took(proof: CompletenessCheck, *pages: tuple[int, Iterable[int]]) -> Complet
 def asked(pages: int) -> CompletenessCheck:
     """Return a proof that was asked for so many pages at once."""
     proof = CompletenessCheck()
-    for _ in range(pages):
-        number = proof.next_page(ahead=pages)
-        assert number is not None
+    for number in range(1, 1 + proof.pages_to_ask(ahead=pages)):
         proof.note_asked(number)
     return proof
 
@@ -220,8 +217,8 @@ def asked(pages: int) -> CompletenessCheck:
 def test_pages_are_asked_for_from_the_first_one_up_as_far_ahead_as_is_said() -> None:
     proof = asked(3)
     assert proof.asked == 3
-    assert proof.next_page(ahead=3) is None
-    assert proof.next_page(ahead=4) == 4
+    assert proof.pages_to_ask(ahead=3) == 0
+    assert proof.pages_to_ask(ahead=5) == 2
 
 
 def test_a_page_is_asked_for_alone_if_all_before_it_are_there() -> None:
@@ -267,9 +264,9 @@ def test_a_last_page_that_is_full_by_now_is_gone_on_from_in_turn() -> None:
     proof = took(asked(3), (1, [1, 2, 3]), (2, []), (3, []))
     proof.confirm([4, 5, 6], [4, 5, 6], is_full=True)
     assert proof.verdict() is Verdict.OPEN
-    assert proof.next_page(ahead=10) == 3
+    assert (proof.asked, proof.pages_to_ask(ahead=10)) == (2, 1)
     proof.note_asked(3)
-    assert proof.next_page(ahead=10) is None
+    assert proof.pages_to_ask(ahead=10) == 0
     assert took(proof, (3, [7])).verdict() is Verdict.COMPLETE
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from nxcdr_async import (
     ConfigurationError,
-    DidCallRecord,
     Direction,
     GatewayError,
     IncompleteError,
@@ -22,10 +21,12 @@ from nxcdr_async.paging.counted import CountedPager
 from nxcdr_async.paging.page_reader import PageReader, RowStructurer
 from nxcdr_async.protocol.endpoints import DID
 from nxcdr_async.protocol.responses import Page
-from nxcdr_async.records.converter import UTC_PLUS_8, make_converter, structure_row
+from nxcdr_async.records.converter import UTC_PLUS_8, make_converter
 from nxcdr_async.sources.did import DidQuery
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.testing import Gateway
+from nxcdr_async.windows import window_of_day
+from tests.paging.model import results_of
 from tests.sessions import OpenSession
 
 DAY = date(2026, 1, 1)
@@ -98,32 +99,20 @@ class ScriptedDay:
 
     async def read(self) -> ReadResult:
         stats = PaginatorStats()
-        converter = make_converter()
-
-        def structure(row: Any) -> DidCallRecord:
-            return structure_row(converter, row, DidCallRecord)
-
         reader = CountedPager(
             first_day=DAY,
             last_day=DAY,
             zone=UTC_PLUS_8,
             reader=PageReader(self.ask, stats, "DID calls"),
             parameters=lambda day, number: DidQuery().page(day, number, self.page_size),
-            structurer=RowStructurer(structure, DID.start_ms, DID.identity, None, stats),
+            structurer=RowStructurer(DID, make_converter(), None, stats),
             row_key=DID.row_key,
             page_size=self.page_size,
             stats=stats,
         )
-        window = reader.next()
-        assert window is not None
-        assert reader.next() is None
-        reading = reader.open(window)
-        step = reading.next_step()
-        assert step is not None
-        assert reading.next_step() is None
-        await step()
-        assert isinstance(reading.outcome, ReadResult)
-        return reading.outcome
+        [(window, result)] = await results_of(reader)
+        assert window == window_of_day(DAY, UTC_PLUS_8)
+        return result
 
 
 def ids(result: ReadResult) -> set[Hashable | None]:

@@ -28,7 +28,7 @@ from nxcdr_async import (
     ServerError,
     TransportError,
 )
-from nxcdr_async.paging.prefetch import FEWEST_WINDOWS
+from nxcdr_async.paging.places import FEWEST_WINDOWS
 from nxcdr_async.records.arrow import CALLS, DID_CALLS, FLASH_CALLS, rows_of
 from nxcdr_async.records.money import narrowed
 from nxcdr_async.sources.calls import MOST_ROWS

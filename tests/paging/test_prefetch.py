@@ -1,77 +1,39 @@
-"""The prefetcher, with a pager whose steps are done by hand: what is done next, how much at once, what is in memory."""
+"""The prefetcher, with a pager whose requests are answered by hand: what is next, how much is at once and in memory."""
 
 import asyncio
 import gc
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import anyio
 import pytest
 from attrs import define, field
 
-from nxcdr_async import ServerError
-from nxcdr_async.paging.base import Outcome, ReadResult, Split, Step
-from nxcdr_async.paging.prefetch import FEWEST_WINDOWS, LARGEST_BATCH, MOST_CALLS_IN_MEMORY, Prefetcher
+from nxcdr_async import ServerError, TransportError
+from nxcdr_async.paging.base import Outcome, ReadResult, Split
+from nxcdr_async.paging.places import FEWEST_WINDOWS, MOST_CALLS_IN_MEMORY, Answers, Places, WindowPlaces
+from nxcdr_async.paging.prefetch import LARGEST_BATCH, Prefetcher
 from nxcdr_async.paging.sequencer import Sequencer
-from nxcdr_async.protocol.responses import RecordRow
+from nxcdr_async.protocol.responses import Row
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window
-from tests.paging.model import records_of
 
 SECONDS = 100
 
 
 @define(eq=False)
-class ByHand:
-    """A window that has some steps, one after the other or all at once, and some guesses."""
-
-    window: Window
-    line: "Line"
-    steps: int
-    guesses: int
-    result: Outcome
-    outcome: Outcome | None = None
-    done: int = 0
-    given: int = 0
-    guessed: int = 0
-    forecast: float = 1.0
-
-    @property
-    def calls_read(self) -> int:
-        return len(self.result.records) if self.done and isinstance(self.result, ReadResult) else 0
-
-    def next_step(self) -> Step | None:
-        if self.outcome is not None or self.given >= self.steps:
-            return None
-        self.given += 1
-        return lambda: self._do("step", self.given)
-
-    def next_speculative_step(self) -> Step | None:
-        if self.outcome is not None or self.guessed >= self.guesses:
-            return None
-        self.guessed += 1
-        return lambda: self._do("guess", self.guessed)
-
-    async def _do(self, kind: str, _: int) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.line.under_way.append((self.window.start // SECONDS, kind, turn))
-        self.line.most = max(self.line.most, len(self.line.under_way))
-        await turn
-        self.done += kind == "step"
-        if self.done == self.steps:
-            self.outcome = self.result
-
-
-@define(eq=False)
 class Line:
-    """A source of windows that are read by hand."""
+    """A source of windows that are read by hand: each has some requests, all at once, and some guesses."""
 
     windows: int = 10
     steps: int = 1
     guesses: int = 0
     calls: int = 1
     results: dict[int, Outcome] = field(factory=dict)
-    readings: list[ByHand] = field(factory=list)
+    opened: list[Window] = field(factory=list)
+    places: list["weakref.ref[WindowPlaces]"] = field(factory=list)
     under_way: list[tuple[int, str, "asyncio.Future[None]"]] = field(factory=list)
     most: int = 0
     cut: int = 0
@@ -82,15 +44,35 @@ class Line:
         self.cut += 1
         return Window((self.cut - 1) * SECONDS, self.cut * SECONDS)
 
-    def open(self, window: Window) -> ByHand:
+    async def read(self, window: Window, places: WindowPlaces) -> Outcome:
         number = window.start // SECONDS
         calls = [
-            RecordRow(window.start * 1000.0 + 10 * each, f"{number}-{each}", (number, each))
-            for each in range(self.calls)
+            Row(window.start * 1000.0 + 10 * each, f"{number}-{each}", (number, each)) for each in range(self.calls)
         ]
-        reading = ByHand(window, self, self.steps, self.guesses, self.results.get(number, ReadResult(calls)))
-        self.readings.append(reading)
-        return reading
+        result = self.results.get(number, ReadResult(calls))
+        self.opened.append(window)
+        self.places.append(weakref.ref(places))
+        answers: Answers[str] = places.answers()
+        wanted, done = ["step"] * self.steps + ["guess"] * self.guesses, 0
+        places.forecast = 1.0
+        while done < self.steps:
+            for _ in range(places.take(wanted.count("step"), wanted.count("guess"))):
+                places.send(partial(self._do, number, wanted.pop(0)), 0, answers)
+            await places.wait()
+            for _, came in answers.came:
+                if isinstance(came, Exception):
+                    raise came
+                done += came == "step"
+            answers.came.clear()
+            places.calls_read = len(calls) if done else 0
+        return result
+
+    async def _do(self, number: int, kind: str) -> str:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.under_way.append((number, kind, turn))
+        self.most = max(self.most, len(self.under_way))
+        await turn
+        return kind
 
     @property
     def doing(self) -> list[tuple[int, str]]:
@@ -134,9 +116,7 @@ async def running() -> Any:
 
     async def start(line: Line, readers: int | Callable[[], int]) -> Running:
         count = readers if callable(readers) else lambda: readers
-        prefetcher: Prefetcher[Any] = Prefetcher(
-            line, Sequencer(), records_of, concurrency=count, stats=PaginatorStats()
-        )
+        prefetcher: Prefetcher[Any] = Prefetcher(line, Sequencer(), concurrency=count, stats=PaginatorStats())
         tasks.append(asyncio.create_task(prefetcher.run()))
         await settle()
         return Running(line, prefetcher, tasks[-1])
@@ -207,16 +187,43 @@ async def test_only_the_earliest_window_is_read_on_when_many_calls_are_held(runn
     assert run.line.doing == [(1, "step"), (2, "step"), (2, "step")]
 
 
+async def test_a_window_that_is_open_waits_too_when_many_calls_are_held(running: Any) -> None:
+    run = await running(Line(windows=9, steps=3, calls=MOST_CALLS_IN_MEMORY // 2), 4)
+    await run.line.finish(1)
+    assert run.line.doing == [(0, "step"), (0, "step"), (0, "step"), (1, "step")]
+    await run.line.finish(0)
+    assert run.line.doing == [(0, "step"), (0, "step"), (1, "step")]
+
+
+async def test_a_window_gives_back_the_places_that_it_does_not_need_in_the_end() -> None:
+    class Greedy(Line):
+        async def read(self, window: Window, places: WindowPlaces) -> Outcome:
+            async with places.one():
+                self.opened.append(window)
+                places.take(0, guesses=3)
+                places.all_places.changed.set()
+                await settle()
+            assert places.given == 3
+            return ReadResult([])
+
+    async with anyio.create_task_group() as group:
+        places = Places(Greedy(windows=1), lambda: 8, group)
+        group.start_soon(places.hand_out)
+        assert await places.next_result() is not None
+        assert await places.next_result() is None
+        assert places.taken == 0
+        group.cancel_scope.cancel()
+
+
 async def test_nothing_holds_on_to_a_window_that_was_handed_over(running: Any) -> None:
-    run = await running(Line(windows=12, calls=3), 3)
+    run = await running(Line(windows=12, calls=3, guesses=1), 50)
     taking = asyncio.ensure_future(run.prefetcher.queue.get())
     gc.disable()
     try:
-        while not taking.done():
-            await run.line.finish(0)
-        assert run.line.doing
-        first = weakref.ref(run.line.readings.pop(0))
-        assert first() is None
+        await run.line.finish(0)
+        assert taking.done()
+        assert (0, "guess") in run.line.doing
+        assert run.line.places[0]() is None
     finally:
         gc.enable()
 
@@ -231,7 +238,7 @@ async def test_a_range_that_is_cut_anew_is_read_on_even_when_no_place_is_free(ru
 
 async def test_the_error_of_a_window_comes_after_the_records_before_it(running: Any) -> None:
     error = ServerError("down", code=99)
-    before = [RecordRow(200_500.0, "before", "before")]
+    before = [Row(200_500.0, "before", "before")]
     run = await running(Line(windows=6, results={2: ReadResult(before, error)}), 3)
     assert await run.records() == [(0, 0), (1, 0), "before"]
     assert run.prefetcher.error is error
@@ -255,9 +262,9 @@ async def test_the_parts_of_a_window_are_read_in_its_place(running: Any) -> None
     await running(line, 1)
     line.results = {}
     await line.finish(0)
-    assert [reading.window for reading in line.readings] == [Window(0, 100), parts[0]]
+    assert line.opened == [Window(0, 100), parts[0]]
     await line.finish(0)
-    assert line.readings[-1].window == parts[1]
+    assert line.opened[-1] == parts[1]
 
 
 @pytest.mark.parametrize("calls", [1, LARGEST_BATCH, LARGEST_BATCH + 1, 3 * LARGEST_BATCH])
@@ -273,9 +280,7 @@ async def test_batches_are_never_larger_than_is_said(running: Any, calls: int) -
 
 async def test_fewer_readers_let_what_is_under_way_end_and_begin_nothing_new() -> None:
     line, readers = Line(windows=20, calls=0), [4]
-    prefetcher: Prefetcher[Any] = Prefetcher(
-        line, Sequencer(), records_of, concurrency=lambda: readers[0], stats=PaginatorStats()
-    )
+    prefetcher: Prefetcher[Any] = Prefetcher(line, Sequencer(), concurrency=lambda: readers[0], stats=PaginatorStats())
     task = asyncio.create_task(prefetcher.run())
     await settle()
     readers[0] = 1
@@ -298,3 +303,12 @@ async def test_a_step_that_fails_ends_its_window_only_when_its_turn_comes(runnin
     assert run.prefetcher.error is None
     await line.finish(0)
     assert isinstance(run.prefetcher.error, LookupError)
+
+
+async def test_a_request_that_somebody_else_cancels_is_an_error(running: Any) -> None:
+    line = Line(windows=2)
+    run = await running(line, 2)
+    line.under_way.pop(0)[2].cancel()
+    await settle()
+    assert isinstance(run.prefetcher.error, TransportError)
+    assert run.task.done()

@@ -6,11 +6,13 @@ from random import Random
 from attrs import define
 from hypothesis import given, strategies as st
 
-from nxcdr_async import CallRecord, make_converter
+from nxcdr_async import make_converter
+from nxcdr_async.paging.page_reader import RowStructurer
 from nxcdr_async.paging.sequencer import Sequencer
 from nxcdr_async.protocol.endpoints import CALLS as CALLS_API
-from nxcdr_async.protocol.responses import RecordRow, Row
-from nxcdr_async.protocol.typed_rows import TypedRows
+from nxcdr_async.protocol.responses import Row
+from nxcdr_async.protocol.wire_rows import WireRows
+from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -185,51 +187,30 @@ def test_memory_stays_bounded_however_long_the_range_is() -> None:
 def test_a_record_at_the_end_of_time_is_released_too() -> None:
     end = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
     last = datetime.max.replace(tzinfo=UTC)
-    record = RecordRow((last - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(milliseconds=1), "a", last)
+    record = Row((last - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(milliseconds=1), "a", last)
     line = sequencer()
     line.push([record], Window(end - 86_400, end))
     assert line.flush() == [record]
 
 
-MIXED = st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=30)
+MIXED = st.lists(
+    st.tuples(st.integers(0, 3), st.sampled_from(["milliseconds", "text", "text of half a one"])), max_size=30
+)
 
 
 @given(MIXED, st.randoms(use_true_random=False))
-def test_typed_rows_and_records_made_already_sort_together_by_the_millisecond_and_id(
-    calls: list[tuple[int, bool]], random: Random
-) -> None:
-    rows = TypedRows(CALLS_API, make_converter())
-    told = [
-        {"callId": f"{number:02}", "startTime": START * 1000 + ms} | ({} if is_typed else {"answerTime": "-7"})
-        for number, (ms, is_typed) in enumerate(calls)
-    ]
+def test_rows_of_any_kind_sort_together_by_time_and_id(calls: list[tuple[int, str]], random: Random) -> None:
+    told = []
+    for number, (ms, kind) in enumerate(calls):
+        start = EPOCH + timedelta(seconds=START, milliseconds=ms, microseconds=500 * (kind == "text of half a one"))
+        wire = START * 1000 + ms if kind == "milliseconds" else start.isoformat()
+        told.append((start, {"callId": f"{number:02}", "startTime": wire}))
     random.shuffle(told)
-    page = rows.page(json.dumps({"code": 0, "data": told}).encode())
+    page = WireRows(CALLS_API).page(json.dumps({"code": 0, "data": [row for _, row in told]}).encode())
     assert page is not None
     found: list[Row] = []
-    for row in page.rows:
-        if isinstance(row, dict):
-            record = CallRecord(call_id=row["callId"], start_time=EPOCH + timedelta(milliseconds=row["startTime"]))
-            found.append(RecordRow(CALLS_API.start_ms(record), CALLS_API.identity(record), record))
-        else:
-            found.append(row)
-    line = sequencer()
-    released = rows.records(line.push(found, window(0, 10)))
-    assert [(call.call_id, call.start_time) for call in released] == sorted(
-        ((row["callId"], EPOCH + timedelta(milliseconds=row["startTime"])) for row in told),
-        key=lambda call: (call[1], call[0]),
+    RowStructurer(CALLS_API, make_converter(), None, PaginatorStats()).add(page, found, "")
+    released = sequencer().push(found, window(0, 10))
+    assert [(row.record.start_time, row.record.call_id) for row in released] == sorted(
+        (start, row["callId"]) for start, row in told
     )
-    assert {type(call).__name__ for call in found} <= {"TypedRow", "RecordRow"}
-
-
-def test_a_record_of_a_part_of_a_millisecond_goes_between_typed_rows() -> None:
-    rows = TypedRows(CALLS_API, make_converter())
-    page = rows.page(
-        b'{"code": 0, "data": [{"callId": "c", "startTime": 1767225600001}, '
-        b'{"callId": "b", "startTime": 1767225600000}]}'
-    )
-    assert page is not None
-    record = CallRecord(call_id="a", start_time=datetime(2026, 1, 1, 0, 0, 0, 500, tzinfo=UTC))
-    between = RecordRow(CALLS_API.start_ms(record), CALLS_API.identity(record), record)
-    released = rows.records(sequencer().push([*page.rows, between], window(0, 10)))
-    assert [call.call_id for call in released] == ["b", "a", "c"]

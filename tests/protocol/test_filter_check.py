@@ -7,11 +7,11 @@ from unicodedata import normalize
 import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async import Direction, IncompleteError, make_converter
+from nxcdr_async import Direction, IncompleteError
 from nxcdr_async.protocol.endpoints import CALLS
 from nxcdr_async.protocol.filter_check import FEWEST_TO_JUDGE, ROWS_JUDGED, FilterCheck
-from nxcdr_async.protocol.responses import Page
-from nxcdr_async.protocol.typed_rows import TypedRows
+from nxcdr_async.protocol.responses import Page, WireRow
+from nxcdr_async.protocol.wire_rows import WireRows
 from nxcdr_async.sources.calls import CallQuery
 from nxcdr_async.sources.did import DidQuery
 from nxcdr_async.sources.order import order_filters
@@ -22,9 +22,9 @@ Filters = Any
 
 
 def page_of(*rows: dict[str, Any]) -> Page:
-    """Return a page of typed rows."""
+    """Return a page of wire rows."""
     body = json.dumps({"code": 0, "data": [ROW | row for row in rows]}).encode()
-    page = TypedRows(CALLS, make_converter()).page(body)
+    page = WireRows(CALLS).page(body)
     assert page is not None
     return page
 
@@ -41,11 +41,11 @@ def judged(filters: Filters, *pages: Page) -> str:
 
 
 def judge(filters: Filters, *rows: dict[str, Any]) -> str:
-    """Judge rows of a page both as typed rows and as dicts; they must tell the same."""
-    typed, plain = page_of(*rows), Page([ROW | row for row in rows])
-    assert typed.is_typed
-    told = judged(filters, typed)
-    assert judged(filters, plain) == judged(filters, Page(typed.rows)) == told
+    """Judge rows of a page both as wire rows and as dicts; they must tell the same."""
+    wire, plain = page_of(*rows), Page([ROW | row for row in rows])
+    assert all(isinstance(row, WireRow) for row in wire.rows)
+    told = judged(filters, wire)
+    assert judged(filters, plain) == told
     return told
 
 

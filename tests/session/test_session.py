@@ -21,7 +21,6 @@ from nxcdr_async import (
     make_converter,
 )
 from nxcdr_async.protocol.endpoints import CALLS, DID, FLASH, Endpoint
-from nxcdr_async.records.models import lazy_row
 from nxcdr_async.session import context_of
 from nxcdr_async.testing import Gateway
 from tests.sessions import OpenSession
@@ -286,16 +285,20 @@ async def test_a_hook_of_the_users_own_is_honoured(gateway: Gateway, open_sessio
     assert all(call.call_id.startswith("<") for call in calls)
 
 
-async def test_calls_convert_a_value_when_it_is_asked_for_unless_a_hook_may_need_it_before(
-    gateway: Gateway, open_session: OpenSession
-) -> None:
+async def test_a_hook_of_the_users_own_gets_the_rows_as_they_came(gateway: Gateway, open_session: OpenSession) -> None:
     session = open_session()
-    unread = await read(session, gateway)
-    assert None not in map(lazy_row, unread)
-    session.converter.register_structure_hook(str, lambda value, _: str(value) or None)
-    at_once = await read(session, gateway)
-    assert {lazy_row(call) for call in at_once} == {None}
-    assert at_once == unread
+    before = await read(session, gateway)
+    make = session.converter.get_structure_hook(CallRecord)
+    rows: list[dict[str, Any]] = []
+
+    def keep(row: Any, kind: Any) -> Any:
+        rows.append(row)
+        return make(row, kind)
+
+    session.converter.register_structure_hook(CallRecord, keep)
+    assert await read(session, gateway) == before
+    told = {row["callId"]: row for row in gateway.history.calls()}
+    assert {row["callId"]: row.keys() for row in rows} == {key: row.keys() for key, row in told.items()}
 
 
 async def test_a_converter_put_in_the_place_of_the_sessions_own_is_used(

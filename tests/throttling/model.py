@@ -1,6 +1,7 @@
 """Limiters against a model of a gateway that refuses, in virtual time: minutes of traffic in a moment."""
 
 import asyncio
+import math
 import random
 import selectors
 from collections import Counter, deque
@@ -63,12 +64,14 @@ class Line:
         latency: how long an answer takes to be made, drawn evenly between the two.
         way: how long a request and its answer are on their way, together.
         unevenness: up to how much later a request arrives by chance.
+        work: what a session takes for an answer that has arrived, one after the other, before it lets go of its slot.
         pause: what a refusal asks for in `Retry-After`, 0 for nothing.
     """
 
     latency: tuple[float, float] = (0.05, 0.05)
     way: float = 0.0
     unevenness: float = 0.0
+    work: float = 0.0
     pause: float = 0.0
 
 
@@ -127,15 +130,17 @@ class Outcome:
 
     Attributes:
         replies: all of them, in order.
+        wall: when it ended, in seconds.
     """
 
     replies: list[Response]
+    wall: float
 
     def a_second(self, start: float, end: float) -> float:
         """Good replies a second between two moments."""
         return sum(1 for reply in self.replies if reply.is_good and start <= reply.at < end) / (end - start)
 
-    def throttled_share(self, start: float, end: float) -> float:
+    def throttled_share(self, start: float = 0.0, end: float = math.inf) -> float:
         """Share of the replies between two moments that throttled."""
         found = [reply.is_good for reply in self.replies if start <= reply.at < end]
         return found.count(False) / len(found)
@@ -153,29 +158,31 @@ def run(
     *,
     sessions: int = 1,
     workers: int = 80,
+    pages: float = math.inf,
+    seed: int = 1,
     **of_limiter: Any,
 ) -> Outcome:
-    """Have sessions ask as much as they may for so long; the bounds may change at given moments."""
+    """Have sessions ask as much as they may for so long, or for so many pages; the bounds may change meanwhile."""
     loop = VirtualLoop()
     stages = [(0.0, bounds)] if isinstance(bounds, Bounds) else list(bounds)
-    gateway = ModelGateway(stages[0][1], line or Line())
+    gateway = ModelGateway(stages[0][1], line or Line(), random.Random(seed))
     for moment, stage in stages:
         loop.call_at(moment, setattr, gateway, "bounds", stage)
     try:
-        loop.run_until_complete(_ask_all(gateway, seconds, sessions, workers, of_limiter))
+        loop.run_until_complete(_ask_all(gateway, seconds, sessions, workers, pages, of_limiter))
+        return Outcome(gateway.replies, loop.time())
     finally:
         loop.close()
-    return Outcome(gateway.replies)
 
 
 async def _ask_all(
-    gateway: ModelGateway, seconds: float, sessions: int, workers: int, of_limiter: dict[str, Any]
+    gateway: ModelGateway, seconds: float, sessions: int, workers: int, pages: float, of_limiter: dict[str, Any]
 ) -> None:
     now = asyncio.get_running_loop().time
-    limiters = [Limiter(now=now, sleep=asyncio.sleep, **of_limiter) for _ in range(sessions)]
+    limiters = [Limiter(now=now, **of_limiter) for _ in range(sessions)]
     async with asyncio.TaskGroup() as group:
         for session, limiter in enumerate(limiters):
-            _Crew(gateway, limiter, session, workers, seconds, group).grow()
+            _Crew(gateway, limiter, session, workers, seconds, pages / sessions, group).grow()
 
 
 @define(eq=False)
@@ -187,25 +194,27 @@ class _Crew:
     session: int
     most: int
     until: float
+    pages: float
     group: asyncio.TaskGroup
     count: int = 0
+    processor: asyncio.Lock = field(factory=asyncio.Lock)
 
     @property
     def wanted(self) -> int:
         return min(self.most, self.limiter.useful_concurrency(GATEWAY, ACCOUNT))
 
     def grow(self) -> None:
-        while self.count < self.wanted:
+        while self.count < self.wanted and self.pages > 0:
             self.count += 1
             self.group.create_task(self._work())
 
     async def _work(self) -> None:
-        """Ask again and again, with the waits of a retry after a refusal."""
-        attempt = 1
-        while asyncio.get_running_loop().time() < self.until and self.count <= self.wanted:
-            if await self._ask():
-                attempt = 1
-            else:
+        """Ask for one page after the other, with the waits of a retry after a refusal."""
+        now = asyncio.get_running_loop().time
+        while now() < self.until and self.count <= self.wanted and self.pages > 0:
+            self.pages -= 1
+            attempt = 1
+            while not await self._ask() and now() < self.until:
                 attempt += 1
                 await asyncio.sleep(delay_before(attempt, chance=self.gateway.chance.random()))
             self.grow()
@@ -215,6 +224,9 @@ class _Crew:
         async with self.limiter.slot(GATEWAY, ACCOUNT) as slot:
             is_good = await self.gateway.ask(self.session)
             if is_good:
+                if self.gateway.line.work:
+                    async with self.processor:
+                        await asyncio.sleep(self.gateway.line.work)
                 slot.on_success()
                 return True
             slot.on_throttled(self.gateway.line.pause)

@@ -37,6 +37,7 @@ from nxcdr_async.transport import connection as line, gateway as gateways_room
 from nxcdr_async.transport.gateway import GatewayState, steady_clock
 from nxcdr_async.transport.retry import MOST_CLOCK_REFUSALS
 from tests.sessions import OpenSession
+from tests.timers import after
 from tests.transport.loopback import Handler, serving
 
 SECOND = timedelta(seconds=1)
@@ -248,7 +249,7 @@ async def test_a_throttling_gateway_is_left_in_peace_for_as_long_as_it_asks() ->
             moment += seconds
 
         impatient(cdr)
-        cdr._transport.limiter = Limiter(now=lambda: moment, sleep=sleep)
+        cdr._transport.limiter = Limiter(now=lambda: moment, call_later=after(sleep))
         assert await cdr.calls_by_order("order", tenant_id=1) == []
         assert cdr.stats.throttled == 1
     assert sum(slept) == pytest.approx(7)
@@ -270,7 +271,7 @@ async def test_the_pause_of_a_last_refusal_holds_others_too(asked_for: str, held
             moment += seconds
 
         impatient(cdr)
-        cdr._transport.limiter = Limiter(now=lambda: moment, sleep=sleep)
+        cdr._transport.limiter = Limiter(now=lambda: moment, call_later=after(sleep))
         with pytest.raises(ThrottledError):
             await cdr.calls_by_order("order", tenant_id=1)
         slept.clear()

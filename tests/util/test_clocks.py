@@ -14,6 +14,7 @@ from freezegun import freeze_time
 
 from nxcdr_async import CdrSession, TimedOutError
 from nxcdr_async._util.clocks import (
+    call_later,
     cancel_where_timers_fail,
     fail_after,
     move_on_after,
@@ -75,6 +76,18 @@ async def test_a_wait_can_be_cancelled(tool: str) -> None:
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
+
+
+@frozen
+async def test_a_timer_calls_unless_it_is_cancelled(tool: str) -> None:
+    called = asyncio.Event()
+    with FREEZING[tool]():
+        cancel = call_later(A_MOMENT / 2, pytest.fail)
+        cancel()
+        began = steady()
+        call_later(A_MOMENT, called.set)
+        await called.wait()
+        assert steady() - began >= A_MOMENT * 0.9
 
 
 @frozen

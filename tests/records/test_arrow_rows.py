@@ -1,21 +1,25 @@
-"""Records to rows: the quick way past records that nobody looks at gives what the records would."""
+"""Records to rows of tables, whole columns at a time."""
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, strategies as st
 
 from nxcdr_async import CallRecord, DidCallRecord, Direction, FlashCallRecord, RecordError
+from nxcdr_async.paging.page_reader import RowStructurer
 from nxcdr_async.protocol.endpoints import CALLS as CALLS_API
-from nxcdr_async.protocol.typed_rows import TypedRows
+from nxcdr_async.protocol.responses import Row
+from nxcdr_async.protocol.wire_rows import WireRows
 from nxcdr_async.records.arrow import CALLS, DID_CALLS, EXTRA, FLASH_CALLS, Table, rows_of
 from nxcdr_async.records.converter import make_converter
-from nxcdr_async.records.models import lazy_row, vendor_fields
+from nxcdr_async.records.models import vendor_fields
+from nxcdr_async.stats import PaginatorStats
 from tests.examples import examples
 from tests.sinks.table_rows import table_of
 
@@ -59,10 +63,11 @@ def call_rows(draw: st.DrawFn) -> bytes:
 
 def read(*rows: bytes) -> list[CallRecord]:
     """Return the records of a reply with these rows."""
-    page = TypedRows(CALLS_API, make_converter())
-    found = page.page(b'{"code":0,"data":[%s]}' % b",".join(rows))
-    assert found is not None
-    return [page.record(row) for row in found.rows]
+    page = WireRows(CALLS_API).page(b'{"code":0,"data":[%s]}' % b",".join(rows))
+    assert page is not None
+    found: list[Row] = []
+    RowStructurer(CALLS_API, make_converter(), None, PaginatorStats()).add(page, found, "")
+    return [row.record for row in found]
 
 
 def slowly(table: Table, records: list[Any]) -> list[dict[str, Any]]:
@@ -85,19 +90,10 @@ def shown(rows: pa.Table) -> list[dict[str, Any]]:
 
 @examples(200)
 @given(st.lists(call_rows(), max_size=4))
-def test_rows_that_nobody_read_hold_what_their_records_hold(rows: list[bytes]) -> None:
+def test_rows_hold_what_their_records_hold(rows: list[bytes]) -> None:
     found = rows_of(CALLS, read(*rows))
     assert found.schema == CALLS.schema
     assert shown(found) == slowly(CALLS, read(*rows))
-
-
-@given(st.lists(call_rows(), min_size=1, max_size=4), st.data())
-def test_it_makes_no_difference_which_values_were_looked_at_before(rows: list[bytes], data: st.DataObject) -> None:
-    records = read(*rows)
-    for record in records:
-        for name in data.draw(st.lists(st.sampled_from(CALLS.columns), max_size=5)):
-            getattr(record, name)
-    assert shown(rows_of(CALLS, records)) == slowly(CALLS, read(*rows))
 
 
 @given(st.lists(call_rows(), min_size=1, max_size=4))
@@ -107,9 +103,18 @@ def test_records_made_by_hand_and_read_ones_may_come_together(rows: list[bytes])
     assert shown(rows_of(CALLS, records)) == slowly(CALLS, [*read(*rows), *by_hand])
 
 
-def test_plain_rows_of_a_reply_take_the_quick_way() -> None:
-    (record,) = read(b'{"callId":"a","startTime":1767225600123}')
-    assert lazy_row(record) is not None
+zones = st.sampled_from([UTC, timezone(timedelta(hours=-3, minutes=30)), ZoneInfo("Asia/Hong_Kong")])
+
+
+@given(st.lists(st.none() | st.datetimes(timezones=zones), max_size=5))
+def test_a_time_of_any_zone_is_kept_to_the_microsecond(times: list[datetime | None]) -> None:
+    found = rows_of(CALLS, [call(end_time=time) for time in times])["end_time"]
+    assert found == pa.chunked_array([pa.array(times, pa.timestamp("us", tz="UTC"))])
+
+
+def test_a_time_without_a_zone_is_one_of_utc() -> None:
+    (found,) = rows_of(CALLS, [call(end_time=MOMENT.replace(tzinfo=None))])["end_time"].to_pylist()
+    assert found == MOMENT
 
 
 @pytest.mark.parametrize(

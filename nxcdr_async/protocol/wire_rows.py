@@ -1,0 +1,98 @@
+"""The fast path of cdr/page: a page decoded into structs of whatever values came, unknown keys among them. Pure.
+
+No value is checked here: `records.columns` makes records of a page, whole columns at a time, or leaves a row to the
+converter.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from itertools import chain
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET
+
+from nxcdr_async._util.json import decode_plain, read_number
+from nxcdr_async.protocol.endpoints import Endpoint
+from nxcdr_async.protocol.json_text import UNDECODABLE
+from nxcdr_async.protocol.responses import Page, WireRow, page_of, read_code
+from nxcdr_async.records.models import vendor_fields
+
+MOST_UNKNOWN_KEYS = 64
+"""Unknown keys that are learned at most; a gateway that makes up ever new ones must not fill the memory."""
+
+
+class WireRows:
+    """Decodes the pages of one API, and learns unknown keys as they come.
+
+    Args:
+        endpoint: an API whose rows stand in a list at the top of its answers.
+    """
+
+    def __init__(self, endpoint: Endpoint[Any]) -> None:
+        (self._rows_key,) = endpoint.rows_at
+        # The vendor writes keys in about this order, and a key that comes next in order is found at once.
+        self._known = sorted(vendor_fields(endpoint.record_class), key=str.lower)
+        self._unknown: list[str] = []
+
+    def page(self, body: bytes) -> Page | None:
+        """Return the page in a body that is a plain success, with dicts where not all rows fit; None for any other."""
+        try:
+            return Page(getattr(self._decode(body), self._rows_key))
+        except UNDECODABLE:
+            return self._page_of_dicts(body)
+
+    def _page_of_dicts(self, body: bytes) -> Page | None:
+        try:
+            envelope = decode_plain(body)
+        except UNDECODABLE:
+            return None
+        if not isinstance(envelope, dict) or read_code(envelope) != 0:
+            return None
+        rows = envelope.get(self._rows_key)
+        if not isinstance(rows, list):
+            return None
+        return self.page(body) if self._learn(rows) else page_of(envelope, (self._rows_key,))
+
+    def _learn(self, rows: list[Any]) -> bool:
+        """Add the unknown keys of rows to those of wire rows; return whether there were any new ones."""
+        keys = set(chain.from_iterable(row for row in rows if isinstance(row, dict)))
+        new = sorted(filter(_can_be_learned, keys.difference(self._known, self._unknown)))
+        new = new[: MOST_UNKNOWN_KEYS - len(self._unknown)]
+        if new:
+            self._unknown += new
+            del self._decode
+        return bool(new)
+
+    @cached_property
+    def _decode(self) -> Callable[[bytes], Any]:
+        unknown = {f"unknown_{number}": key for number, key in enumerate(self._unknown)}
+        row_class = msgspec.defstruct(
+            "WireRow",
+            [(name, Any, UNSET) for name in chain(self._known, unknown)],
+            bases=(WireRow,),
+            rename=unknown,
+            forbid_unknown_fields=True,
+            gc=False,  # JSON has no circles
+        )
+        response_fields: list[Any] = [
+            ("code", Literal[0, "0"]),
+            (self._rows_key, list[row_class]),  # type: ignore[valid-type]  # made just now
+            # Not used, but what is not even text must not pass for a success.
+            *((key, Any, None) for key in ("msg", "message", "reqId", "requestId")),
+        ]
+        return msgspec.json.Decoder(msgspec.defstruct("Success", response_fields), float_hook=read_number).decode
+
+
+def columns_of(rows: Sequence[Any]) -> dict[str, Sequence[Any]]:
+    """Return the values of the rows of a page, at least one, by the vendor's keys; UNSET where a row lacks one."""
+    if isinstance(rows[0], WireRow):
+        columns = zip(*map(msgspec.structs.astuple, rows), strict=True)
+        return dict(zip(rows[0].__struct_encode_fields__, columns, strict=True))
+    members = [row if isinstance(row, dict) else {} for row in rows]
+    return {key: [row.get(key, UNSET) for row in members] for key in dict.fromkeys(chain.from_iterable(members))}
+
+
+def _can_be_learned(key: str) -> bool:
+    # msgspec takes no key that JSON has to escape.
+    return msgspec.json.encode(key) == f'"{key}"'.encode()
