@@ -34,6 +34,12 @@ MANY_THROTTLED = 1 / 3
 SOME_THROTTLED = 0.05
 """The same, where the rate does not explain it."""
 
+NEARLY = 0.75
+"""The share of what was in flight from which on others that were throttled speak for the same bound."""
+
+FEW_OTHERS = 0.2
+"""How many may have been throttled lately with fewer in flight than that: else it is no bound on what is in flight."""
+
 THROTTLED_TO_BE_SURE = 1.5
 """How many must have been throttled lately for that, where it was not known before: a single one may be chance."""
 
@@ -125,7 +131,7 @@ class _OutcomesByInFlight:
         self._throttled += [0.0] * missing
         (self._throttled if throttled else self._succeeded)[started.in_flight] += 1
 
-    def throttled(self, in_flight: int) -> float:
+    def throttled(self, in_flight: int = 0) -> float:
         """Return how many were throttled with so many in flight, or more."""
         return sum(self._throttled[in_flight:])
 
@@ -143,11 +149,13 @@ class AdaptiveConcurrency:
         limit: requests that may be in flight.
         highest: what the limit never exceeds.
         throttled_at: with how many in flight a request was throttled; None while the limit may grow.
+        _suspected_at: with how many a single one was, which may be chance; None once as many were accepted.
     """
 
     limit: float = float(FIRST_LIMIT)
     highest: float = float(HIGHEST_LIMIT)
     throttled_at: int | None = None
+    _suspected_at: int | None = None
     _rate: AdaptiveRate = field(factory=AdaptiveRate)
     _was_throttled: bool = False
     _successes_there: int = 0
@@ -179,6 +187,8 @@ class AdaptiveConcurrency:
         """Learn from a request that was answered as it should be, with so many in flight by then."""
         self._probing.count_response()
         self._by_in_flight.count(started, now, throttled=False)
+        if self._suspected_at is not None and started.in_flight >= self._suspected_at:
+            self._suspected_at = None
         rate = self._starts.rate_before(started) or 0.0
         self._recent_rates.add(rate, now)
         if in_flight * 2 >= self.limit:
@@ -192,18 +202,23 @@ class AdaptiveConcurrency:
         self._starts.remove(started)
         self._starts.pause(now + pause)
         self._by_in_flight.count(started, now, throttled=True)
-        share, is_sure = self._by_in_flight.share_throttled(started.in_flight), self._is_sure(started.in_flight)
-        if share > MANY_THROTTLED and started.in_flight > 1 and not self._rate.is_on_trial:
+        share = self._by_in_flight.share_throttled(started.in_flight)
+        # A single one may be chance, unless it asks for a pause, or came where one was throttled before.
+        is_sure = pause > 0 or self._was_throttled_at(started.in_flight)
+        is_open = not self._rate.is_on_trial and (is_sure or not self._rate.is_probed)
+        if share > MANY_THROTTLED and started.in_flight > 1 and is_open:
             if is_sure:
                 self._lower_limit(started.in_flight, now, pause)
             else:
+                self._suspected_at = min(started.in_flight, self._suspected_at or started.in_flight)
                 self._cut(started, now)
             return
         highest_rate = self._recent_rates.value
         explained = self._rate.on_throttled(started.at, now, rate=rate, highest_rate=highest_rate, pause=pause)
         if explained or self._rate.is_on_trial or started.at <= self._last_cut:
             return
-        if share > SOME_THROTTLED and is_sure and started.in_flight > 1:
+        others = self._by_in_flight.throttled() - self._by_in_flight.throttled(int(started.in_flight * NEARLY))
+        if share > SOME_THROTTLED and is_sure and started.in_flight > 1 and others < FEW_OTHERS:
             self._last_cut = now
             self._lower_limit(started.in_flight, now, pause)
         else:
@@ -214,8 +229,9 @@ class AdaptiveConcurrency:
         self._was_throttled = True
         self._cut(started, now, least=1.0)
 
-    def _is_sure(self, in_flight: int) -> bool:
-        is_known = self.throttled_at is not None and in_flight >= self.throttled_at
+    def _was_throttled_at(self, in_flight: int) -> bool:
+        places = (self.throttled_at, self._suspected_at)
+        is_known = any(place is not None and in_flight >= place for place in places)
         return is_known or self._by_in_flight.throttled(in_flight) > THROTTLED_TO_BE_SURE
 
     def _cut(self, started: RequestStart, now: float, *, least: float | None = None) -> None:

@@ -120,12 +120,18 @@ class AdaptiveRate:
         """Whether a lower rate is being found or checked, so that other bounds should stay as they are."""
         return self._trial is not None and self._trial.stage != "judging"
 
+    @property
+    def is_probed(self) -> bool:
+        """Whether a rate that was found is exceeded by little, so that a throttled request most likely came of that."""
+        return self._is_probing and self._rate_before_step <= self._rate_before_probing * CLEARLY_MORE
+
     def on_success(self, started_at: float, now: float, *, rate: float, waited_for_rate: bool) -> None:
         """Learn from a success, before which so many started in a second."""
         if rate > self._suspected * CLEARLY_MORE:
             self._throttled_share = 0.0  # it was not the rate that those before were throttled for
         self._probing.count_response()
-        self._count(started_at, now, throttled=False, counts=waited_for_rate)
+        # A check proves nothing while the rate that is checked was not exceeded, as something else held requests up.
+        self._count(started_at, now, throttled=False, counts=waited_for_rate and rate > self._rate_before_probing)
         if waited_for_rate and not math.isinf(self.value) and self._trial is None and self._probing.is_due(started_at):
             if not self._is_probing:
                 self._rate_before_probing = self.value
@@ -156,7 +162,9 @@ class AdaptiveRate:
         self._count(started_at, now, throttled=True)
         if self._trial is None and started_at <= self._changed_at:
             return True  # it was sent before the rate was lowered
-        if rate is None or (self._trial is None and rate <= highest_rate * NEAR_HIGHEST):
+        # What a probe has reached by now is no measure of what the gateway had accepted before.
+        accepted = min(highest_rate, self._rate_before_probing) if self._is_probing else highest_rate
+        if rate is None or (self._trial is None and rate <= accepted * NEAR_HIGHEST):
             return False
         if rate > self._suspected * CLEARLY_MORE:
             self._throttled_share = WEIGHT_OF_LATEST_RESPONSE

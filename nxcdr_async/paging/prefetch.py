@@ -18,8 +18,9 @@ from nxcdr_async.stats import PaginatorStats
 
 RecordT = TypeVar("RecordT")
 
-LARGEST_BATCH = 200
-"""Records that are handed over at once: few enough to stay in the processor's caches until they are read."""
+LARGEST_BATCH = 100
+"""Records that are handed over at once: few enough that what a reader does with them, such as writing lines, takes an
+event loop some milliseconds, and that they stay in the processor's caches until they are read."""
 
 
 @define(frozen=True)
@@ -52,6 +53,8 @@ class BatchQueue(Generic[RecordT]):
 
     async def get(self) -> Batch[RecordT] | None:
         """Remove and return the oldest batch, once there is one; None when there will be none."""
+        if self._batches:
+            await asyncio.sleep(0)  # whoever else shares the event loop has a turn between two batches
         while not self._batches:
             if self._is_closed:
                 return None

@@ -32,6 +32,20 @@ def test_a_single_refusal_may_be_chance_and_lowers_the_limit_by_little() -> None
     assert (concurrency.limit, concurrency.throttled_at) == (7, None)
 
 
+def test_a_refusal_that_asks_for_a_pause_is_no_chance() -> None:
+    concurrency = AdaptiveConcurrency()
+    concurrency.on_throttled(starts(concurrency, 8)[5], 0.1, pause=3.0)
+    assert (concurrency.limit, concurrency.throttled_at) == (5, 6)
+
+
+def test_a_second_refusal_in_the_same_place_is_no_chance_however_late_it_comes() -> None:
+    concurrency = AdaptiveConcurrency()
+    concurrency.on_throttled(starts(concurrency, 8)[7], 0.1)
+    take_all(concurrency, starts(concurrency, 7, at=30.0), 30.1)
+    concurrency.on_throttled(starts(concurrency, 8, at=60.0)[7], 60.1)
+    assert concurrency.throttled_at == 8
+
+
 def test_good_replies_raise_the_limit_while_at_least_half_of_it_is_in_use() -> None:
     concurrency = AdaptiveConcurrency()
     take_all(concurrency, starts(concurrency, FIRST_LIMIT // 2), 1.0)

@@ -24,11 +24,13 @@ def refuse_some(adaptive_rate: AdaptiveRate, now: float, *, rate: float = 50.0, 
         assert adaptive_rate._throttled_share < 0.1
 
 
-def answer(adaptive_rate: AdaptiveRate, now: float, count: int, *, waited_for_rate: bool = True) -> float:
+def answer(
+    adaptive_rate: AdaptiveRate, now: float, count: int, *, waited_for_rate: bool = True, rate: float = 0.0
+) -> float:
     """Have so many good replies come; return the time after them."""
     for _ in range(count):
         now += 0.02
-        adaptive_rate.on_success(now, now, rate=0.0, waited_for_rate=waited_for_rate)
+        adaptive_rate.on_success(now, now, rate=rate, waited_for_rate=waited_for_rate)
     return now
 
 
@@ -96,7 +98,7 @@ def test_a_rate_is_checked_by_exceeding_it() -> None:
 
 def test_a_rate_that_can_be_exceeded_is_dropped_within_a_second() -> None:
     adaptive_rate, now = checked_rate()
-    answer(adaptive_rate, now, int(1.1 / 0.02))
+    answer(adaptive_rate, now, int(1.1 / 0.02), rate=60)
     assert math.isinf(adaptive_rate.value)
 
 
@@ -106,9 +108,15 @@ def test_a_rate_that_nobody_needs_stays_on_check() -> None:
     assert not math.isinf(adaptive_rate.value)
 
 
+def test_a_rate_that_was_not_exceeded_stays_on_check() -> None:
+    adaptive_rate, now = checked_rate()
+    answer(adaptive_rate, now, 500, rate=40)
+    assert not math.isinf(adaptive_rate.value)
+
+
 def test_a_rate_that_was_dropped_is_not_taken_again_at_once() -> None:
     adaptive_rate, now = checked_rate()
-    now = answer(adaptive_rate, now, 100)
+    now = answer(adaptive_rate, now, 100, rate=60)
     for _ in range(2):
         refuse(adaptive_rate, now + 0.1)
     assert math.isinf(adaptive_rate.value)
