@@ -61,8 +61,6 @@ LIMITS = (
         for rows in LIMITED_ROWS
         for looks in (BRIEFLY, WHOLE)
     ),
-    Limit("to by hand", 0.75, "typed records must cost less than the dicts of a loop anybody can write"),
-    Limit("to floor", 1.5, "sorting, completeness and doubles may cost half as much again as the bare decoding"),
     Limit("rows amiss", 0, "a contender that skips rows has not done the job"),
 )
 
@@ -281,8 +279,6 @@ def figures_of(times: dict[Case, list[float]], amiss: int) -> dict[str, float]:
         for (rows, looks, reader), seconds in times.items()
         if reader != OURS
     }
-    for reader in (BY_HAND, FLOOR):
-        figures[f"to {reader}"] = figures[f"plain rows, {BRIEFLY}: to {reader}"]
     return figures | {"rows amiss": float(amiss)}
 
 

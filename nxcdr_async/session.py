@@ -205,9 +205,11 @@ class CdrSession(Uncopied):
             call_id=call_id,
             order_id=order_id,
         )
+        window = window_of(start, end)
         return CallSource(self._context).read(
-            window_of(start, end),
+            window,
             query,
+            may_be_empty=window,
             on_bad_row=on_bad_row,
             bad_row_callback=bad_row_callback,
             on_saturated_second=on_saturated_second,
@@ -384,7 +386,7 @@ def context_of(session: CdrSession) -> SourceContext:
 def _connection(http: "aiohttp.ClientSession | None", timeout: float, routes: dict[str, Route]) -> "Connection":
     # aiohttp takes as long to import as all else together, so whoever needs no session is spared it.
     try:
-        from nxcdr_async.transport.connection import Connection  # noqa: PLC0415
+        from nxcdr_async.transport.connection import Connection  # noqa: PLC0415 - slow to import
     except OSError as error:
         # It makes TLS ready as it is imported, and that opens the file such a variable names.
         if "SSLKEYLOGFILE" not in os.environ:

@@ -91,7 +91,7 @@ def move_on_after(seconds: float) -> Iterator[anyio.CancelScope]:
         with anyio.move_on_after(seconds) as scope:
             yield scope
         return
-    with cancel_where_timers_fail(seconds) as scope:
+    with anyio.CancelScope() as scope, _alarm(seconds, scope.cancel):
         yield scope
 
 
@@ -108,26 +108,12 @@ def fail_after(seconds: float) -> Iterator[None]:
         raise TimeoutError
 
 
-@contextmanager
-def cancel_where_timers_fail(seconds: float) -> Iterator[anyio.CancelScope]:
-    """Cancel a block after some seconds, but only where the timers that would end it by themselves do not keep time.
-
-    For blocks that have timers of their own, such as those of aiohttp, which tests that freeze time may stop.
-    """
-    with anyio.CancelScope() as scope:
-        if timers_keep_time():
-            yield scope
-            return
-        with _alarm(seconds, scope.cancel):
-            yield scope
-
-
 def new_steady_loop() -> asyncio.AbstractEventLoop:
     """Return a new event loop whose timers nobody stops."""
     loop = asyncio.new_event_loop()
     if isinstance(loop, asyncio.BaseEventLoop):  # others do not ask Python for the time
-        # All that a loop waits for goes by this method, and there is no argument for it.
-        loop.time = steady  # type: ignore[method-assign]
+        # All that a loop waits for goes by this method.
+        loop.time = steady  # type: ignore[method-assign]  # there is no argument for it
     return loop
 
 

@@ -235,7 +235,7 @@ async def prune(
 
 def _checked_before(before: datetime) -> int:
     # What pandas has for a time that is missing is a datetime that does not equal itself.
-    if not isinstance(before, datetime) or before != before or before.utcoffset() is None:  # noqa: PLR0124
+    if not isinstance(before, datetime) or before != before or before.utcoffset() is None:  # noqa: PLR0124 - tells NaT
         raise ConfigurationError(f"before is {before!r}: give an aware datetime, such as datetime(…, tzinfo=UTC)")
     if before > present():
         raise ConfigurationError(f"before is {before.isoformat()}, which has yet to come: no row since then would stay")

@@ -134,6 +134,7 @@ class SharedBudget:
         now: the clock, in seconds.
         call_later: sets a timer.
         typical_seconds: how long an accepted request typically takes; 0 before the first.
+        _is_held_by_rate: whether the rate made the next one wait, so that its start tells what that rate is worth.
     """
 
     now: Callable[[], float]

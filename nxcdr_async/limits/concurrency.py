@@ -58,7 +58,7 @@ class RequestStart:
 
 
 @define(eq=False)
-class _Starts:
+class _AcceptedStarts:
     """When requests started that were not throttled, as far as is known."""
 
     _times: list[float] = field(factory=list)
@@ -69,9 +69,9 @@ class _Starts:
             del self._times[: bisect_left(self._times, started.at - _SECONDS_COUNTED)]
         self._times.append(started.at)
 
-    def remove(self, refused: RequestStart) -> None:
-        place = bisect_left(self._times, refused.at)
-        if place < len(self._times) and self._times[place] == refused.at:
+    def remove(self, throttled: RequestStart) -> None:
+        place = bisect_left(self._times, throttled.at)
+        if place < len(self._times) and self._times[place] == throttled.at:
             del self._times[place]
 
     def pause(self, until: float) -> None:
@@ -161,7 +161,7 @@ class AdaptiveConcurrency:
     _successes_there: int = 0
     _last_cut: float = -math.inf
     _limit_before_cut: float = 0.0
-    _starts: _Starts = field(factory=_Starts)
+    _starts: _AcceptedStarts = field(factory=_AcceptedStarts)
     _by_in_flight: _OutcomesByInFlight = field(factory=_OutcomesByInFlight)
     _recent_rates: _RecentMaximum = field(factory=_RecentMaximum)
     _probing: ProbeSchedule = field(factory=ProbeSchedule)

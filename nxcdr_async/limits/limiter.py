@@ -4,8 +4,10 @@ Sessions of one account that ask the same gateway from one event loop share its 
 """
 
 import math
-from collections.abc import AsyncIterator, Callable, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Hashable
+from contextlib import AbstractAsyncContextManager
+
+from attrs import define, field
 
 from nxcdr_async._util import clocks
 from nxcdr_async._util.uncopied import Uncopied
@@ -19,6 +21,23 @@ MOST_CONCURRENCY = 10_000
 
 MOST_RATE = 1e6
 """The highest rate that can be asked for, in requests a second; none beyond it means anything."""
+
+
+@define(eq=False)
+class _Turn(AbstractAsyncContextManager[Slot]):
+    """A request from the wait for its slot to its end."""
+
+    _budget: SharedBudget
+    _session: SessionBounds
+    _client: Hashable
+    _slot: Slot = field(init=False)
+
+    async def __aenter__(self) -> Slot:
+        self._slot = await self._budget.acquire(self._session, self._client)
+        return self._slot
+
+    async def __aexit__(self, *_: object) -> None:
+        self._slot.release()
 
 
 class Limiter(Uncopied):
@@ -103,8 +122,9 @@ class Limiter(Uncopied):
         """Let nothing start at a gateway for so long, as it asked (`Retry-After`)."""
         self._budget(gateway, account).pause_for(seconds)
 
-    @asynccontextmanager
-    async def slot(self, gateway: str, account: Hashable, client: Hashable | None = None) -> AsyncIterator[Slot]:
+    def slot(
+        self, gateway: str, account: Hashable, client: Hashable | None = None
+    ) -> AbstractAsyncContextManager[Slot]:
         """Wait for a slot at a gateway, and for the rate and any pause; on leaving, the slot is free again.
 
         Args:
@@ -112,12 +132,7 @@ class Limiter(Uncopied):
             account: tells accounts apart.
             client: whose request it is; those of one client start in the order they came. None for a client of its own.
         """
-        budget = self._budget(gateway, account)
-        slot = await budget.acquire(self._session, object() if client is None else client)
-        try:
-            yield slot
-        finally:
-            slot.release()
+        return _Turn(self._budget(gateway, account), self._session, object() if client is None else client)
 
     def leave(self) -> None:
         """Leave all budgets, as the session is closed; the last session to leave one has it forgotten."""

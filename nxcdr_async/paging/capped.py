@@ -7,7 +7,7 @@ from attrs import define, field
 
 from nxcdr_async.errors import SaturatedSecondError
 from nxcdr_async.paging.base import Outcome, ReadResult, Split, check_inside
-from nxcdr_async.paging.page_reader import PageReader, PageSize, RowStructurer
+from nxcdr_async.paging.page_reader import ROWS_DUE, PageReader, PageSize, RowStructurer
 from nxcdr_async.paging.places import WindowPlaces
 from nxcdr_async.paging.planner import SeenCalls, WindowPlanner
 from nxcdr_async.paging.saturated_second import RangeEnds, read_second, saturated, without
@@ -97,7 +97,7 @@ class CappedPager:
 
     async def _ask(self, window: Window, bounds: tuple[int, int], records: list[Row]) -> bool:
         """Append the records of the range between two seconds to `records`; return whether the answer was full."""
-        page = await self.reader.page_with_rows(self.parameters(*bounds), window)
+        page = await self.reader.page(self.parameters(*bounds), window, expected=ROWS_DUE)
         self.structurer.add(page, records, self.reader.in_words(window))
         check_inside(window, records, None)
         self._range_ends.learn(bounds, records)
@@ -149,7 +149,7 @@ class CappedPager:
         is as long includes the second the range was cut at, so the part without that second is queried.
         """
         for start, end in ranges:
-            page = await self.reader.page_with_rows(self.parameters(start, end), window)
+            page = await self.reader.page(self.parameters(start, end), window, expected=ROWS_DUE)
             if any(self.row_key(row) not in known for row in page.rows):
                 return True
             if len(page.rows) < rows:

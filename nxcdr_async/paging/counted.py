@@ -10,7 +10,7 @@ from attrs import define, field
 from nxcdr_async.errors import IncompleteError, SaturatedDayError
 from nxcdr_async.paging.base import Outcome, ReadResult, check_inside
 from nxcdr_async.paging.bounded import RangeProbes
-from nxcdr_async.paging.page_reader import MOST_PAGES, PageReader, RowStructurer
+from nxcdr_async.paging.page_reader import MOST_PAGES, ROWS_DUE, PageReader, RowStructurer
 from nxcdr_async.paging.places import WindowPlaces
 from nxcdr_async.protocol.codes import is_final
 from nxcdr_async.protocol.responses import Page, Row
@@ -145,7 +145,7 @@ class CountedPager:
 
     async def _ask(self, day: date, number: int) -> Page:
         """Request a page; twice if it has no rows, as an empty page ends a day."""
-        return await self.reader.page_with_rows(self.parameters(day, number), day, number)
+        return await self.reader.page(self.parameters(day, number), day, number, expected=ROWS_DUE)
 
     def _page_count(self, page: Page) -> int:
         """Return how many pages a day has; a gateway may make its pages smaller than asked for."""

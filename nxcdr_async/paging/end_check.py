@@ -4,12 +4,12 @@ import math
 from bisect import bisect_left
 from collections.abc import Hashable, Iterable, Sequence
 from enum import Enum, auto
-from itertools import pairwise
 
 from attrs import define, field
 
 from nxcdr_async.paging.answer_limits import AnswerLimits
 from nxcdr_async.paging.completeness import CompletenessCheck
+from nxcdr_async.paging.page_reader import ROWS_DUE
 from nxcdr_async.paging.window_pages import WindowPageReader
 from nxcdr_async.protocol.responses import Page
 from nxcdr_async.windows import DAY, HOUR, OVERLAP, Window
@@ -63,9 +63,10 @@ def rest_of(window: Window, starts: Sequence[float]) -> Window | None:
     Returns:
         None if they came in no order, or the part would be the whole window.
     """
-    if all(before <= after for before, after in pairwise(starts)):
+    known = list(starts)
+    if known == sorted(known):
         rest = Window(min(max(window.start, math.floor(starts[-1])), window.end - 1), window.end)
-    elif all(before >= after for before, after in pairwise(starts)):
+    elif known == sorted(known, reverse=True):
         rest = Window(window.start, max(min(window.end, math.floor(starts[-1]) + 1), window.start + 1))
     else:
         return None
@@ -215,7 +216,7 @@ class EndCheck:
     async def _recheck(self) -> EndState | Page:
         """Request the end of the answer again, as there are calls that it does not show: they may have just arrived."""
         last = self.completeness.last
-        page = await self.pages.page_with_rows(self.window, last or self.completeness.asked)
+        page = await self.pages.page(self.window, last or self.completeness.asked, expected=ROWS_DUE)
         if last is not None and len(page.rows) > self.completeness.rows_on(last):
             self._has_grown = True  # so where it ended was no cap
             return page
@@ -228,7 +229,7 @@ class EndCheck:
 
     async def _has_moved(self) -> bool:
         """Return whether the last page with new rows changed: then rows that came again were pushed, not repeated."""
-        page = await self.pages.page_with_rows(self.window, self.completeness.end)
+        page = await self.pages.page(self.window, self.completeness.end, expected=ROWS_DUE)
         return self.pages.keys(page) != self.completeness.keys_on_end
 
     def _last_page_of(self, part: WindowPart) -> WindowPage:
@@ -236,7 +237,7 @@ class EndCheck:
 
     async def _page_at_end(self, part: WindowPart) -> Page:
         page = self._last_page_of(part)
-        return self.early.pop(page, None) or await self.pages.page_with_rows(*page)
+        return self.early.pop(page, None) or await self.pages.page(*page, expected=ROWS_DUE)
 
     def _has_others(self, keys: Iterable[Hashable]) -> bool:
         return not self.completeness.known.union((None,)).issuperset(keys)

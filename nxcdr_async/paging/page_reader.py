@@ -1,5 +1,6 @@
 """Requesting one page, a second time where its answer is vague; the real page size; and rows made into records."""
 
+import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Generic
@@ -16,13 +17,17 @@ from nxcdr_async.protocol.endpoints import Endpoint
 from nxcdr_async.protocol.filter_check import FilterCheck
 from nxcdr_async.protocol.responses import Page, Row, WireRow
 from nxcdr_async.protocol.wire_rows import columns_of
-from nxcdr_async.records.columns import RecordColumns, are_milliseconds
+from nxcdr_async.records.columns import ColumnConverter, are_milliseconds, records_from
 from nxcdr_async.records.converter import structure_row
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.telemetry.watch import SILENCE, PageWatch, Part
 
 MOST_PAGES = 2_000
 """Pages of one window beyond which a gateway seems to answer without end."""
+
+
+ROWS_DUE = math.inf
+"""What to expect of a page that should have rows: without any it is requested once more."""
 
 
 def _unwatched(_part: Part, _number: int | None) -> PageWatch:
@@ -47,56 +52,42 @@ class PageReader:
     empty_answers: EmptyAnswers = field(factory=EmptyAnswers)
     has_failed_lately: Callable[[], bool] = bool
 
-    async def page(self, parameters: Mapping[str, Any], part: Part, number: int | None = None) -> Page:
-        """Request a page; once more if it is vague whether it says "no rows".
+    async def page(
+        self, parameters: Mapping[str, Any], part: Part, number: int | None = None, *, expected: float | None = None
+    ) -> Page:
+        """Request a page; once more if it has no rows and that is not believed: a throttled gateway may say nothing.
 
         Args:
             parameters: in the vendor's terms.
             part: which part of the records it is of, for errors.
             number: its number, for errors; None where there are no pages.
+            expected: rows to expect, as for `EmptyAnswers.believe`, such as `ROWS_DUE`; None to believe an answer
+                without rows, unless it is vague.
         """
-        page = await self._once(parameters, part, number)
-        return await self._again(parameters, part, number) if page.is_vague else page
+        is_second = False
+        while True:
+            self.stats.pages += 1
+            try:
+                with self.watch(part, number):
+                    page = await self.ask(parameters)
+                    self.filter_check.check(page)
+            except NxcdrError as error:
+                error.asked_for = self.in_words(part, number)
+                raise
+            if is_second:
+                self.empty_answers.note_checked(was_true=not page.rows)
+            if is_second or page.rows or self._is_believed(page, expected):
+                return page
+            is_second = True
 
-    async def page_with_rows(self, parameters: Mapping[str, Any], part: Part, number: int | None = None) -> Page:
-        """Request a page that should have rows, once more if it has none: a throttled gateway may answer with nothing.
-
-        The arguments are those of `page`.
-        """
-        page = await self._once(parameters, part, number)
-        return page if page.rows else await self._again(parameters, part, number)
-
-    async def page_maybe_empty(
-        self, parameters: Mapping[str, Any], part: Part, number: int | None = None, *, expected: float
-    ) -> Page:
-        """Request a page that may well have no rows, once more if it has none and that cannot be believed at once.
-
-        The arguments are those of `page`, and `expected` is that of `EmptyAnswers.believe`.
-        """
-        page = await self._once(parameters, part, number)
-        is_plain = not page.is_vague and not self.has_failed_lately()
-        if page.rows or (is_plain and self.empty_answers.believe(expected)):
-            return page
-        return await self._again(parameters, part, number)
-
-    async def _again(self, parameters: Mapping[str, Any], part: Part, number: int | None) -> Page:
-        page = await self._once(parameters, part, number)
-        self.empty_answers.note_checked(was_true=not page.rows)
-        return page
-
-    async def _once(self, parameters: Mapping[str, Any], part: Part, number: int | None) -> Page:
-        self.stats.pages += 1
-        try:
-            with self.watch(part, number):
-                page = await self.ask(parameters)
-                self.filter_check.check(page)
-        except NxcdrError as error:
-            error.asked_for = self.in_words(part, number)
-            raise
-        return page
+    def _is_believed(self, empty: Page, expected: float | None) -> bool:
+        """Return whether an answer without rows is believed at once."""
+        if empty.is_vague or expected is None:
+            return not empty.is_vague
+        return not self.has_failed_lately() and self.empty_answers.believe(expected)
 
     def in_words(self, part: Part, number: int | None = None) -> str:
-        """Describe a page for errors. The arguments are those of `page`."""
+        """Describe a page for errors; the arguments are those of `page`."""
         numbered = "" if number is None else f"page {number} of "
         return f"{numbered}{self.records} {in_words(part)}"
 
@@ -127,7 +118,7 @@ def _ignore(_bad: RecordError) -> None:
 
 @define(eq=False)
 class RowStructurer(Generic[RecordT]):
-    """Turns the rows of a page into records; a row that cannot be one is an error, or goes to `on_bad_row`.
+    """Turns rows as they came into rows of records; one that cannot be a record is an error, or goes to `on_bad_row`.
 
     Attributes:
         endpoint: whose rows.
@@ -143,12 +134,12 @@ class RowStructurer(Generic[RecordT]):
     redactor: Redactor = NO_SECRETS
     _skipped: set[str | bytes] = field(factory=set, init=False)
 
-    def add(self, page: Page, records: list[Row], asked_for: str) -> None:
-        """Append the records of a page to `records`; when a bad row is an error, those before it are there.
+    def add(self, page: Page, rows: list[Row], asked_for: str) -> None:
+        """Append the rows of a page to `rows`; when a bad row is an error, those before it are there.
 
         Args:
-            page: the page.
-            records: gets them.
+            page: the page, as it came.
+            rows: gets them.
             asked_for: what was asked for, for errors.
 
         Raises:
@@ -157,32 +148,33 @@ class RowStructurer(Generic[RecordT]):
         if not page.rows:
             return
         columns = columns_of(page.rows)
-        made, to_judge = self._columns.records(columns, len(page.rows))
+        values, to_judge = self._column_converter.values(columns, len(page.rows))
         starts = columns.get(self.endpoint.start_key, ())
         if not to_judge and are_milliseconds(starts):
-            records += map(Row, starts, map(self.endpoint.identity, made), made)
+            rows += map(Row, starts, map(self.endpoint.identity, values), values)
             return
         for place, row in enumerate(page.rows):
-            record = self._judge(row, asked_for) if place in to_judge else made[place]
-            if record is not None:
-                records.append(Row(self.endpoint.start_ms(record), self.endpoint.identity(record), record))
+            own = self._judge(row, asked_for) if place in to_judge else values[place]
+            if own is not None:
+                rows.append(Row(self.endpoint.start_ms(own), self.endpoint.identity(own), own))
 
     @cached_property
-    def _columns(self) -> RecordColumns[RecordT]:
+    def _column_converter(self) -> ColumnConverter:
         # As late as this, since hooks may be added to the converter until the first page comes.
-        return RecordColumns(self.endpoint.record_class, self.converter)
+        return ColumnConverter(self.endpoint.record_class, self.converter)
 
-    def _judge(self, row: Any, asked_for: str) -> RecordT | None:
-        """Return the record that the converter makes of a row; None if it is a bad row that is left out."""
+    def _judge(self, row: Any, asked_for: str) -> Any:
+        """Return the values of the record that the converter makes of a row; None if it is a bad row, left out."""
         plain = row.as_dict() if isinstance(row, WireRow) else row
         try:
-            return structure_row(self.converter, plain, self.endpoint.record_class, redactor=self.redactor)
+            record = structure_row(self.converter, plain, self.endpoint.record_class, redactor=self.redactor)
         except RecordError as bad:
             bad.asked_for = asked_for
             if self.on_bad_row is None:
                 raise
             self._skip(bad, self.on_bad_row)
             return None
+        return self._column_converter.values_of(record)
 
     def _skip(self, bad: RecordError, on_bad_row: Callable[[RecordError], object]) -> None:
         """Count a bad row and hand it on, once, though it may be read again with a narrower window."""
@@ -196,19 +188,19 @@ class RowStructurer(Generic[RecordT]):
 
 async def read_at_once(
     reader: PageReader, structurer: RowStructurer[Any], parameters: Mapping[str, Any], part: Part
-) -> list[Row]:
+) -> list[Any]:
     """Return all records of an API that answers with them at once (cdr/queryByOrderId).
 
     Raises:
         NxcdrError: see `errors`.
     """
-    page = await reader.page_maybe_empty(parameters, part, expected=0)
+    page = await reader.page(parameters, part, expected=0)
     rows: list[Row] = []
     try:
         structurer.add(page, rows, reader.in_words(part))
     except RecordError as bad:
         raise bad.with_traceback(None) from None  # its frames hold the row as it came
-    return rows
+    return records_from([row.values for row in rows])
 
 
 @define(eq=False)

@@ -48,6 +48,8 @@ class DistinctRows:
     @property
     def certain(self) -> list[Row]:
         """The rows, of ambiguous ones only the first."""
+        if not self.ambiguous:
+            return self.rows
         seen: set[AmbiguousRows] = set()
         kept = []
         for row in self.rows:
@@ -91,10 +93,9 @@ def distinct_rows(pages: Sequence[Sequence[Row]], settled: Mapping[AmbiguousRows
 
 def repeated_identities(rows: Sequence[Row]) -> set[Any]:
     """Return the ids that more than one row has."""
-    identities = list(map(_identity, rows))
-    if len(set(identities)) == len(rows):
+    if len(set(map(_identity, rows))) == len(rows):
         return set()
-    return {identity for identity, count in Counter(identities).items() if count > 1 and identity is not None}
+    return {identity for identity, count in Counter(map(_identity, rows)).items() if count > 1 and identity is not None}
 
 
 def _add(

@@ -1,4 +1,9 @@
-"""Who sends the next request: the earliest open window, then a new one; guesses fill the places that are left."""
+"""Who sends the next request: the earliest open window, then a new one; guesses fill the places that are left.
+
+A place is the right to one request at a time, of as many as are worth sending at once. It is given only when it is
+free, as the limiter starts the requests of a paginator in the order they came: one that waits there cannot be overtaken
+by one that has become more urgent.
+"""
 
 import asyncio
 from collections import deque

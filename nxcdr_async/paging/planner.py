@@ -21,6 +21,9 @@ MOST_UNORDERED = 1_600
 EAGERNESS = 3.5
 """How many times the forecast is requested ahead in a range read as one window, so that it ends in few round trips."""
 
+OVERRUN = 1.2
+"""How many times its first forecast a window may hold before it is believed to hold far more."""
+
 _PRIOR_CALLS = 100
 """Calls of the expected density that a window's own density is weighed against."""
 
@@ -173,7 +176,9 @@ class WindowPlanner:
         return max(1, min(window.seconds, from_start, to_end))
 
     def _cut(self, left: Window) -> int:
-        end = self.density.when(left.start, self._rows_wanted)
+        # As full as the others that are left: a last one of a few calls would cost as much in proofs as any.
+        rest = self.density.expected(left)
+        end = self.density.when(left.start, rest / math.ceil(rest / self._rows_wanted) if rest else self._rows_wanted)
         cut = left.end if end >= left.end else max(left.start + 1, int(end))
         return min(cut, left.start + (self.limits.max_window or left.seconds))
 
@@ -239,6 +244,9 @@ class WindowForecast:
         rest = self.forecast - seen.count
         self.sure_pages = int(seen.count + rest * planner.confidence) // self._rows_a_page
         self.likely_pages = int(seen.count + rest * (EAGERNESS if is_first else 1)) // self._rows_a_page + 1
+        # Where far more came than was forecast at first, as many again may: page by page would take too long.
+        overrun = seen.count - OVERRUN * self._first_forecast[0]
+        self.likely_pages += max(0, int(overrun)) // self._rows_a_page
 
     def set_measured(self, pages: int) -> None:
         """Set about how many pages there are, as measured."""

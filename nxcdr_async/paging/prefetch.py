@@ -14,6 +14,7 @@ from nxcdr_async.errors import NxcdrError
 from nxcdr_async.paging.places import Pager, Places
 from nxcdr_async.paging.sequencer import Sequencer
 from nxcdr_async.protocol.responses import Row
+from nxcdr_async.records.columns import records_from
 from nxcdr_async.stats import PaginatorStats
 
 RecordT = TypeVar("RecordT")
@@ -140,7 +141,8 @@ class Prefetcher(Uncopied, Generic[RecordT]):
         # The list is emptied on the way, so that each call is free as soon as its reader has done with it.
         found.reverse()
         while found:
-            records = [found.pop().record for _ in range(min(LARGEST_BATCH, len(found)))]
+            records = records_from([row.values for row in reversed(found[-LARGEST_BATCH:])])
+            del found[-LARGEST_BATCH:]
             self.stats.records += len(records)
             if not found:
                 self._complete_until = complete_until or self._complete_until

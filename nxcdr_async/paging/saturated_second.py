@@ -9,7 +9,7 @@ from nxcdr_async._util.moments import moment_at
 from nxcdr_async.errors import SaturatedSecondError
 from nxcdr_async.paging.answer_limits import AnswerLimits
 from nxcdr_async.paging.base import ReadResult
-from nxcdr_async.paging.page_reader import RowStructurer
+from nxcdr_async.paging.page_reader import ROWS_DUE, RowStructurer
 from nxcdr_async.paging.page_rows import distinct_rows
 from nxcdr_async.paging.window_pages import GrowthGuard, WindowPageReader
 from nxcdr_async.protocol.responses import Row
@@ -141,7 +141,7 @@ class SaturatedSecondReader:
         rows = 0
         for number in count(1):
             self.growth_guard.check(window)
-            page = await self.pages.page_with_rows(window, number)
+            page = await self.pages.page(window, number, expected=ROWS_DUE)
             keys = set(self.pages.keys(page)) - {None}
             if not page.rows or keys <= known:
                 return self._each_once(found), rows >= self.pages.page_size.asked

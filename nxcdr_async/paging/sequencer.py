@@ -8,7 +8,6 @@ from typing import Any
 
 from attrs import define
 
-from nxcdr_async.paging.page_rows import repeated_identities
 from nxcdr_async.protocol.responses import Row
 from nxcdr_async.records.legs import pairs
 from nxcdr_async.windows import FARTHEST_OUTSIDE, OVERLAP, Window
@@ -54,7 +53,7 @@ class Sequencer:
     def push(self, calls: list[Row], window: Window) -> list[Row]:
         """Add the calls of a window, each once, and return those that are final."""
         self._pending += self._fresh(calls)
-        self._pending.sort(key=self._rank)
+        self._sort()
         self._learn_filter(calls, window)
         lag = 0 if self._is_by_start and not self._has_strays else FARTHEST_OUTSIDE
         final_until = window.end - OVERLAP - lag
@@ -67,6 +66,12 @@ class Sequencer:
         """Return the calls that are left, as no window follows."""
         return self._release(len(self._pending))
 
+    def _sort(self) -> None:
+        """Sort what is pending; by id only where calls start together, as pages mostly come in order of time."""
+        self._pending.sort(key=_start_ms)
+        if len(set(map(_start_ms, self._pending))) < len(self._pending):
+            self._pending.sort(key=self._rank)
+
     def _learn_filter(self, calls: list[Row], window: Window) -> None:
         earliest = min(map(_start_ms, calls), default=window.start * 1000)
         self._has_strays = self._has_strays or earliest < (window.start - OVERLAP) * 1000
@@ -78,24 +83,31 @@ class Sequencer:
 
     def _fresh(self, calls: list[Row]) -> list[Row]:
         """Leave out what one of the last windows had already; calls without an id always count."""
-        identities = set(map(_identity, calls))
-        if None in identities:
-            identities.discard(None)
+        starts = _WindowStarts.of(calls)
+        if None in starts.identities:
             self._rank = _rank_with_missing_ids
-        known = [window for window in self._seen if not window.starts.keys().isdisjoint(identities)]
-        fresh = self._without_known(calls, known) if known else calls
-        window_starts = _WindowStarts.of(fresh)
-        self._seen.append(window_starts)
-        self.legs += sum(len(starts) - 1 for starts in window_starts.legs.values())
-        return fresh
+        shared = {identity for window in self._seen for identity in window.distinct & starts.distinct}
+        if shared:
+            calls = self._without_known(calls, shared)
+            starts = _WindowStarts.of(calls)
+        self._seen.append(starts)
+        self.legs += starts.legs
+        return calls
 
-    def _without_known(self, calls: list[Row], windows: list["_WindowStarts"]) -> list[Row]:
+    def _without_known(self, calls: list[Row], shared: set[Hashable]) -> list[Row]:
+        """Leave out what is known of the calls whose ids one of the last windows shares."""
+        starts: defaultdict[Hashable, list[float]] = defaultdict(list)
+        for window in self._seen:
+            for identity, start in zip(window.identities, window.starts, strict=True):
+                if identity in shared:
+                    starts[identity].append(start)
+        fresh = [call for call in calls if call.identity not in shared]
         by_id: defaultdict[Hashable, list[Row]] = defaultdict(list)
         for call in calls:
-            by_id[call.identity].append(call)
-        fresh = by_id.pop(None, [])
+            if call.identity in shared:
+                by_id[call.identity].append(call)
         for identity, same_id in by_id.items():
-            known = [start for window in windows for start in window.starts_of(identity)]
+            known = starts[identity]
             matches = pairs(known, [call.start_ms for call in same_id])
             new = [call for call, match in zip(same_id, matches, strict=True) if match is None]
             self.duplicates += len(same_id) - len(new)
@@ -115,30 +127,26 @@ class Sequencer:
 
 @define(frozen=True)
 class _WindowStarts:
-    """When the calls of a window start, epoch milliseconds, by id.
+    """The ids of the calls of a window, None without one, and when each starts, epoch milliseconds.
 
     Attributes:
-        starts: one start of each id.
-        legs: all starts of each id that several calls have.
+        distinct: the ids, without None.
     """
 
-    starts: dict[Hashable, float]
-    legs: dict[Hashable, list[float]]
+    identities: list[Any]
+    starts: list[float]
+    distinct: set[Any]
 
     @classmethod
     def of(cls, calls: list[Row]) -> "_WindowStarts":
         """Return those of the calls of a window."""
-        starts = dict(zip(map(_identity, calls), map(_start_ms, calls), strict=True))
-        if len(starts) == len(calls):
-            return cls(starts, {})
-        repeated = repeated_identities(calls)
-        return cls(starts, {one: [call.start_ms for call in calls if call.identity == one] for one in repeated})
+        identities = list(map(_identity, calls))
+        return cls(identities, list(map(_start_ms, calls)), set(identities) - {None})
 
-    def starts_of(self, identity: Hashable) -> list[float]:
-        """Return when the calls of an id start."""
-        if identity in self.legs:
-            return self.legs[identity]
-        return [self.starts[identity]] if identity in self.starts else []
+    @property
+    def legs(self) -> int:
+        """How many calls there are beside another one with their id."""
+        return len(self.identities) - self.identities.count(None) - len(self.distinct)
 
 
 def _rank_with_missing_ids(call: Row) -> tuple[float, bool, Any]:

@@ -12,7 +12,7 @@ from nxcdr_async.paging.answer_limits import AnswerLimits
 from nxcdr_async.paging.base import Outcome, ReadResult, Split, check_inside, in_words
 from nxcdr_async.paging.completeness import CompletenessCheck, Verdict
 from nxcdr_async.paging.end_check import EndCheck, EndState
-from nxcdr_async.paging.page_reader import MOST_PAGES, PageSize, RowStructurer
+from nxcdr_async.paging.page_reader import MOST_PAGES, ROWS_DUE, PageSize, RowStructurer
 from nxcdr_async.paging.page_rows import AmbiguousRows, distinct_rows
 from nxcdr_async.paging.places import Answers, WindowPlaces
 from nxcdr_async.paging.planner import WindowForecast, WindowPlanner
@@ -73,14 +73,14 @@ class UncountedPager:
         """Request the first page of a window, once."""
         return await self.pages.page(window, 1)
 
-    async def page(self, window: Window, number: int, *, is_due: bool) -> Page:
-        """Request a page of a window; twice if it comes empty though rows are due on it."""
+    async def page(self, window: Window, number: int, *, expected: float | None) -> Page:
+        """Request a page of a window, with so many rows to expect on any but the first, as for `PageReader.page`."""
         self.growth_guard.check(window)
         if number > MOST_PAGES:
             raise IncompleteError(f"more than {MOST_PAGES} pages for {in_words(window)}")
         if number == 1:
             return await self.pages.first(window)
-        return await (self.pages.page_with_rows if is_due else self.pages.page)(window, number)
+        return await self.pages.page(window, number, expected=expected)
 
     def expect_arrivals(self) -> None:
         """Read the pages of windows in order from now on, and smaller windows to make up for it."""
@@ -148,8 +148,8 @@ class UncountedReading:
                     failed = min(failed or (number, error), (number, error), key=itemgetter(0))
             places.forecast, places.calls_read = forecast.forecast, len(self._records) * self._page_size.rows
             sure, likely = (0, 0) if failed is not None else self._pages_to_ask()
-            is_due = check.is_gathered or not answers.under_way
-            if is_due and (not likely or forecast.needs_measuring):
+            may_end = check.is_gathered or not answers.under_way
+            if may_end and (not likely or forecast.needs_measuring):
                 break
             taken = places.take(sure, likely - sure)
             numbers = range(check.asked + 1, check.asked + taken + 1)
@@ -157,8 +157,9 @@ class UncountedReading:
                 check.note_asked(number)
             # The furthest page first: it tells most about how many there are.
             for number in reversed(numbers):
-                is_in_order = check.was_asked_in_order(number)
-                places.send(partial(self.pager.page, self.window, number, is_due=is_in_order), number, answers)
+                # In order, the page before it was full. Out of order, nobody knows whether there is such a page.
+                expected = ROWS_DUE if check.was_asked_in_order(number) else None
+                places.send(partial(self.pager.page, self.window, number, expected=expected), number, answers)
             await places.wait()
         return failed if failed is not None and failed[0] <= (check.last or failed[0]) else None
 
@@ -221,11 +222,12 @@ class UncountedReading:
         check, pages = self._check, self.pager.pages
         last = check.last or check.asked
         # A throttled gateway may answer with no rows, so an empty page is believed only if it comes twice.
-        asks = [partial(pages.page_with_rows, self.window, last)]
+        asks = [partial(pages.page, self.window, last, expected=ROWS_DUE)]
         if not check.rows_on(last):
             asks = [partial(pages.page, self.window, last)] * 2
         early = self._end_check.pages_to_request(self._starts()) if self._end_check.is_needed else []
-        came = await self.places.at_once([*asks, *(partial(pages.page_with_rows, *page) for page in early)])
+        asks_early = [partial(pages.page, *page, expected=ROWS_DUE) for page in early]
+        came = await self.places.at_once([*asks, *asks_early])
         self._end_check.early = dict(zip(early, came[len(asks) :], strict=True))
         self._replace_last(max(came[: len(asks)], key=lambda page: len(page.rows)))
 

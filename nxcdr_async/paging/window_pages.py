@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -10,7 +10,7 @@ from attrs import define, field
 
 from nxcdr_async.errors import GatewayError, IncompleteError, ServerError
 from nxcdr_async.paging.base import in_words
-from nxcdr_async.paging.page_reader import MOST_PAGES, PageReader, PageSize
+from nxcdr_async.paging.page_reader import MOST_PAGES, ROWS_DUE, PageReader, PageSize
 from nxcdr_async.paging.page_rows import AmbiguousRows
 from nxcdr_async.protocol.codes import is_final
 from nxcdr_async.protocol.responses import Page, column_of
@@ -22,8 +22,6 @@ MOST_PAGES_IN_VAIN = 2 * MOST_PAGES
 
 Honest windows, read side by side and split on the way, take some hundred.
 """
-
-AskPage = Callable[[Mapping[str, Any], Window, int], Awaitable[Page]]
 
 
 @define(eq=False)
@@ -61,7 +59,8 @@ class WindowPageReader:
         row_key: returns the id of a raw row, None without one.
         id_key: the vendor's key of the id, in a raw row and in a request.
         start_key: the vendor's key of the start, in a raw row.
-        whole: the range of which windows are cut.
+        may_be_empty: the range of which an empty answer may be believed at once, all that is read; parts of it are cut
+            to hold calls. None if no empty answer is to be believed before it came twice.
         filters: by which the calls are narrowed; None for all of them.
         is_look_up: whether they are asked for by id, which nothing is an ordinary answer to.
     """
@@ -72,43 +71,63 @@ class WindowPageReader:
     page_size: PageSize
     id_key: str = "callId"
     start_key: str = "startTime"
-    whole: Window | None = None
+    may_be_empty: Window | None = None
     filters: Hashable = None
     is_look_up: bool = False
 
     async def first(self, window: Window) -> Page:
         """Request the first page of a window; twice if it is empty, unless that is an ordinary answer there."""
         expected = self._expected(window)
-        page = await self.reader.page_maybe_empty(self.parameters(window, 1), window, 1, expected=expected)
+        page = await self.reader.page(self.parameters(window, 1), window, 1, expected=expected)
         page = await self._probe_page_cap(window, page)
-        if window == self.whole and not self.is_look_up:
+        if window == self.may_be_empty and not self.is_look_up:
             calls = math.inf if self.is_full(page) else len(page.rows)
             self.reader.empty_answers.note_range(window, self.filters, calls)
         return page
 
-    async def page(self, window: Window, number: int) -> Page:
-        """Request a page of a window; one that the gateway does not show is empty."""
-        return await self._shown(self.reader.page, window, number)
+    async def page(self, window: Window, number: int, *, expected: float | None = None) -> Page:
+        """Request a page of a window.
 
-    async def page_with_rows(self, window: Window, number: int) -> Page:
-        """Request a page of a window that should have rows; twice if it has none."""
-        return await self._shown(self.reader.page_with_rows, window, number)
+        One that is refused each time, while the first page is answered, counts as empty.
+
+        Args:
+            window: the window.
+            number: that of the page.
+            expected: as for `PageReader.page`.
+
+        Raises:
+            GatewayError: the first page is refused by now, too, as its start has become too old.
+        """
+        parameters = self.parameters(window, number)
+        try:
+            return await self.reader.page(parameters, window, number, expected=expected)
+        except GatewayError as refused:
+            may_be_hidden = is_final(refused) or (isinstance(refused, ServerError) and not refused.is_outage)
+            if number == 1 or not may_be_hidden:
+                raise
+            is_for_good = is_final(refused)
+        await self.reader.page(self.parameters(window, 1), window, 1)
+        if not is_for_good:
+            with suppress(ServerError):  # the gateway is well, and fails at this page alone
+                return await self.reader.page(parameters, window, number, expected=expected)
+        return Page([])
 
     async def page_with_ambiguous(self, window: Window, ambiguous: AmbiguousRows) -> Page:
         """Request the page that had a row twice or, where different rows stood on two pages, all rows of their id."""
         if ambiguous.page is not None:
-            return await self.page_with_rows(window, ambiguous.page)
+            return await self.page(window, ambiguous.page, expected=ROWS_DUE)
         second = int(ambiguous.start_ms // 1000)
         around = Window(second, second + 2)
         parameters = {**self.parameters(around, 1), self.id_key: ambiguous.identity}
-        return await self.reader.page_with_rows(parameters, around, 1)
+        return await self.reader.page(parameters, around, 1, expected=ROWS_DUE)
 
     def keys(self, page: Page) -> list[Hashable]:
         """Return what distinguishes the rows of a page, as several may share an id; None for a row without one."""
         identities, starts = column_of(page.rows, self.id_key), column_of(page.rows, self.start_key)
         are_plain = {str} == set(map(type, identities)) and {int} == set(map(type, starts)) and all(identities)
         keys: list[Hashable] = list(zip(identities, starts, strict=True) if are_plain else map(self._key, page.rows))
-        return keys if len(set(keys)) == len(keys) else _numbered(keys)
+        are_distinct = len(set(identities if are_plain else keys)) == len(keys)
+        return keys if are_distinct else _numbered(keys)
 
     def is_full(self, page: Page) -> bool:
         """Return whether a page has as many rows as a page can have."""
@@ -118,7 +137,9 @@ class WindowPageReader:
         """Return how many calls to expect in a window; infinity in part of a range, as parts are cut to hold calls."""
         if self.is_look_up:
             return 0.0
-        return self.reader.empty_answers.expected(window, self.filters) if window == self.whole else math.inf
+        if window != self.may_be_empty:
+            return math.inf
+        return self.reader.empty_answers.expected(window, self.filters)
 
     def _key(self, row: Any) -> Hashable:
         identity = self.row_key(row)
@@ -126,25 +147,6 @@ class WindowPageReader:
             return None
         (start,) = column_of([row], self.start_key)
         return identity, start if isinstance(start, int) else str(start)
-
-    async def _shown(self, ask: AskPage, window: Window, number: int) -> Page:
-        """Request a page; one that is refused each time, while the first page is answered, counts as empty.
-
-        Raises:
-            GatewayError: the first page is refused by now, too, as its start has become too old.
-        """
-        try:
-            return await ask(self.parameters(window, number), window, number)
-        except GatewayError as refused:
-            may_be_hidden = is_final(refused) or (isinstance(refused, ServerError) and not refused.is_outage)
-            if number == 1 or not may_be_hidden:
-                raise
-            is_for_good = is_final(refused)
-        await self.reader.page(self.parameters(window, 1), window, 1)
-        if not is_for_good:
-            with suppress(ServerError):  # the gateway is well, and fails at this page alone
-                return await ask(self.parameters(window, number), window, number)
-        return Page([])
 
     async def _probe_page_cap(self, window: Window, page: Page) -> Page:
         """Request what follows a short first page, in case the gateway caps its pages lower than it should.
@@ -158,10 +160,10 @@ class WindowPageReader:
         count = len(page.rows)
         if self.page_size.is_full(count) or not self.page_size.may_be_capped(count):
             return page
-        behind = await self.page_with_rows(window, 2)
+        behind = await self.page(window, 2, expected=ROWS_DUE)
         if not behind.rows:
             return page
-        again = await self.page_with_rows(window, 1)
+        again = await self.page(window, 1, expected=ROWS_DUE)
         if len(again.rows) > count:
             return await self._probe_page_cap(window, again)
         known = set(map(self.row_key, page.rows))

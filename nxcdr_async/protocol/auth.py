@@ -37,11 +37,13 @@ def sign(credentials: Credentials, *, action: str, biz_type: str | int, ts: int 
         raise ConfigurationError(f"body is of type {type(body).__name__}: give the exact bytes that are sent")
     if wrong is not None:
         raise ConfigurationError(f"{wrong} can be no part of a signature: give text or, but for action, a whole number")
+    return _digest(credentials, str(signed["action"]), str(signed["biz_type"]), str(signed["ts"]), bytes(content))
+
+
+def _digest(credentials: Credentials, action: str, biz_type: str, ts: str, content: bytes) -> str:
     # The vendor chose MD5; as a keyed digest over a secret it is what its servers accept.
     digest = hashlib.new(credentials.algorithm, usedforsecurity=False)
-    digest.update(
-        f"accessKey={credentials.access_key}&action={signed['action']}&bizType={signed['biz_type']}&ts={signed['ts']}".encode()
-    )
+    digest.update(f"accessKey={credentials.access_key}&action={action}&bizType={biz_type}&ts={ts}".encode())
     if content:
         digest.update(b"&body=" + content)
     # No variable holds what has the secret in it: a traceback may show them.
@@ -135,13 +137,13 @@ class HeaderSignature:
     def request(self, path: str, parameters: Mapping[str, Any], keys: KeyPairs, *, ts: int) -> Request:
         """Build a request; see `Auth`."""
         credentials = keys.need_credentials()
-        body = msgspec.json.encode(parameters)
+        body, written = msgspec.json.encode(parameters), str(ts)
         headers = {
             "accessKey": credentials.access_key,
-            "ts": str(ts),
+            "ts": written,
             "bizType": self.biz_type,
             "action": self.action,
-            "sign": sign(credentials, action=self.action, biz_type=self.biz_type, ts=ts, body=body),
+            "sign": _digest(credentials, self.action, self.biz_type, written, body),
             "Content-Type": "application/json",
         }
         if credentials.algorithm != "md5":

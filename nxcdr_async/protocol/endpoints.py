@@ -38,10 +38,10 @@ class Endpoint(Generic[RecordT]):
         page_size: the most rows the vendor answers with at once.
         rows_at: the keys that lead to the rows of a response.
         record_class: what a row becomes.
-        start_ms: the time records are sorted by, epoch milliseconds.
+        start_ms: the time a record is sorted by, epoch milliseconds; also of the values of one that is not made yet.
         end_ms: the other time a range may be about, of a call on its way; None where the vendor says that it is the
             start.
-        identity: the id by which a record is known, None where the vendor left it out.
+        identity: the id by which a record is known, None where the vendor left it out; likewise.
         id_key: the vendor's key of that id.
         start_key: the vendor's key of the time records are sorted by.
         is_single: whether one row stands where others have a list of them.
@@ -84,7 +84,7 @@ def _milliseconds(moment: datetime) -> float:
 
 
 def _end_ms(row: Row) -> float | None:
-    return _milliseconds(row.record.end_time) if row.record.end_time else None
+    return _milliseconds(row.values.end_time) if row.values.end_time else None
 
 
 CALLS: Endpoint[CallRecord] = Endpoint(

@@ -63,11 +63,12 @@ class Row(msgspec.Struct, gc=False, frozen=True):
     Attributes:
         start_ms: the time it is sorted by, epoch milliseconds.
         identity: its id, None without one.
+        values: its `RecordValues`, or the record itself where a converter with hooks of the user's made it.
     """
 
     start_ms: float
     identity: Any
-    record: Any
+    values: Any
 
 
 class WireRow(msgspec.Struct):
@@ -112,6 +113,13 @@ ReadSuccess = Callable[[bytes], Page | None]
 """A quicker way to read the body of a plain success; None for any other body."""
 
 
+def plain_page(response: Response, read_success: ReadSuccess) -> Page | None:
+    """Return the rows of a plain success by a quicker way; None for any other response, which `parse_page` reads."""
+    if response.status != 200:  # noqa: PLR2004 - HTTP's plain success
+        return None
+    return read_success(in_utf8(response.body, response.headers.get("content-type")))
+
+
 def parse_page(
     response: Response,
     *,
@@ -119,7 +127,6 @@ def parse_page(
     codes: Mapping[int, Meaning],
     now: float,
     redactor: Redactor,
-    read_success: ReadSuccess | None = None,
     is_single: bool = False,
 ) -> Page:
     """Return the rows of a response.
@@ -130,7 +137,6 @@ def parse_page(
         codes: what its result codes mean.
         now: the gateway's time, epoch seconds, to read a `Retry-After` date against.
         redactor: takes out the secrets, which never get into an error, even if the gateway sends them back.
-        read_success: a quicker way to read the body of a plain success; None for any other body.
         is_single: whether one row stands where others have a list of them.
 
     Raises:
@@ -138,10 +144,6 @@ def parse_page(
         MalformedReplyError: the response is not what the vendor documents.
     """
     response = evolve(response, body=in_utf8(response.body, response.headers.get("content-type")))
-    if read_success is not None and response.status == 200:  # noqa: PLR2004 - HTTP's plain success
-        page = read_success(response.body)
-        if page is not None:
-            return page
     envelope = _decode(response.body, rows_at)
     if is_single and envelope is not None:
         envelope = _listed(envelope, rows_at[-1])
@@ -252,7 +254,7 @@ def page_of(envelope: Mapping[str, Any], rows_at: tuple[str, ...]) -> Page:
         if not isinstance(found, dict):
             raise MalformedReplyError(f"the reply holds {type(found).__name__} where an object with {key!r} belongs")
         holder, found = found, found.get(key)
-    total_rows, total_pages = _count(holder, "totalRow"), _count(holder, "totalPage")
+    total_rows, total_pages = read_count(holder.get("totalRow")), read_count(holder.get("totalPage"))
     if found is None or found == {}:
         return Page([], is_vague=total_rows != 0, total_rows=total_rows, total_pages=total_pages)
     if not isinstance(found, list):
@@ -260,8 +262,8 @@ def page_of(envelope: Mapping[str, Any], rows_at: tuple[str, ...]) -> Page:
     return Page(found, total_rows=total_rows, total_pages=total_pages)
 
 
-def _count(holder: Mapping[str, Any], key: str) -> int | None:
-    value = holder.get(key)
+def read_count(value: Any) -> int | None:
+    """Return a count of rows or pages that a response tells, None if it is no sensible one."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_ROWS else None
 
 

@@ -1,6 +1,6 @@
-"""The fast path of cdr/page: a page decoded into structs of whatever values came, unknown keys among them. Pure.
+"""The quick way to read a page of calls: into structs of whatever values came, unknown keys among them. Pure.
 
-No value is checked here: `records.columns` makes records of a page, whole columns at a time, or leaves a row to the
+No value is checked here: `records.columns` converts those of a page, whole columns at a time, or leaves a row to the
 converter.
 """
 
@@ -15,15 +15,15 @@ from msgspec import UNSET
 from nxcdr_async._util.json import decode_plain, read_number
 from nxcdr_async.protocol.endpoints import Endpoint
 from nxcdr_async.protocol.json_text import UNDECODABLE
-from nxcdr_async.protocol.responses import Page, WireRow, page_of, read_code
+from nxcdr_async.protocol.responses import Page, WireRow, page_of, read_code, read_count
 from nxcdr_async.records.models import vendor_fields
 
 MOST_UNKNOWN_KEYS = 64
 """Unknown keys that are learned at most; a gateway that makes up ever new ones must not fill the memory."""
 
 
-class WireRows:
-    """Decodes the pages of one API, and learns unknown keys as they come.
+class PageDecoder:
+    """Decodes the pages of one API into wire rows, and learns unknown keys as they come.
 
     Args:
         endpoint: an API whose rows stand in a list at the top of its answers.
@@ -32,15 +32,17 @@ class WireRows:
     def __init__(self, endpoint: Endpoint[Any]) -> None:
         (self._rows_key,) = endpoint.rows_at
         # The vendor writes keys in about this order, and a key that comes next in order is found at once.
-        self._known = sorted(vendor_fields(endpoint.record_class), key=str.lower)
-        self._unknown: list[str] = []
+        self._known_keys = sorted(vendor_fields(endpoint.record_class), key=str.lower)
+        self._unknown_keys: list[str] = []
 
     def page(self, body: bytes) -> Page | None:
         """Return the page in a body that is a plain success, with dicts where not all rows fit; None for any other."""
         try:
-            return Page(getattr(self._decode(body), self._rows_key))
+            success = self._decode(body)
         except UNDECODABLE:
             return self._page_of_dicts(body)
+        total_rows, total_pages = read_count(success.totalRow), read_count(success.totalPage)
+        return Page(getattr(success, self._rows_key), total_rows=total_rows, total_pages=total_pages)
 
     def _page_of_dicts(self, body: bytes) -> Page | None:
         try:
@@ -57,19 +59,19 @@ class WireRows:
     def _learn(self, rows: list[Any]) -> bool:
         """Add the unknown keys of rows to those of wire rows; return whether there were any new ones."""
         keys = set(chain.from_iterable(row for row in rows if isinstance(row, dict)))
-        new = sorted(filter(_can_be_learned, keys.difference(self._known, self._unknown)))
-        new = new[: MOST_UNKNOWN_KEYS - len(self._unknown)]
+        new = sorted(filter(_can_be_learned, keys.difference(self._known_keys, self._unknown_keys)))
+        new = new[: MOST_UNKNOWN_KEYS - len(self._unknown_keys)]
         if new:
-            self._unknown += new
+            self._unknown_keys += new
             del self._decode
         return bool(new)
 
     @cached_property
     def _decode(self) -> Callable[[bytes], Any]:
-        unknown = {f"unknown_{number}": key for number, key in enumerate(self._unknown)}
+        unknown = {f"unknown_{number}": key for number, key in enumerate(self._unknown_keys)}
         row_class = msgspec.defstruct(
             "WireRow",
-            [(name, Any, UNSET) for name in chain(self._known, unknown)],
+            [(name, Any, UNSET) for name in chain(self._known_keys, unknown)],
             bases=(WireRow,),
             rename=unknown,
             forbid_unknown_fields=True,
@@ -78,8 +80,8 @@ class WireRows:
         response_fields: list[Any] = [
             ("code", Literal[0, "0"]),
             (self._rows_key, list[row_class]),  # type: ignore[valid-type]  # made just now
-            # Not used, but what is not even text must not pass for a success.
-            *((key, Any, None) for key in ("msg", "message", "reqId", "requestId")),
+            # Most are not used, but what is not even text must not pass for a success.
+            *((key, Any, None) for key in ("msg", "message", "reqId", "requestId", "totalRow", "totalPage")),
         ]
         return msgspec.json.Decoder(msgspec.defstruct("Success", response_fields), float_hook=read_number).decode
 

@@ -1,71 +1,98 @@
-"""Making the records of many rows at once, column by column, which takes a fraction of the time of one by one. Pure."""
+"""Converting the values of many rows at once, column by column, and making the records of them later. Pure.
+
+Both take a fraction of the time that a converter takes for one row after the other.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import cache
+from itertools import repeat, starmap
+from operator import truediv
 from types import GenericAlias, NoneType
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar
 
 import attrs
 import msgspec
 from attrs import NOTHING, Attribute
 from cattrs import Converter
 from msgspec import UNSET, UnsetType
+from msgspec.structs import astuple
 
 from nxcdr_async._util.moments import TrueTypes
 from nxcdr_async.records.converter import EARLIEST_MS, SCALARS, are_sensible, has_only_own_hooks
 from nxcdr_async.records.models import Direction, vendor_fields
 
-RecordT = TypeVar("RecordT")
-
 # A list of the true type: written as `list[datetime | None]` it would be one of what stands in for it.
 _MOMENTS: Any = GenericAlias(list, (TrueTypes.DATETIME | None,))
+
+_THOUSANDS = repeat(1000)
 
 _EXACT_UNTIL_MS = 2**32 * 1000
 """Epoch milliseconds, in the year 2106, until which a float of seconds that msgspec rounds to microseconds is exact."""
 
+_SAMPLE = 12
+"""Texts of a column that tell whether few of them differ."""
 
-class RecordColumns(Generic[RecordT]):
-    """Makes records of whole columns of values, as a converter would make them of rows.
 
-    One look at the types of a column tells whether it can be converted at once; else each value goes through its hook.
+class RecordValues(msgspec.Struct, gc=False):
+    """The converted values of a record that is not made yet; its subclasses have the fields of a record class.
+
+    Thousands wait until their window is proven complete, and the garbage collector walks through none of them.
+
+    Attributes:
+        record_class: of the record.
     """
 
-    def __init__(self, record_class: type[RecordT], converter: Converter) -> None:
+    record_class: ClassVar[Any]
+
+
+class ColumnConverter:
+    """Converts whole columns of values, as a converter would convert those of one row after the other.
+
+    One look at the types of a column tells whether it can be converted at once; else each value goes through its hook.
+    A converter with hooks of the user's gets all rows itself.
+    """
+
+    def __init__(self, record_class: type[Any], converter: Converter) -> None:
         self._record_class: Any = record_class
         self._fields = vendor_fields(record_class)
         kinds = {attribute.type for attribute in self._fields.values()}
         self._is_safe = has_only_own_hooks(converter, {record_class, *SCALARS, *kinds})
         self._hooks = {kind: converter.get_structure_hook(kind) for kind in kinds} if self._is_safe else {}
 
-    def records(self, columns: Mapping[str, Sequence[Any]], count: int) -> tuple[list[RecordT], set[int]]:
-        """Return the records of so many rows, and the places of those that only the converter can judge.
+    def values(self, columns: Mapping[str, Sequence[Any]], count: int) -> tuple[list[Any], set[int]]:
+        """Return the values of so many records, and the places of the rows that only the converter can judge.
+
+        There are none of any row if the converter gets all of them itself.
 
         Args:
-            columns: values by the vendor's keys, UNSET where a row lacks one.
+            columns: values of their rows by the vendor's keys, UNSET where a row lacks one.
             count: of the rows.
         """
-        if not self._is_safe:
-            return [], set(range(count))  # a hook of the user's may want to see each row whole
+        if not self._is_safe:  # a hook of the user's may want to see each row whole
+            return [], set(range(count))
         refused: set[int] = set()
-        made = [
-            self._convert(attribute, columns[key] if key in columns else [UNSET] * count, refused)
-            for key, attribute in self._fields.items()
-        ]
-        new: Callable[..., RecordT] = _open_class(self._record_class)
-        records = list(map(new, *made, self._extras(columns, count)))
-        for record in records:
-            record.__class__ = self._record_class
-        return records, refused
+        absent = [UNSET] * count
+        known = [self._convert(attribute, columns.get(key, absent), refused) for key, attribute in self._fields.items()]
+        unknown = [key for key in columns if key not in self._fields]
+        extras = [_extras(unknown, columns, count)] if unknown else []
+        return list(map(_values_class(self._record_class), *known, *extras)), refused
+
+    def values_of(self, record: Any) -> Any:
+        """Return the values of a record that the converter made, as others have theirs; itself if it made them all."""
+        if not self._is_safe:
+            return record
+        *known, extra = attrs.astuple(record, recurse=False)
+        return _values_class(self._record_class)(*known, extra or None)
 
     def _convert(self, attribute: "Attribute[Any]", values: Sequence[Any], refused: set[int]) -> Sequence[Any]:
         """Return a column of an attribute; the places of values that its hook refuses are added to `refused`."""
         is_required = attribute.default is NOTHING
         kinds = set(map(type, values))
-        if UnsetType in kinds and not is_required:
-            values = [None if value is UNSET else value for value in values]
+        if not is_required and UnsetType in kinds:
+            values = [None if value is UNSET else value for value in values] if len(kinds) > 1 else [None] * len(values)
             kinds = kinds - {UnsetType} | {NoneType}
-        if kinds == {NoneType} and not is_required:
+        if not is_required and kinds == {NoneType}:
             return values
         at_once = _AT_ONCE[attribute.type](values, kinds)
         if at_once is not None and not (is_required and None in at_once):
@@ -80,18 +107,47 @@ class RecordColumns(Generic[RecordT]):
                 refused.add(place)
         return converted
 
-    def _extras(self, columns: Mapping[str, Sequence[Any]], count: int) -> list[dict[str, Any]]:
-        """Return the values of the keys that nobody knows, in a dictionary of its own for each row."""
-        extras: list[dict[str, Any]] = [{} for _ in range(count)]
-        for key in [key for key in columns if key not in self._fields]:
-            for extra, value in zip(extras, columns[key], strict=True):
-                if value is not UNSET:
-                    extra[key] = value
-        return extras
+
+def records_from(values: Sequence[Any]) -> list[Any]:
+    """Return the records of values, made at once; where a converter made them all, the values are the records."""
+    if not values or not isinstance(values[0], RecordValues):
+        return list(values)
+    record_class = values[0].record_class
+    records = list(starmap(_open_class(record_class), map(astuple, values)))
+    for record in records:
+        if record.extra is None:
+            record.extra = {}
+        record.__class__ = record_class
+    return records
+
+
+def _extras(keys: Sequence[str], columns: Mapping[str, Sequence[Any]], count: int) -> list[dict[str, Any] | None]:
+    """Return the values of keys that nobody knows, in a dictionary of its own for each row; None where it has none.
+
+    So a row is equal to itself on another page, whether or not any row there has such a key.
+    """
+    extras: list[dict[str, Any]] = [{} for _ in range(count)]
+    for key in keys:
+        for extra, value in zip(extras, columns[key], strict=True):
+            if value is not UNSET:
+                extra[key] = value
+    return [extra or None for extra in extras]
 
 
 @cache
-def _open_class(record_class: type[Any]) -> Callable[..., Any]:
+def _values_class(record_class: Any) -> Any:
+    names = [attribute.name for attribute in vendor_fields(record_class).values()]
+    return msgspec.defstruct(
+        f"{record_class.__name__}Values",
+        [*((name, Any) for name in names), ("extra", dict[str, Any] | None, None)],
+        bases=(RecordValues,),
+        namespace={"record_class": record_class},
+        gc=False,
+    )
+
+
+@cache
+def _open_class(record_class: Any) -> Callable[..., Any]:
     """Return a subclass with the same slots whose values can be set, so that it is made in a quarter of the time.
 
     Setting the slots of a frozen class goes through `object.__setattr__`. Its instances are to get the record class.
@@ -117,28 +173,33 @@ def _plain(kind: type) -> "_AtOnce":
 def _texts(values: Sequence[Any], kinds: set[type]) -> Sequence[Any] | None:
     if not kinds <= {str, NoneType}:
         return None
-    return values if all(values) else [value or None for value in values]
+    if 2 * len(set(values[:_SAMPLE])) > _SAMPLE:
+        return [value or None for value in values] if "" in values else values
+    # The names of agents, say: each is kept once for a page.
+    texts = {text: text or None for text in set(values)}
+    return list(map(texts.__getitem__, values))
 
 
 def _amounts(values: Sequence[Any], kinds: set[type]) -> Sequence[Any] | None:
-    if not kinds <= {Decimal, str, int, NoneType}:
+    if kinds <= {Decimal, NoneType}:
+        return values if are_sensible([value for value in values if value is not None]) else None
+    if not kinds <= {str, NoneType}:
         return None
-    if not kinds <= {Decimal, NoneType}:
-        try:
-            values = [
-                value if value is None or value.__class__ is Decimal else Decimal(value) if value != "" else None
-                for value in values
-            ]
-        except InvalidOperation:
-            return None
-    return values if are_sensible([value for value in values if value is not None]) else None
+    try:
+        # Few amounts differ, so that most are read, and kept, once for a page.
+        amounts = {text: Decimal(text) if text else None for text in set(values)}
+    except InvalidOperation:
+        return None
+    if not are_sensible([amount for amount in amounts.values() if amount is not None]):
+        return None
+    return list(map(amounts.__getitem__, values))
 
 
 def _directions(values: Sequence[Any], kinds: set[type]) -> Sequence[Any] | None:
     if not kinds <= {int, NoneType}:
         return None
     members = {value: None if value is None else Direction(value) for value in set(values)}
-    return [members[value] for value in values]
+    return list(map(members.__getitem__, values))
 
 
 def are_milliseconds(values: Sequence[Any]) -> bool:
@@ -149,10 +210,16 @@ def are_milliseconds(values: Sequence[Any]) -> bool:
 def _moments(values: Sequence[Any], kinds: set[type]) -> Sequence[Any] | None:
     if not kinds <= {int, NoneType}:
         return None
-    told = list(filter(None, values))
-    if told and (min(told) < EARLIEST_MS or max(told) >= _EXACT_UNTIL_MS):
+    if kinds == {int} and min(values) >= EARLIEST_MS:
+        latest, seconds = max(values), list(map(truediv, values, _THOUSANDS))
+    else:
+        told = list(filter(None, values))
+        if told and min(told) < EARLIEST_MS:
+            return None
+        latest, seconds = max(told, default=0), [value / 1000 if value else None for value in values]
+    if latest >= _EXACT_UNTIL_MS:
         return None
-    moments: list[Any] = msgspec.convert([value / 1000 if value else None for value in values], _MOMENTS, strict=False)
+    moments: list[Any] = msgspec.convert(seconds, _MOMENTS, strict=False)
     return moments
 
 

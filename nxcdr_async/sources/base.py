@@ -28,7 +28,7 @@ from nxcdr_async.protocol.codes import may_refuse_range
 from nxcdr_async.protocol.endpoints import Endpoint
 from nxcdr_async.protocol.filter_check import Filter, FilterCheck
 from nxcdr_async.protocol.responses import Page, ReadSuccess
-from nxcdr_async.protocol.wire_rows import WireRows
+from nxcdr_async.protocol.wire_rows import PageDecoder
 from nxcdr_async.records.models import CallRecord, SourceName
 from nxcdr_async.sources.units import TimeUnit
 from nxcdr_async.stats import PaginatorStats
@@ -54,7 +54,7 @@ class SourceState:
     _page_sizes: dict[str, PageSize] = field(factory=dict, init=False)
     _limits: dict[str, AnswerLimits] = field(factory=dict, init=False)
     _empty_answers: dict[str, EmptyAnswers] = field(factory=dict, init=False)
-    _wire_rows: dict[str, WireRows] = field(factory=dict, init=False)
+    _page_decoders: dict[str, PageDecoder] = field(factory=dict, init=False)
 
     def page_size(self, endpoint: Endpoint[Any]) -> PageSize:
         """Return how many rows fill a page of an API."""
@@ -68,9 +68,9 @@ class SourceState:
         """Return which empty answers of an API are believed at once."""
         return self._empty_answers.setdefault(endpoint.name, EmptyAnswers())
 
-    def wire_rows(self, endpoint: Endpoint[CallRecord]) -> WireRows:
-        """Return what decodes the rows of an API quickly, and goes on learning."""
-        return self._wire_rows.setdefault(endpoint.name, WireRows(endpoint))
+    def page_decoder(self, endpoint: Endpoint[CallRecord]) -> PageDecoder:
+        """Return what decodes the pages of an API quickly, and goes on learning its keys."""
+        return self._page_decoders.setdefault(endpoint.name, PageDecoder(endpoint))
 
     def own(self, task: "asyncio.Task[None]") -> None:
         """Keep the task of a paginator until it is done."""

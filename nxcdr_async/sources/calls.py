@@ -104,16 +104,27 @@ class CallSource:
         window: Window,
         query: CallQuery,
         *,
+        may_be_empty: Window | None,
         on_bad_row: OnBadRow = "raise",
         bad_row_callback: Callable[[RecordError], object] | None = None,
         on_saturated_second: Callable[[SaturatedSecondError], object] | None = None,
         on_refused_range: Callable[[RefusedRangeError], object] | None = None,
     ) -> Paginator[CallRecord]:
-        """Return a paginator over a range; the arguments are those of `CdrSession.calls`."""
+        """Return a paginator over a range.
+
+        Args:
+            window: the range.
+            query: narrows the calls.
+            may_be_empty: as for `WindowPageReader`.
+            on_bad_row: as for `CdrSession.calls`, and so are the other callbacks.
+            bad_row_callback: likewise.
+            on_saturated_second: likewise.
+            on_refused_range: likewise.
+        """
         context, endpoint = self.context, self.endpoint
         context.need_keys(endpoint)
         structurer = context.structurer(endpoint, on_bad_row, bad_row_callback)
-        read_success = context.state.wire_rows(endpoint).page
+        read_success = context.state.page_decoder(endpoint).page
         pager = UncountedPager(
             planner=context.planner(endpoint, window, most_rows=MOST_ROWS, most_at_once=MOST_AT_ONCE),
             pages=WindowPageReader(
@@ -121,7 +132,7 @@ class CallSource:
                 parameters=partial(query.page, size=endpoint.page_size),
                 row_key=endpoint.row_key,
                 page_size=context.state.page_size(endpoint),
-                whole=window,
+                may_be_empty=may_be_empty,
                 filters=None if query == EVERY_CALL else query,
                 is_look_up=query.is_look_up,
             ),
@@ -135,7 +146,13 @@ class CallSource:
 
     def read_window(self, window: Window, skipped: SkippedRows) -> Paginator[CallRecord]:
         """Read all calls; seconds that the gateway does not show whole are noted."""
-        return self.read(window, EVERY_CALL, on_saturated_second=skipped.note_saturated_second, **skipped.options)
+        return self.read(
+            window,
+            EVERY_CALL,
+            may_be_empty=None,  # a store counts the range as read for good
+            on_saturated_second=skipped.note_saturated_second,
+            **skipped.options,
+        )
 
     def smallest_question(self, window: Window) -> Mapping[str, Any]:
         """Ask for one call."""

@@ -15,4 +15,4 @@ async def read_flash_call(context: SourceContext, request_id: str) -> FlashCallR
     structurer = context.structurer(FLASH_CALL, on_bad_row="raise", bad_row_callback=None)
     reader = context.reader(FLASH_CALL, structurer.stats, [id_filter("request_id", wanted, "requestId")])
     found = await read_at_once(reader, structurer, {"requestId": wanted}, f"of request {wanted!r}")
-    return found[0].record if found else None
+    return found[0] if found else None

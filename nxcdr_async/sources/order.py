@@ -43,7 +43,7 @@ async def read_order(
     parameters = order_parameters(order_id, tenant_id)
     context.need_keys(ORDER)
     structurer = context.structurer(ORDER, on_bad_row, bad_row_callback)
-    read_success = context.state.wire_rows(ORDER).page
+    read_success = context.state.page_decoder(ORDER).page
     reader = context.reader(ORDER, structurer.stats, order_filters(order_id), read_success)
     found = await read_at_once(reader, structurer, parameters, f"of order {order_id!r}")
-    return sorted((row.record for row in found), key=lambda call: (call.start_time, call.call_id))
+    return sorted(found, key=lambda call: (call.start_time, call.call_id))

@@ -19,7 +19,7 @@ from nxcdr_async.errors import ClockSkewError, NxcdrError, TimedOutError
 from nxcdr_async.limits.limiter import Limiter
 from nxcdr_async.protocol.auth import Request
 from nxcdr_async.protocol.endpoints import CALLS, Endpoint, GatewayKind
-from nxcdr_async.protocol.responses import LONGEST_RETRY_AFTER, Page, ReadSuccess, Response, parse_page
+from nxcdr_async.protocol.responses import LONGEST_RETRY_AFTER, Page, ReadSuccess, Response, parse_page, plain_page
 from nxcdr_async.stats import SessionStats
 from nxcdr_async.telemetry.log import log_clock_refusal, log_response, log_retry
 from nxcdr_async.telemetry.watch import SILENCE, Telemetry
@@ -62,23 +62,6 @@ class _Question:
     client: Hashable | None
     read_success: ReadSuccess | None
     attempts: Attempts = field(factory=Attempts)
-
-
-@define(frozen=True)
-class _Attempt:
-    """One attempt at a question, ready to be sent.
-
-    Attributes:
-        request: with its signature.
-        redactor: takes out that too, beside the secrets of the session.
-        signed: when, epoch seconds by our clock.
-        correction: seconds that were added to our clock for the timestamp.
-    """
-
-    request: Request = field(repr=False)
-    redactor: Redactor
-    signed: float
-    correction: float
 
 
 @define(eq=False)
@@ -171,7 +154,7 @@ class GatewayClient(Uncopied):
             endpoint: the API to ask.
             parameters: in the vendor's terms.
             client: whose question it is, such as a paginator's: clients take turns. None for a client of its own.
-            read_success: as for `parse_page`.
+            read_success: a quicker way to read the body of a plain success; None for any other body.
 
         Raises:
             NxcdrError: it did not help; see the tree in `errors`.
@@ -246,63 +229,64 @@ class GatewayClient(Uncopied):
 
     def _clock_known(self, question: _Question) -> AbstractAsyncContextManager[None]:
         """Wait, where it matters, until the gateway's clock is known or is to be measured by this very request."""
-        if not question.endpoint.auth.is_timestamped:
+        clock_sync = question.gateway.clock_sync
+        if not question.endpoint.auth.is_timestamped or not clock_sync.is_shut(self._moment()):
             return nullcontext()
-        return question.gateway.clock_sync.ready_to_sign(self._moment)
+        return clock_sync.ready_to_sign(self._moment)
 
     async def _exchange(self, question: _Question, *, queued: float) -> Page:
         """Sign, send, and read the response."""
         endpoint, gateway, attempts = question.endpoint, question.gateway, question.attempts
-        attempt = self._sign(question)
+        # Signed only now that it will be sent at once: no queue can age the timestamp.
+        moment = self._moment()
+        signed, correction = moment.steady, gateway.clock_at(moment).correction
+        ts = int((signed + correction) * 1000)
+        request = endpoint.auth.request(endpoint.path, question.parameters, self.keys, ts=ts)
         self._counts.requests += 1
         self._asked_last = question.budget_key
-        waited = attempt.signed - queued
-        with self.telemetry.attempt(endpoint, gateway.url, number=attempts.count, waited=waited) as watch:
+        with self.telemetry.attempt(endpoint, gateway.url, number=attempts.count, waited=signed - queued) as watch:
             try:
-                response = await self.connection.send(gateway.url, attempt.request)
+                response = await self.connection.send(gateway.url, request)
             except NxcdrError as failure:
                 if failure.request_id:
-                    failure.request_id = attempt.redactor.line(failure.request_id)
+                    failure.request_id = self._redactor_for(request).line(failure.request_id)
                 raise
             watch.responded(response.status)
-            received = self.now()
-            log_response(endpoint, attempts, response.status, received - attempt.signed)
-            page = self._read(question, attempt, response, received)
+            moment = self._moment()
+            timing = Timing(sent=signed, received=moment.steady, correction=correction)
+            log_response(endpoint, attempts, response.status, timing.received - timing.sent)
+            page = self._read(question, request, response, timing, moment)
             watch.answered(len(page.rows))
             return page
 
-    def _sign(self, question: _Question) -> _Attempt:
-        # Only now that it will be sent at once: no queue can age the timestamp.
-        signed, endpoint = self.now(), question.endpoint
-        correction = question.gateway.clock_at(self._moment()).correction
-        ts = int((signed + correction) * 1000)
-        request = endpoint.auth.request(endpoint.path, question.parameters, self.keys, ts=ts)
-        return _Attempt(request, Redactor((*self.redactor.secrets, request.signature)), signed, correction)
+    def _redactor_for(self, request: Request) -> Redactor:
+        """Return what keeps the signature of a request out of errors too, beside the secrets of the session."""
+        return Redactor((*self.redactor.secrets, request.signature))
 
-    def _read(self, question: _Question, attempt: _Attempt, response: Response, received: float) -> Page:
+    def _read(self, question: _Question, request: Request, response: Response, timing: Timing, moment: Moment) -> Page:
         """Return the rows of a response, and learn from it about its gateway."""
         endpoint, gateway = question.endpoint, question.gateway
-        timing = Timing(sent=attempt.signed, received=received, correction=attempt.correction)
-        has_time = gateway.observe_clock(self._moment(), timing, response.headers)
+        has_time = gateway.observe_clock(moment, timing, response.headers)
         self._answered_last = gateway
         try:
-            page = parse_page(
-                response,
-                rows_at=endpoint.rows_at,
-                codes=endpoint.codes,
-                now=received + (gateway.clock.skew or 0.0),
-                redactor=attempt.redactor,
-                read_success=question.read_success,
-                is_single=endpoint.is_single,
-            )
+            page = None if question.read_success is None else plain_page(response, question.read_success)
+            if page is None:
+                page = parse_page(
+                    response,
+                    rows_at=endpoint.rows_at,
+                    codes=endpoint.codes,
+                    now=timing.received + (gateway.clock.skew or 0.0),
+                    redactor=self._redactor_for(request),
+                    is_single=endpoint.is_single,
+                )
         except NxcdrError as refusal:
             # Its frames hold the response, which may send a secret back: they go no further.
             failure = refusal.with_traceback(None)
         else:
-            gateway.note_answer(endpoint, self._moment(), timing, has_time=has_time)
+            gateway.note_answer(endpoint, moment, timing, has_time=has_time)
             self._retry_quota.earn()
             return page
-        gateway.note_refusal(endpoint, self._moment(), timing, failure, has_time=has_time)
+        gateway.note_refusal(endpoint, moment, timing, failure, has_time=has_time)
         raise failure
 
     def _budget_key(self, endpoint: Endpoint[Any]) -> BudgetKey:

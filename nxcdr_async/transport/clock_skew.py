@@ -185,12 +185,16 @@ class ClockEstimate:
             return False
         earliest, latest = second - received, second + _DATE_RESOLUTION - sent
         if self._date is not None and earliest <= self._date.most and latest >= self._date.least:
-            self._date = Interval(max(self._date.least, earliest), min(self._date.most, latest))
+            if earliest > self._date.least or latest < self._date.most:
+                self._date = Interval(max(self._date.least, earliest), min(self._date.most, latest))
         else:
             # The first response, or one that contradicts the others: a clock was set, so what we knew is void.
             self._date = Interval(earliest, latest)
         middle = (earliest + latest) / 2
-        self._dates_seen = Interval(middle, middle) if self._dates_seen is None else self._dates_seen.with_(middle)
+        if self._dates_seen is None:
+            self._dates_seen = Interval(middle, middle)
+        elif not self._dates_seen.holds(middle):
+            self._dates_seen = self._dates_seen.with_(middle)
         return True
 
     def accepted(self, correction: float, *, sent: float, received: float) -> None:
@@ -204,7 +208,7 @@ class ClockEstimate:
             self._is_refused_above = any(refused > correction for refused in near)
             self._refused.clear()
             self._is_date_trusted, self._has_date_agreed = True, False
-        else:
+        elif not self._accepted.holds(correction):
             self._accepted = self._accepted.with_(correction)
         if self._agreed_date is not None:
             self._has_date_agreed = True
@@ -249,7 +253,10 @@ class ClockEstimate:
         return not self._is_near_accepted(skew)
 
     def _is_near_accepted(self, skew: float) -> bool:
-        return self._accepted is not None and self._accepted.around(_CONTRADICTS_BEYOND).holds(skew)
+        accepted = self._accepted
+        if accepted is None:
+            return False
+        return accepted.most - _CONTRADICTS_BEYOND <= skew <= accepted.least + _CONTRADICTS_BEYOND
 
     @property
     def _machine(self) -> float:

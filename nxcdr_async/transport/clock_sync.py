@@ -32,7 +32,7 @@ class ClockSync:
         """Wait until a request may be signed; the block is the request."""
         if self._measured is not None:
             await self._wait(now)
-        if not self._is_shut(now()):
+        if not self.is_shut(now()):
             yield
             return
         self._measured = measured = asyncio.Event()
@@ -52,12 +52,13 @@ class ClockSync:
 
     async def _wait(self, now: Callable[[], Moment]) -> None:
         with move_on_after(LONGEST_SILENCE) as waiting:
-            while self._measured is not None and self._is_shut(now()):
+            while self._measured is not None and self.is_shut(now()):
                 await self._measured.wait()
         measured = self._measured
-        if waiting.cancelled_caught and measured is not None and self._is_shut(now()):
+        if waiting.cancelled_caught and measured is not None and self.is_shut(now()):
             self._is_given_up, self._measured = True, None
             measured.set()
 
-    def _is_shut(self, moment: Moment) -> bool:
+    def is_shut(self, moment: Moment) -> bool:
+        """Return whether a request has to wait, or to measure the clock itself."""
         return not self._is_given_up and (not self._is_settled or self._freshness.is_over(moment))

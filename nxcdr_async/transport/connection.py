@@ -5,14 +5,14 @@ import sys
 from collections.abc import Mapping
 from http import HTTPStatus
 from threading import Lock
-from types import SimpleNamespace
 from typing import Any
+from weakref import WeakSet
 
 import aiohttp
 from attrs import define, field
 from yarl import URL
 
-from nxcdr_async._util.clocks import cancel_where_timers_fail, timers_keep_time
+from nxcdr_async._util.clocks import move_on_after, timers_keep_time
 from nxcdr_async._util.tasks import is_cancelled, running_loop
 from nxcdr_async._util.uncopied import Uncopied
 from nxcdr_async._version import __version__
@@ -42,21 +42,6 @@ _USER_AGENT = f"nxcdr_async/{__version__}"
 
 
 @define(eq=False)
-class _Exchange:
-    """One exchange under way.
-
-    Attributes:
-        until: when it is given up, by the loop's clock.
-        is_over_kept: whether it went over a connection that an earlier one left open.
-        is_answered: whether a response to it began.
-    """
-
-    until: float
-    is_over_kept: bool = False
-    is_answered: bool = False
-
-
-@define(eq=False)
 class Connection(Uncopied):
     """Sends requests over a client session of the caller's, never closed here, or over one of its own.
 
@@ -71,6 +56,7 @@ class Connection(Uncopied):
     routes: Mapping[str, Route] = field(factory=dict)
     _own_http: aiohttp.ClientSession | None = field(default=None, init=False)
     _unkept_http: aiohttp.ClientSession | None = field(default=None, init=False)
+    _used: WeakSet[Any] = field(factory=WeakSet, init=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
 
@@ -105,7 +91,15 @@ class Connection(Uncopied):
             ConfigurationError: closed, or used from another event loop.
         """
         try:
-            outcome = await self._exchange_in_time(self._client(), gateway, request)
+            http = self._client()
+            if timers_keep_time():
+                until = asyncio.get_running_loop().time() + self.timeout
+                outcome = await self._exchange(http, gateway, request, until)
+            else:
+                with move_on_after(self.timeout) as limit:
+                    outcome = await self._exchange(http, gateway, request, None)
+                if limit.cancelled_caught:
+                    outcome = timed_out(self._way_to(gateway), self.timeout)
         except BaseException as stopped:
             # Cancelled, say, or an error of the caller's own tracing. It goes on without the frames of aiohttp, which
             # hold what a proxy knows us by.
@@ -116,21 +110,15 @@ class Connection(Uncopied):
         # Raised here, out of reach of what aiohttp raised, for the same reason.
         raise outcome
 
-    async def _exchange_in_time(
-        self, http: aiohttp.ClientSession, gateway: str, request: Request
-    ) -> Response | NxcdrError:
-        with cancel_where_timers_fail(self.timeout) as limit:
-            exchange = _Exchange(asyncio.get_running_loop().time() + self.timeout)
-            outcome = await self._exchange(http, gateway, request, exchange)
-        return timed_out(self._way_to(gateway), self.timeout) if limit.cancelled_caught else outcome
-
     async def _exchange(
-        self, http: aiohttp.ClientSession, gateway: str, request: Request, exchange: _Exchange
+        self, http: aiohttp.ClientSession, gateway: str, request: Request, until: float | None
     ) -> Response | NxcdrError:
-        target, proxy, host = _target_of(gateway), self._proxy_to(gateway), self._way_to(gateway)
-        request_id: str | None = None
+        """Return the response or why there is none; given up by the loop's clock, without that by the caller."""
+        proxy = self._proxy_to(gateway)
+        response: aiohttp.ClientResponse | None = None
         failure: NxcdrError
-        stray = StrayResponses(lambda: exchange.is_over_kept or http is self.http)
+        # Of the caller's client session, which others use too, each connection may be a kept one.
+        stray = StrayResponses(None if http is self.http else self._used)
         try:
             async with http.request(
                 request.method,
@@ -142,28 +130,24 @@ class Connection(Uncopied):
                 max_field_size=LARGEST_HEADER,
                 max_headers=MOST_HEADERS,
                 raise_for_status=False,
-                timeout=aiohttp.ClientTimeout(total=_seconds_until(exchange.until) if timers_keep_time() else None),
-                trace_request_ctx=exchange if http is self._own_http else None,
+                timeout=aiohttp.ClientTimeout(total=None if until is None else _seconds_until(until)),
                 middlewares=(*middlewares_of(http), *secret_url(request.url, request.secret_url), stray),
                 **proxy_options(proxy),
             ) as response:
-                exchange.is_answered = True
                 # Within a tunnel it would be the gateway that says so.
                 is_refused = response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
                 if proxy is not None and is_refused and gateway.startswith("http:"):
                     wanted = response.headers.getall("Proxy-Authenticate", [])
-                    return proxy_refusal(proxy, target, response.status, wanted)
-                request_id = request_id_in(response.headers)
-                body = await _read_body(response)
-                return Response(response.status, response.headers, body)
+                    return proxy_refusal(proxy, _target_of(gateway), response.status, wanted)
+                return Response(response.status, response.headers, await _read_body(response))
         except (aiohttp.ClientError, OSError, ValueError, MalformedReplyError) as error:
-            is_lost = exchange.is_over_kept and not exchange.is_answered and isinstance(error, _LOST)
+            is_lost = stray.is_over_kept and response is None and isinstance(error, _LOST)
             # Closed here, it is not the gateway's doing, and a client opened now would stay open.
             if is_lost and not self._closed:
                 # Closed by the gateway after the response before, or while idle, so that nobody read the request.
-                return await self._exchange(self._unkept_client(), gateway, request, _Exchange(exchange.until))
-            proxy_failure = None if proxy is None else proxy_fault(proxy, target, error)
-            failure = proxy_failure or fault_of(error, host, self.timeout)
+                return await self._exchange(self._unkept_client(), gateway, request, until)
+            proxy_failure = None if proxy is None else proxy_fault(proxy, _target_of(gateway), error)
+            failure = proxy_failure or fault_of(error, self._way_to(gateway), self.timeout)
         except asyncio.CancelledError:
             if http.closed and not is_cancelled():
                 # aiohttp cancels who waits for a connection of a client session that is closed.
@@ -171,7 +155,7 @@ class Connection(Uncopied):
                 why = _SESSION_CLOSED if self._closed else closed
                 return ConfigurationError(why)  # noqa: ASYNC104 - nobody cancelled this task
             raise
-        failure.request_id = request_id
+        failure.request_id = None if response is None else request_id_in(response.headers)
         return failure
 
     async def aclose(self) -> None:
@@ -219,9 +203,7 @@ class Connection(Uncopied):
         if self.http is not None:
             return self.http
         if self._own_http is None:
-            trace = aiohttp.TraceConfig()
-            trace.on_connection_reuseconn.append(_note_kept)
-            self._own_http = _client(trace, force_close=False)
+            self._own_http = _client(force_close=False)
         return self._own_http
 
     def _proxy_to(self, gateway: str) -> Proxy | None:
@@ -238,19 +220,12 @@ class Connection(Uncopied):
         return self._unkept_http
 
 
-def _client(*traces: aiohttp.TraceConfig, force_close: bool) -> aiohttp.ClientSession:
+def _client(*, force_close: bool) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         # The limiter is the only queue: a request that waited for a connection would carry an old timestamp.
         connector=aiohttp.TCPConnector(limit=0, force_close=force_close),
         cookie_jar=aiohttp.DummyCookieJar(),
-        trace_configs=list(traces),
     )
-
-
-async def _note_kept(  # noqa: ASYNC124 - aiohttp awaits it
-    _http: aiohttp.ClientSession, context: SimpleNamespace, _facts: aiohttp.TraceConnectionReuseconnParams
-) -> None:
-    context.trace_request_ctx.is_over_kept = True
 
 
 def _seconds_until(moment: float) -> float:
@@ -276,7 +251,7 @@ def _target_of(gateway: str) -> str:
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:
     parts: list[bytes] = []
     size = 0
-    async for part in response.content.iter_any():
+    while part := await response.content.readany():
         size += len(part)
         if size > LARGEST_BODY:
             raise MalformedReplyError(f"the reply is longer than {LARGEST_BODY // 1024 // 1024} MiB")

@@ -5,8 +5,9 @@ nothing was written yet. One writes a secret into the address, the other drops a
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp import ClientHandlerType, ClientMiddlewareType
@@ -69,17 +70,19 @@ class _FirstWrite:
         return getattr(self._transport, name)
 
 
-@define(frozen=True)
+@define(eq=False)
 class StrayResponses:
     """The innermost middleware: a kept connection over which something came while it was idle is closed, not used.
 
     A gateway, or a proxy, that says there that it waited for too long would else shift each later answer by one.
 
     Attributes:
-        is_kept: returns whether an earlier request went over the connection, as far as that is known.
+        used: the connections that earlier requests went over; None where that is not known, so that each may be one.
+        is_over_kept: whether this request goes over one of them.
     """
 
-    is_kept: Callable[[], bool] = field(repr=False)
+    used: WeakSet[Any] | None = field(repr=False)
+    is_over_kept: bool = field(default=False, init=False)
 
     async def __call__(self, request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
         """Pass a request on, with a check of the connection that it gets."""
@@ -87,7 +90,10 @@ class StrayResponses:
 
         async def send_if_clean(connection: Any) -> aiohttp.ClientResponse:
             vars(request).pop("send", None)  # or the request would hold itself, until it is looked for
-            if self.is_kept() and connection.protocol.should_close:
+            if self.used is not None:
+                self.is_over_kept = connection.protocol in self.used
+                self.used.add(connection.protocol)
+            if (self.used is None or self.is_over_kept) and connection.protocol.should_close:
                 connection.close()
                 raise aiohttp.ServerDisconnectedError
             return await send(connection)

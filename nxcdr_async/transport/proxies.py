@@ -174,7 +174,7 @@ def _host_of(url: str) -> str:
 def _is_named(host: str, port: int, no_proxy: str) -> bool:
     """Return whether a host is among those that go without a proxy: by name, as part of a domain, or by address."""
     # Slow to import, and not known to the types of the standard library.
-    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # noqa: PLC0415
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # noqa: PLC0415 - as told above
 
     names: Any = {"no": no_proxy}
     with_port = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

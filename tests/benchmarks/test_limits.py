@@ -91,8 +91,6 @@ def test_processor_figures_are_ratios_of_the_fastest_rounds() -> None:
         "plain rows, id and start: to by hand": 0.5,
         "plain rows, id and start: to floor": 3.0,
         "wild rows, every attribute: to before": 0.5,
-        "to by hand": 0.5,
-        "to floor": 3.0,
         "rows amiss": 2.0,
     }
 

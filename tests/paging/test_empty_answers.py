@@ -4,12 +4,13 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
-from nxcdr_async import CdrSession
+from nxcdr_async import CdrSession, backfill, verify
 from nxcdr_async.paging.empty_answers import (
     CHECKED_AFTER_A_LIE,
     LONGEST_BELIEVED,
@@ -20,6 +21,7 @@ from nxcdr_async.paging.empty_answers import (
 from nxcdr_async.testing import Gateway
 from nxcdr_async.transport.retry import FAILURE_REMEMBERED
 from nxcdr_async.windows import HOUR, Window
+from tests.ingest.stored_calls import stored_calls
 from tests.sessions import OpenSession
 from tests.strange.server import (
     HOUR as AN_HOUR,
@@ -261,3 +263,25 @@ async def test_a_gateway_that_answers_nothing_under_load_loses_no_call_of_a_busy
     async with serving(script) as url, session_on(url) as session:
         found = await short_ranges(session, START, 12)
     assert set(found) == {row["callId"] for row in rows}
+
+
+async def test_what_is_stored_is_asked_for_twice(tmp_path: Path) -> None:
+    """Nothing is due in a quiet time, and each window is answered with nothing once, though a call is there."""
+    call, to = row_of("calls", 630), tmp_path / "calls.sqlite"
+    asked: list[str] = []
+
+    def script(api: str, parameters: Mapping[str, Any]) -> Answer:
+        question = str(sorted(parameters.items()))
+        is_lie = question not in asked
+        asked.append(question)
+        is_inside = parameters["startTime"] * 1000 <= call["startTime"] <= parameters["endTime"] * 1000
+        return reply_of(api, [call] if is_inside and parameters["page"] == 1 and not is_lie else [])
+
+    async with serving(script) as url, session_on(url) as session:
+        assert await short_ranges(session, START, 2) == []
+        asked.clear()
+        await backfill(session, "calls", START + 2 * MINUTES, START + 3 * MINUTES, to)
+        assert stored_calls("sqlite", str(to)).keys() == {call["callId"]}
+        asked.clear()
+        (verified,) = (await verify(session, to)).sources
+    assert (verified.rows_compared, verified.missing, verified.extra) == (1, 0, 0)

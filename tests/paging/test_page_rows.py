@@ -1,8 +1,16 @@
+import json
 from typing import Any
 
+import pytest
 from attrs import define
 
+from nxcdr_async.paging.page_reader import RowStructurer
 from nxcdr_async.paging.page_rows import AmbiguousRows, distinct_rows, first_of_each
+from nxcdr_async.protocol import responses
+from nxcdr_async.protocol.endpoints import CALLS
+from nxcdr_async.protocol.wire_rows import PageDecoder
+from nxcdr_async.records.converter import make_converter
+from nxcdr_async.stats import PaginatorStats
 
 
 @define(frozen=True)
@@ -22,6 +30,24 @@ def test_rows_of_different_ids_pass_as_they_are() -> None:
 def test_a_row_that_moved_to_the_next_page_is_one() -> None:
     found = distinct_rows([[Row("a", 1), Row("b", 2)], [Row("b", 2), Row("c", 3)]], {})
     assert sorted(row.identity for row in found.rows) == ["a", "b", "c"]
+    assert (found.duplicates, found.ambiguous) == (1, [])
+
+
+MOVED: dict[str, Any] = {"callId": "b", "startTime": 1_690_442_492_841}
+WITH_UNKNOWN_KEY = MOVED | {"callId": "c", "new": 1}
+
+
+@pytest.mark.parametrize("others", [[WITH_UNKNOWN_KEY], [WITH_UNKNOWN_KEY, "no object"]], ids=["wire rows", "dicts"])
+def test_a_row_that_moved_beside_one_with_an_unknown_key_is_one(others: list[Any]) -> None:
+    decoder = PageDecoder(CALLS)
+    structurer = RowStructurer(CALLS, make_converter(), lambda _bad: None, PaginatorStats())
+    pages: list[list[responses.Row]] = [[], []]
+    for rows, kept in zip([[MOVED], [MOVED, *others]], pages, strict=True):
+        page = decoder.page(json.dumps({"code": 0, "data": rows}).encode())
+        assert page is not None
+        structurer.add(page, kept, "")
+    found = distinct_rows(pages, {})
+    assert [row.identity for row in found.rows] == ["b", "c"]
     assert (found.duplicates, found.ambiguous) == (1, [])
 
 

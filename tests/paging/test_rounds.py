@@ -34,6 +34,9 @@ class Lockstep:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         await turn
+        return self.answer(parameters)
+
+    def answer(self, parameters: Mapping[str, Any]) -> Page:
         start, end, number = parameters["startTime"] * 1000, parameters["endTime"] * 1000, parameters["page"]
         inside = range(bisect_left(self.moments, start), bisect_right(self.moments, end))
         chosen = inside[(number - 1) * 100 : number * 100]

@@ -11,7 +11,7 @@ from nxcdr_async.paging.page_reader import RowStructurer
 from nxcdr_async.paging.sequencer import Sequencer
 from nxcdr_async.protocol.endpoints import CALLS as CALLS_API
 from nxcdr_async.protocol.responses import Row
-from nxcdr_async.protocol.wire_rows import WireRows
+from nxcdr_async.protocol.wire_rows import PageDecoder
 from nxcdr_async.stats import PaginatorStats
 from nxcdr_async.windows import Window
 
@@ -206,11 +206,11 @@ def test_rows_of_any_kind_sort_together_by_time_and_id(calls: list[tuple[int, st
         wire = START * 1000 + ms if kind == "milliseconds" else start.isoformat()
         told.append((start, {"callId": f"{number:02}", "startTime": wire}))
     random.shuffle(told)
-    page = WireRows(CALLS_API).page(json.dumps({"code": 0, "data": [row for _, row in told]}).encode())
+    page = PageDecoder(CALLS_API).page(json.dumps({"code": 0, "data": [row for _, row in told]}).encode())
     assert page is not None
     found: list[Row] = []
     RowStructurer(CALLS_API, make_converter(), None, PaginatorStats()).add(page, found, "")
     released = sequencer().push(found, window(0, 10))
-    assert [(row.record.start_time, row.record.call_id) for row in released] == sorted(
+    assert [(row.values.start_time, row.values.call_id) for row in released] == sorted(
         (start, row["callId"]) for start, row in told
     )

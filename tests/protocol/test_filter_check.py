@@ -11,7 +11,7 @@ from nxcdr_async import Direction, IncompleteError
 from nxcdr_async.protocol.endpoints import CALLS
 from nxcdr_async.protocol.filter_check import FEWEST_TO_JUDGE, ROWS_JUDGED, FilterCheck
 from nxcdr_async.protocol.responses import Page, WireRow
-from nxcdr_async.protocol.wire_rows import WireRows
+from nxcdr_async.protocol.wire_rows import PageDecoder
 from nxcdr_async.sources.calls import CallQuery
 from nxcdr_async.sources.did import DidQuery
 from nxcdr_async.sources.order import order_filters
@@ -24,7 +24,7 @@ Filters = Any
 def page_of(*rows: dict[str, Any]) -> Page:
     """Return a page of wire rows."""
     body = json.dumps({"code": 0, "data": [ROW | row for row in rows]}).encode()
-    page = WireRows(CALLS).page(body)
+    page = PageDecoder(CALLS).page(body)
     assert page is not None
     return page
 

@@ -18,9 +18,9 @@ from hypothesis import event, example, given, strategies as st
 from nxcdr_async import CallRecord, Direction, NxcdrError, RecordError, make_converter
 from nxcdr_async._util.redaction import NO_SECRETS
 from nxcdr_async.protocol.endpoints import CALLS, DID, FLASH, ORDER, Endpoint
-from nxcdr_async.protocol.responses import Page, ReadSuccess, Response, WireRow, parse_page
-from nxcdr_async.protocol.wire_rows import MOST_UNKNOWN_KEYS, WireRows, columns_of
-from nxcdr_async.records.columns import RecordColumns
+from nxcdr_async.protocol.responses import Page, ReadSuccess, Response, WireRow, parse_page, plain_page
+from nxcdr_async.protocol.wire_rows import MOST_UNKNOWN_KEYS, PageDecoder, columns_of
+from nxcdr_async.records.columns import ColumnConverter, records_from
 from nxcdr_async.records.converter import structure_row
 from nxcdr_async.records.models import vendor_fields
 from nxcdr_async.testing import CallHistory
@@ -34,13 +34,14 @@ CALL = '"callId": "a", "startTime": 1690442492841'
 
 
 def read(body: bytes, read_success: ReadSuccess | None = None, status: int = 200) -> Page:
-    return parse_page(
-        Response(status, {}, body),
+    response = Response(status, {}, body)
+    page = None if read_success is None else plain_page(response, read_success)
+    return page or parse_page(
+        response,
         rows_at=CALLS.rows_at,
         codes=CALLS.codes,
         now=1_700_000_000.0,
         redactor=NO_SECRETS,
-        read_success=read_success,
     )
 
 
@@ -74,21 +75,22 @@ def by_columns(rows: list[Any], endpoint: Endpoint[Any] = CALLS) -> list[Any]:
     """Return what is made of the rows of a page, as `by_converter` does; only bad rows are left to the converter."""
     if not rows:
         return []
-    made, to_judge = RecordColumns(endpoint.record_class, CONVERTER).records(columns_of(rows), len(rows))
+    values, to_judge = ColumnConverter(endpoint.record_class, CONVERTER).values(columns_of(rows), len(rows))
+    records = records_from(values)
     told = []
     for place, row in enumerate(rows):
-        told.append(by_converter(row, endpoint) if place in to_judge else values_of(made[place]))
+        told.append(by_converter(row, endpoint) if place in to_judge else values_of(records[place]))
         assert isinstance(told[-1], tuple) == (place in to_judge)
-        assert type(made[place]) is endpoint.record_class
+        assert type(records[place]) is endpoint.record_class
     return told
 
 
-def records_of(body: bytes, wire_rows: WireRows | None = None) -> list[CallRecord]:
-    page = (wire_rows or WireRows(CALLS)).page(body)
+def records_of(body: bytes, decoder: PageDecoder | None = None) -> list[CallRecord]:
+    page = (decoder or PageDecoder(CALLS)).page(body)
     assert page is not None
-    made, to_judge = RecordColumns(CallRecord, CONVERTER).records(columns_of(page.rows), len(page.rows))
+    values, to_judge = ColumnConverter(CallRecord, CONVERTER).values(columns_of(page.rows), len(page.rows))
     assert not to_judge
-    return made
+    return records_from(values)
 
 
 def page_or_error(body: bytes, read_success: ReadSuccess | None = None) -> Page | NxcdrError:
@@ -98,9 +100,9 @@ def page_or_error(body: bytes, read_success: ReadSuccess | None = None) -> Page 
         return error
 
 
-def assert_same(body: bytes, wire_rows: WireRows) -> Page | None:
+def assert_same(body: bytes, decoder: PageDecoder) -> Page | None:
     """Read a body both ways, check that they tell the same, and return the page."""
-    expected, page = page_or_error(body), page_or_error(body, wire_rows.page)
+    expected, page = page_or_error(body), page_or_error(body, decoder.page)
     if isinstance(expected, NxcdrError) or isinstance(page, NxcdrError):
         assert (type(page), str(page)) == (type(expected), str(expected))
         return None
@@ -170,21 +172,21 @@ ROWS = (
 @example([body_of(f'{{{CALL}, "totalCustomerPrice": "NaN"}}', f"{{{CALL}}}")])
 @example([body_of(f'{{{CALL}, "new": 1.50}}'), body_of(f"{{{CALL}}}"), body_of(f'{{{CALL}, "newer": [1e5]}}')])
 def test_any_rows_become_the_same_records_or_the_same_errors(bodies: list[bytes]) -> None:
-    wire_rows = WireRows(CALLS)
+    decoder = PageDecoder(CALLS)
     for body in bodies:
-        page = assert_same(body, wire_rows)
+        page = assert_same(body, decoder)
         for row in page.rows if page else []:
             event(type(row).__name__)
 
 
 @pytest.mark.parametrize("key", sorted(KNOWN))
 def test_any_odd_value_of_any_key_means_the_same(key: str) -> None:
-    wire_rows = WireRows(CALLS)
+    decoder = PageDecoder(CALLS)
     whole = {"callId": '"a"', "startTime": "1690442492841"}
-    assert_same(body_of(written({name: value for name, value in whole.items() if name != key})), wire_rows)
+    assert_same(body_of(written({name: value for name, value in whole.items() if name != key})), decoder)
     for value in ODD_VALUES:
-        assert_same(body_of(written(whole | {key: value})), wire_rows)
-        assert_same(body_of(written(whole), written(whole | {key: value}), written(whole)), wire_rows)
+        assert_same(body_of(written(whole | {key: value})), decoder)
+        assert_same(body_of(written(whole), written(whole | {key: value}), written(whole)), decoder)
 
 
 OTHER_ODD = st.sampled_from(
@@ -240,7 +242,7 @@ ENVELOPES = st.fixed_dictionaries(
 @example(b'{"code": 0, "data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}")
 @example(b'{"code": 0, "data": [{"new": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]}")
 def test_any_body_is_the_same_page_or_the_same_error(body: bytes) -> None:
-    assert_same(body, WireRows(CALLS))
+    assert_same(body, PageDecoder(CALLS))
 
 
 @pytest.mark.parametrize("status", [201, 302, 404, 429, 500])
@@ -256,7 +258,7 @@ def test_only_a_plain_success_is_read_on_the_quick_way(status: int) -> None:
 
 @pytest.mark.parametrize(("name", "endpoint"), [("cdr_page.json", CALLS), ("order.json", ORDER)])
 def test_the_documented_rows_are_wire_rows(name: str, endpoint: Any) -> None:
-    page = WireRows(endpoint).page((SAMPLES / name).read_bytes())
+    page = PageDecoder(endpoint).page((SAMPLES / name).read_bytes())
     assert page is not None
     assert [isinstance(row, WireRow) for row in page.rows] == [True, True]
 
@@ -265,7 +267,7 @@ def test_the_documented_rows_are_wire_rows(name: str, endpoint: Any) -> None:
     "odd", ["{}", f'{{{CALL}, "totalCustomerPrice": "NaN"}}', f'{{{CALL}, "mos": [1e99]}}', '{"callId": 5, "new": {}}']
 )
 def test_a_row_of_any_values_is_a_wire_row(odd: str) -> None:
-    page = WireRows(CALLS).page(body_of(f"{{{CALL}}}", odd, f"{{{CALL}}}"))
+    page = PageDecoder(CALLS).page(body_of(f"{{{CALL}}}", odd, f"{{{CALL}}}"))
     assert page is not None
     assert all(isinstance(row, WireRow) for row in page.rows)
     assert [row.as_dict() for row in page.rows] == read(body_of(f"{{{CALL}}}", odd, f"{{{CALL}}}")).rows
@@ -274,31 +276,31 @@ def test_a_row_of_any_values_is_a_wire_row(odd: str) -> None:
 @pytest.mark.parametrize("odd", ["null", "[]", f'{{{CALL}, "a\\"b": 1}}'])
 def test_where_a_row_does_not_fit_all_are_as_they_came(odd: str) -> None:
     body = body_of(f"{{{CALL}}}", odd)
-    page = WireRows(CALLS).page(body)
+    page = PageDecoder(CALLS).page(body)
     assert page == read(body)
 
 
 def test_a_key_beside_the_rows_that_nobody_knows_does_not_matter() -> None:
-    page = WireRows(CALLS).page(SAMPLE.replace(b'"code"', b'"totalRow": 2, "new": [1], "code"', 1))
+    page = PageDecoder(CALLS).page(SAMPLE.replace(b'"code"', b'"totalRow": 2, "new": [1], "code"', 1))
     assert page is not None
     assert all(isinstance(row, WireRow) for row in page.rows)
 
 
 def test_a_key_that_nobody_knows_is_learned_and_kept_exactly() -> None:
-    wire_rows = WireRows(CALLS)
+    decoder = PageDecoder(CALLS)
     with_key = body_of(f'{{{CALL}, "new": [1.50, {{"deep": 1e2}}]}}', f"{{{CALL}}}")
     for _ in range(2):
-        first, second = records_of(with_key, wire_rows)
+        first, second = records_of(with_key, decoder)
         assert repr(first.extra) == "{'new': [Decimal('1.50'), {'deep': Decimal('1E+2')}]}"
         assert second.extra == {}
 
 
 def test_keys_beyond_the_most_are_kept_all_the_same() -> None:
-    wire_rows = WireRows(CALLS)
+    decoder = PageDecoder(CALLS)
     keys = [f"new{number:03}" for number in range(MOST_UNKNOWN_KEYS + 2)]
     body = body_of(*(f'{{{CALL}, "{key}": 1}}' for key in keys))
-    assert [record.extra for record in records_of(body, wire_rows)] == [{key: 1} for key in keys]
-    page = wire_rows.page(body_of(*(f'{{{CALL}, "{key}": 1}}' for key in keys[:MOST_UNKNOWN_KEYS])))
+    assert [record.extra for record in records_of(body, decoder)] == [{key: 1} for key in keys]
+    page = decoder.page(body_of(*(f'{{{CALL}, "{key}": 1}}' for key in keys[:MOST_UNKNOWN_KEYS])))
     assert page is not None
     assert all(isinstance(row, WireRow) for row in page.rows)
 
@@ -308,8 +310,8 @@ OPTIONAL = [attribute for attribute in vendor_fields(CallRecord).values() if att
 
 def is_left_to(converter: Converter) -> bool:
     """Return whether all rows are left to a converter."""
-    made, to_judge = RecordColumns(CallRecord, converter).records(columns_of(read(SAMPLE).rows), 2)
-    assert bool(made) != bool(to_judge)
+    values, to_judge = ColumnConverter(CallRecord, converter).values(columns_of(read(SAMPLE).rows), 2)
+    assert bool(values) != bool(to_judge)
     return to_judge == {0, 1}
 
 
@@ -417,6 +419,6 @@ def test_a_time_told_in_seconds_is_read_as_what_it_is(key: str) -> None:
 
 @pytest.mark.parametrize("key", SOME_TIMES)
 def test_a_number_too_small_for_a_time_makes_its_row_bad_alone(key: str) -> None:
-    first, second = by_columns(read(body_of(row_with(key, 7), row_with("answerTime", 0)), WireRows(CALLS).page).rows)
+    first, second = by_columns(read(body_of(row_with(key, 7), row_with("answerTime", 0)), PageDecoder(CALLS).page).rows)
     assert f"{key}: is 7, too small" in first[0]
     assert second["answer_time"] == facts(None)

@@ -15,8 +15,9 @@ from nxcdr_async import CallRecord, DidCallRecord, Direction, FlashCallRecord, R
 from nxcdr_async.paging.page_reader import RowStructurer
 from nxcdr_async.protocol.endpoints import CALLS as CALLS_API
 from nxcdr_async.protocol.responses import Row
-from nxcdr_async.protocol.wire_rows import WireRows
+from nxcdr_async.protocol.wire_rows import PageDecoder
 from nxcdr_async.records.arrow import CALLS, DID_CALLS, EXTRA, FLASH_CALLS, Table, rows_of
+from nxcdr_async.records.columns import records_from
 from nxcdr_async.records.converter import make_converter
 from nxcdr_async.records.models import vendor_fields
 from nxcdr_async.stats import PaginatorStats
@@ -63,11 +64,11 @@ def call_rows(draw: st.DrawFn) -> bytes:
 
 def read(*rows: bytes) -> list[CallRecord]:
     """Return the records of a reply with these rows."""
-    page = WireRows(CALLS_API).page(b'{"code":0,"data":[%s]}' % b",".join(rows))
+    page = PageDecoder(CALLS_API).page(b'{"code":0,"data":[%s]}' % b",".join(rows))
     assert page is not None
     found: list[Row] = []
     RowStructurer(CALLS_API, make_converter(), None, PaginatorStats()).add(page, found, "")
-    return [row.record for row in found]
+    return records_from([row.values for row in found])
 
 
 def slowly(table: Table, records: list[Any]) -> list[dict[str, Any]]:

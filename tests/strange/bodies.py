@@ -14,9 +14,9 @@ from nxcdr_async import NxcdrError, RecordError, make_converter
 from nxcdr_async._util.redaction import Redactor
 from nxcdr_async.protocol.endpoints import ENDPOINTS
 from nxcdr_async.protocol.filter_check import FilterCheck
-from nxcdr_async.protocol.responses import Page, Response, WireRow, parse_page
-from nxcdr_async.protocol.wire_rows import WireRows, columns_of
-from nxcdr_async.records.columns import RecordColumns
+from nxcdr_async.protocol.responses import Page, Response, WireRow, parse_page, plain_page
+from nxcdr_async.protocol.wire_rows import PageDecoder, columns_of
+from nxcdr_async.records.columns import ColumnConverter, records_from
 from nxcdr_async.records.converter import structure_row
 from nxcdr_async.testing import CallHistory
 from nxcdr_async.testing.emulator.replies import answer
@@ -166,13 +166,14 @@ def _is_text(body: bytes) -> bool:
 def _outcome(api: str, body: bytes, status: int, *, quick: bool) -> tuple[str, Any]:
     endpoint = ENDPOINT[api]
     try:
-        page = parse_page(
-            Response(status, {}, body),
+        response = Response(status, {}, body)
+        is_quick = quick and api in {"calls", "order"}
+        page = (plain_page(response, PageDecoder(endpoint).page) if is_quick else None) or parse_page(
+            response,
             rows_at=endpoint.rows_at,
             codes=endpoint.codes,
             now=0.0,
             redactor=Redactor(("secret",)),
-            read_success=WireRows(endpoint).page if quick and api in {"calls", "order"} else None,
         )
     except NxcdrError as error:
         return type(error).__name__, str(error)
@@ -184,12 +185,13 @@ def _outcome(api: str, body: bytes, status: int, *, quick: bool) -> tuple[str, A
 def _by_columns(endpoint: Any, page: Page) -> list[str]:
     if not page.rows:
         return []
-    columns = RecordColumns(endpoint.record_class, CONVERTER)
-    made, to_judge = columns.records(columns_of(page.rows), len(page.rows))
+    columns = ColumnConverter(endpoint.record_class, CONVERTER)
+    values, to_judge = columns.values(columns_of(page.rows), len(page.rows))
+    records = records_from(values)
     return [
         _record(endpoint, row.as_dict() if isinstance(row, WireRow) else row)
         if place in to_judge
-        else _told(made[place])
+        else _told(records[place])
         for place, row in enumerate(page.rows)
     ]
 

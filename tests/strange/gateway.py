@@ -22,7 +22,7 @@ from nxcdr_async._util.redaction import NO_SECRETS, Redactor
 from nxcdr_async.errors import IncompleteError, MalformedReplyError, RecordError, SaturatedSecondError
 from nxcdr_async.limits.limiter import Limiter
 from nxcdr_async.protocol.endpoints import CALLS, DID, FLASH, Endpoint
-from nxcdr_async.protocol.responses import Page, Response, parse_page
+from nxcdr_async.protocol.responses import Page, Response, parse_page, plain_page
 from nxcdr_async.records.converter import UTC_PLUS_8
 from nxcdr_async.sources import calls, did, flash
 from nxcdr_async.telemetry.watch import SILENCE, Telemetry
@@ -235,13 +235,13 @@ class StrangeLine:
             if question in self.waiting:
                 self.waiting.remove(question)
         reply = Response(200, {}, body)
-        return parse_page(
+        page = None if read_success is None else plain_page(reply, read_success)
+        return page or parse_page(
             reply,
             rows_at=endpoint.rows_at,
             codes=endpoint.codes,
             now=0.0,
             redactor=NO_SECRETS,
-            read_success=read_success,
         )
 
 
