@@ -36,6 +36,7 @@ linkcheck_ignore = [
 
 PUBLIC_MODULES = (
     "nxcdr_async",
+    "nxcdr_async.prometheus",
     "nxcdr_async.pydantic",
     "nxcdr_async.sinks.protocol",
     "nxcdr_async.testing",

@@ -35,18 +35,25 @@ from nxcdr_async.errors import (
 
 if TYPE_CHECKING:
     from nxcdr_async.config import Credentials, FlashApp, Region
-    from nxcdr_async.ingest.api import backfill, prune, sync, verify
+    from nxcdr_async.ingest.api import backfill, prune, status, sync, verify
     from nxcdr_async.ingest.pushes import PushedCalls
     from nxcdr_async.ingest.report import (
+        AgeCount,
         BackfillProgress,
         BackfillReport,
+        DayTotals,
         Difference,
         Gap,
+        LastRun,
         PrunedSource,
         PruneReport,
+        SourceStatus,
+        StoreStatus,
+        Totals,
         VerifiedSource,
         VerifyReport,
     )
+    from nxcdr_async.paging.follower import Follower
     from nxcdr_async.paging.paginator import Paginator
     from nxcdr_async.protocol.auth import sign
     from nxcdr_async.records.converter import make_converter
@@ -61,18 +68,25 @@ else:
         __name__,
         {
             "nxcdr_async.config": ("Credentials", "FlashApp", "Region"),
-            "nxcdr_async.ingest.api": ("backfill", "prune", "sync", "verify"),
+            "nxcdr_async.ingest.api": ("backfill", "prune", "status", "sync", "verify"),
             "nxcdr_async.ingest.pushes": ("PushedCalls",),
             "nxcdr_async.ingest.report": (
+                "AgeCount",
                 "BackfillProgress",
                 "BackfillReport",
+                "DayTotals",
                 "Difference",
                 "Gap",
+                "LastRun",
                 "PrunedSource",
                 "PruneReport",
+                "SourceStatus",
+                "StoreStatus",
+                "Totals",
                 "VerifiedSource",
                 "VerifyReport",
             ),
+            "nxcdr_async.paging.follower": ("Follower",),
             "nxcdr_async.paging.paginator": ("Paginator",),
             "nxcdr_async.protocol.auth": ("sign",),
             "nxcdr_async.records.converter": ("make_converter",),
@@ -85,6 +99,7 @@ else:
     )
 
 __all__ = [
+    "AgeCount",
     "AuthenticationError",
     "BackfillProgress",
     "BackfillReport",
@@ -95,11 +110,13 @@ __all__ = [
     "ClockSkewError",
     "ConfigurationError",
     "Credentials",
+    "DayTotals",
     "DidCallRecord",
     "Difference",
     "Direction",
     "FlashApp",
     "FlashCallRecord",
+    "Follower",
     "Gap",
     "GatewayError",
     "Hangup",
@@ -107,6 +124,7 @@ __all__ = [
     "HangupParty",
     "IncompleteError",
     "InvalidRequestError",
+    "LastRun",
     "LineReader",
     "MalformedReplyError",
     "NxcdrError",
@@ -124,8 +142,11 @@ __all__ = [
     "ServerError",
     "SessionStats",
     "SinkError",
+    "SourceStatus",
+    "StoreStatus",
     "ThrottledError",
     "TimedOutError",
+    "Totals",
     "TransportError",
     "VerifiedSource",
     "VerifyReport",
@@ -137,6 +158,7 @@ __all__ = [
     "make_converter",
     "prune",
     "sign",
+    "status",
     "sync",
     "verify",
 ]

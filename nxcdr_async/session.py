@@ -4,34 +4,40 @@ import os
 from collections.abc import Callable
 from datetime import date, datetime, timedelta, tzinfo
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 import anyio
 from cattrs import Converter
 
 from nxcdr_async._util.tasks import cancel_and_wait
 from nxcdr_async._util.uncopied import Uncopied
-from nxcdr_async._util.validation import as_number
+from nxcdr_async._util.validation import as_number, as_text
 from nxcdr_async._util.zones import checked_zone
 from nxcdr_async.config import Credentials, FlashApp, KeyPairs, Region, checked_gateway, settings_from
 from nxcdr_async.errors import (
     ConfigurationError,
+    NxcdrError,
     RecordError,
     RefusedRangeError,
     SaturatedDayError,
     SaturatedSecondError,
 )
+from nxcdr_async.lateness import DEFAULT_SETTLE
 from nxcdr_async.limits.limiter import Limiter
 from nxcdr_async.paging.answer_limits import checked_span
 from nxcdr_async.paging.base import OnBadRow
+from nxcdr_async.paging.follower import Follower, Position
+from nxcdr_async.paging.page_reader import bad_row_handler
 from nxcdr_async.paging.paginator import Paginator
 from nxcdr_async.records.converter import UTC_PLUS_8, make_converter
-from nxcdr_async.records.models import CallRecord, DidCallRecord, Direction, FlashCallRecord
-from nxcdr_async.sources.base import SourceContext, SourceState
-from nxcdr_async.sources.calls import CallQuery, CallSource
-from nxcdr_async.sources.did import DidQuery, DidSource
+from nxcdr_async.records.models import CallRecord, DidCallRecord, Direction, FlashCallRecord, SourceName
+from nxcdr_async.sources import SOURCES
+from nxcdr_async.sources.base import FollowOptions, SourceContext, SourceState
+from nxcdr_async.sources.calls import CallFilters, CallQuery, CallSource
+from nxcdr_async.sources.did import DidFilters, DidQuery, DidSource
 from nxcdr_async.sources.flash import FlashSource
 from nxcdr_async.sources.flash_call import read_flash_call
+from nxcdr_async.sources.follow import follow_source
 from nxcdr_async.sources.order import read_order
 from nxcdr_async.sources.units import checked_days
 from nxcdr_async.stats import SessionStats
@@ -46,6 +52,9 @@ if TYPE_CHECKING:
     import aiohttp
 
     from nxcdr_async.transport.connection import Connection
+
+SETTLE = timedelta(seconds=DEFAULT_SETTLE)
+"""How long after its end a call may turn up: the longest call, and the delay of its publishing."""
 
 LONGEST_TIMEOUT = 86_400.0
 """Seconds; an attempt that may take longer has no timeout worth the name."""
@@ -339,6 +348,113 @@ class CdrSession(Uncopied):
             NxcdrError: it refused, or could not be asked; see `errors`.
         """
         return await read_flash_call(self._context, request_id)
+
+    @overload
+    def follow(
+        self,
+        source: Literal["calls"] = "calls",
+        *,
+        since: datetime | None = None,
+        position: Position | None = None,
+        every: float = 60.0,
+        settle: timedelta = SETTLE,
+        on_bad_row: OnBadRow = "raise",
+        bad_row_callback: Callable[[RecordError], object] | None = None,
+        on_gap: Callable[[NxcdrError], object] | None = None,
+        on_retry: Callable[[NxcdrError], object] | None = None,
+        **filters: Unpack[CallFilters],
+    ) -> Follower[CallRecord]: ...
+
+    @overload
+    def follow(
+        self,
+        source: Literal["did"],
+        *,
+        since: datetime | None = None,
+        position: Position | None = None,
+        every: float = 60.0,
+        settle: timedelta = SETTLE,
+        on_bad_row: OnBadRow = "raise",
+        bad_row_callback: Callable[[RecordError], object] | None = None,
+        on_gap: Callable[[NxcdrError], object] | None = None,
+        on_retry: Callable[[NxcdrError], object] | None = None,
+        **filters: Unpack[DidFilters],
+    ) -> Follower[DidCallRecord]: ...
+
+    @overload
+    def follow(
+        self,
+        source: Literal["flash"],
+        *,
+        since: datetime | None = None,
+        position: Position | None = None,
+        every: float = 60.0,
+        settle: timedelta = SETTLE,
+        on_bad_row: OnBadRow = "raise",
+        bad_row_callback: Callable[[RecordError], object] | None = None,
+        on_gap: Callable[[NxcdrError], object] | None = None,
+        on_retry: Callable[[NxcdrError], object] | None = None,
+    ) -> Follower[FlashCallRecord]: ...
+
+    def follow(
+        self,
+        source: SourceName = "calls",
+        *,
+        since: datetime | None = None,
+        position: Position | None = None,
+        every: float = 60.0,
+        settle: timedelta = SETTLE,
+        on_bad_row: OnBadRow = "raise",
+        bad_row_callback: Callable[[RecordError], object] | None = None,
+        on_gap: Callable[[NxcdrError], object] | None = None,
+        on_retry: Callable[[NxcdrError], object] | None = None,
+        **filters: Any,
+    ) -> Follower[Any]:
+        """Follow the calls of an API as they turn up, each once, also those that turn up hours later.
+
+        A call shows up once it is over, and some show up much later, so whoever asks for the last minutes each minute
+        misses them. Here each round reads the last ten minutes again, and what is older ever more seldom, until it has
+        settled: a call is handed out in the next round after it shows up where it began at most ten minutes before, and
+        else before it is twice as old.
+
+        >>> async def watch(cdr):
+        ...     async with cdr.follow("calls", since=datetime.now(UTC), every=60) as calls:
+        ...         async for call in calls:
+        ...             print(call.call_id, calls.position)
+
+        The days of DID calls are asked for whole, so a larger `every` suits them.
+
+        Args:
+            source: "calls", "did" or "flash".
+            since: aware; calls from then on, those there are at first and in order. None for now; a moment to come
+                counts as now.
+            position: the `position` of an earlier follower with the same source and filters, to go on from; `since` is
+                not looked at then. None to begin.
+            every: seconds from one round to the next, from 1 to a day.
+            settle: how long after its end a call may turn up; what is older is not looked at any more.
+            on_bad_row: as for `calls`; without "skip", a bad row ends each round.
+            bad_row_callback: as for `calls`; it may get the error of one row in several rounds.
+            on_gap: gets the SaturatedSecondError, SaturatedDayError or RefusedRangeError of what the gateway does not
+                show, once, instead of it being raised; the following goes on.
+            on_retry: gets the error of each round that failed, which is tried again for as long as it takes.
+            **filters: for "calls" and "did", those of `calls` and `did_calls`.
+
+        Raises:
+            ConfigurationError: an argument cannot work, or a position of something else; no credentials.
+        """
+        if as_text(source) not in SOURCES:
+            raise ConfigurationError(f"source is {source!r}: give one of {', '.join(map(repr, SOURCES))}")
+        bad_row_handler(on_bad_row, bad_row_callback)
+        return follow_source(
+            SOURCES[source](self._context),
+            filters,
+            FollowOptions(on_bad_row, bad_row_callback, on_gap),
+            since=since,
+            position=position,
+            every=every,
+            settle=settle,
+            on_retry=on_retry,
+        )
 
     async def aclose(self) -> None:
         """Stop every paginator and close what this session opened. Closing twice does no harm.

@@ -26,6 +26,8 @@ class SessionStats:
             the first reply, and while nothing tells.
         clock_source: what tells it: the "date" of its replies; no more than the "timestamps" it accepted, to within a
             minute, as its replies have no `Date` or another clock's; or only this "machine", whose clock is used.
+        gives_up_in: seconds after which requests are given up at the latest, as the gateway asked last answers nothing;
+            None while it answers.
     """
 
     requests: int
@@ -38,6 +40,7 @@ class SessionStats:
     rate_limit: float | None
     clock_skew: float | None
     clock_source: ClockSource = "machine"
+    gives_up_in: float | None = None
 
 
 @define

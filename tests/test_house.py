@@ -16,10 +16,11 @@ import nxcdr_async
 PACKAGE = Path(nxcdr_async.__file__).parent
 NAME = "nxcdr_async"
 FLOORS = {
-    **dict.fromkeys(["_version", "_util", "errors", "windows", "stats", "config"], 0),
+    **dict.fromkeys(["_version", "_util", "errors", "windows", "lateness", "stats", "config"], 0),
     "records": 1,
     **dict.fromkeys(["protocol", "limits", "pydantic"], 2),
     **dict.fromkeys(["telemetry", "transport"], 3),
+    "prometheus": 4,
     "paging": 4,
     "sources": 5,
     "session": 6,
@@ -28,7 +29,9 @@ FLOORS = {
     "cli": 9,
     **dict.fromkeys(["__init__", "__main__"], 10),
 }
-PURE_FLOORS = ("_util", "records", "protocol", "limits", "config", "errors", "stats", "windows", "pydantic")
+PURE_FLOORS = (
+    *("_util", "records", "protocol", "limits", "config", "errors", "stats", "windows", "lateness", "pydantic"),
+)
 """All in them is pure, but for what `THAT_WAIT` names."""
 
 THAT_WAIT = {
@@ -38,9 +41,13 @@ THAT_WAIT = {
 """What waits, for a thread too, asks a clock or holds an event loop on these floors."""
 
 PURE_ABOVE = {
+    "ingest/gaps",
     "ingest/ranges",
     "ingest/report",
+    "ingest/schedule",
     "ingest/segmenter",
+    "ingest/sync_watch",
+    "ingest/totals",
     "sinks/extra_keys",
     "sinks/folder/placement",
     "sinks/folder/table_ledger",
@@ -114,7 +121,7 @@ def test_every_part_stands_on_a_floor() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=ids)
 def test_aiohttp_is_imported_by_few(path: Path) -> None:
-    if part_of(path) not in MAY_IMPORT_AIOHTTP:
+    if part_of(path) not in MAY_IMPORT_AIOHTTP and name_of(path) != "cli/monitoring":
         assert not [name for name in imports_of(path) if name.split(".")[0] in {"aiohttp", "yarl"}]
 
 
@@ -123,6 +130,12 @@ def test_only_one_module_knows_opentelemetry_and_of_it_the_api_alone(path: Path)
     known = {name for name in imports_of(path) if name.split(".")[0] == "opentelemetry"}
     api = {"opentelemetry", "opentelemetry.context", "opentelemetry.metrics", "opentelemetry.trace"}
     assert known <= (api if ids(path) == str(Path("telemetry", "otel.py")) else set())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=ids)
+def test_only_one_module_knows_prometheus(path: Path) -> None:
+    known = {name for name in imports_of(path) if name.split(".")[0] == "prometheus_client"}
+    assert not known or name_of(path) == "telemetry/prometheus"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=ids)
@@ -137,7 +150,7 @@ def test_the_session_knows_aiohttp_as_the_type_of_a_parameter_only() -> None:
 
 
 def test_aiohttp_and_the_extras_are_not_imported_with_the_package() -> None:
-    slow = "{'aiohttp', 'typer', 'rich', 'duckdb', 'pyarrow', 'psycopg', 'filelock', "
+    slow = "{'aiohttp', 'typer', 'rich', 'duckdb', 'pyarrow', 'psycopg', 'filelock', 'prometheus_client', "
     slow += "'opentelemetry', 'pandas', 'polars', 'pydantic', 'pydantic_core'}"
     code = f"import sys; bare = set(sys.modules); import nxcdr_async; print({slow} & (set(sys.modules) - bare))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

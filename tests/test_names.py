@@ -9,21 +9,28 @@ import pytest
 
 import nxcdr_async
 from nxcdr_async import (
+    AgeCount,
     BackfillProgress,
     BackfillReport,
     CallRecord,
     CdrSession,
     Credentials,
+    DayTotals,
     DidCallRecord,
     FlashApp,
     FlashCallRecord,
+    Follower,
     Gap,
+    LastRun,
     LineReader,
     Paginator,
     PaginatorStats,
     PushedCalls,
     Region,
     SessionStats,
+    SourceStatus,
+    StoreStatus,
+    Totals,
     VerifyReport,
     backfill,
     closing_line,
@@ -32,6 +39,7 @@ from nxcdr_async import (
     make_converter,
     prune,
     sign,
+    status,
     sync,
     verify,
 )
@@ -40,13 +48,15 @@ from nxcdr_async.webhook import CallPushApp, call_push_app
 NAMES = """
     AuthenticationError BackfillProgress BackfillReport BusyError CallRecord CdrSession CertificateError ClockSkewError
     ConfigurationError Credentials
-    DidCallRecord Difference Direction FlashApp FlashCallRecord Gap GatewayError Hangup HangupCategory HangupParty
-    IncompleteError InvalidRequestError LineReader MalformedReplyError NxcdrError Paginator PaginatorStats ProxyError
+    DidCallRecord Difference Direction FlashApp FlashCallRecord Follower Gap GatewayError Hangup HangupCategory
+    HangupParty IncompleteError InvalidRequestError LineReader MalformedReplyError NxcdrError Paginator PaginatorStats
+    ProxyError
     PruneReport PrunedSource PushedCalls RecordError
     RefusedRangeError Region SaturatedDayError SaturatedSecondError ServerError SessionStats SinkError ThrottledError
     TimedOutError TransportError VerifiedSource VerifyReport __version__ backfill closing_line explain_hangup
     json_lines
     make_converter prune sign sync verify
+    AgeCount DayTotals LastRun SourceStatus StoreStatus Totals status
 """
 BAD_ROWS = (
     "on_bad_row: Literal['raise', 'skip'] = 'raise', bad_row_callback: Callable[[RecordError], object] | None = None"
@@ -122,6 +132,17 @@ def test_every_public_name_is_there_and_sorted() -> None:
                 f"{ON_SATURATED_SECOND}, {ON_REFUSED_RANGE}) -> Paginator[FlashCallRecord]"
             ),
         ),
+        (
+            CdrSession.follow,
+            (
+                f"(self, source: {SOURCE} = 'calls', *, since: datetime | None = None, "
+                "position: Mapping[str, Any] | None = None, every: float = 60.0, settle: timedelta = "
+                f"timedelta(days=1), {BAD_ROWS}, on_gap: Callable[[NxcdrError], object] | None = None, "
+                "on_retry: Callable[[NxcdrError], object] | None = None, **filters: Any) -> Follower[Any]"
+            ),
+        ),
+        (Follower.pages, "(self) -> PageIterator[RecordT]"),
+        (Follower.aclose, "(self) -> None"),
         (CdrSession.aclose, "(self) -> None"),
         (Paginator.pages, "(self) -> 'PageIterator[RecordT]'"),
         (Paginator.collect, "(self) -> list[RecordT]"),
@@ -146,7 +167,8 @@ def test_every_public_name_is_there_and_sorted() -> None:
             (
                 "(session: CdrSession, to: 'str | Path | Sink', "
                 "source: Literal['calls', 'did', 'flash'] | None = None, "
-                "on_progress: Callable[[BackfillProgress], object] | None = None, *, sample: int | None = 20, "
+                "on_progress: Callable[[BackfillProgress], object] | None = None, *, start: date | None = None, "
+                "end: date | None = None, totals: tzinfo | None = None, sample: int | None = 20, "
                 "seed: int | None = None, fix: bool = False, settle: timedelta = timedelta(days=1), "
                 f"new_key: bool = False, new_gateway: bool = False, {BAD_ROWS}) -> VerifyReport"
             ),
@@ -171,7 +193,10 @@ def test_every_public_name_is_there_and_sorted() -> None:
                 "timeout: float = 30.0, now: Callable[[], float] = wall) -> CallPushApp"
             ),
         ),
-        (sync, f"(session: CdrSession, source: {SOURCE}, {INTO_A_SINK}) -> BackfillReport"),
+        (
+            sync,
+            f"(session: CdrSession, source: {SOURCE}, {INTO_A_SINK}, since: date | None = None) -> BackfillReport",
+        ),
         (
             PushedCalls,
             (
@@ -185,6 +210,13 @@ def test_every_public_name_is_there_and_sorted() -> None:
                 "(to: 'str | Path | Sink', before: datetime, "
                 "sources: Iterable[Literal['calls', 'did', 'flash']] | None = None, "
                 "*, dry_run: bool = False) -> PruneReport"
+            ),
+        ),
+        (
+            status,
+            (
+                "(to: 'str | Path | Sink', sources: Iterable[Literal['calls', 'did', 'flash']] | None = None) "
+                "-> StoreStatus"
             ),
         ),
     ],
@@ -207,6 +239,16 @@ def test_a_paginator_offers_nothing_else() -> None:
     }
 
 
+def test_a_follower_offers_nothing_else() -> None:
+    assert {name for name in vars(Follower) if not name.startswith("_")} == {
+        "aclose",
+        "complete_until",
+        "pages",
+        "position",
+        "read_until",
+    }
+
+
 def test_a_session_offers_nothing_else() -> None:
     assert {name for name in vars(CdrSession) if not name.startswith("_")} == {
         "aclose",
@@ -215,6 +257,7 @@ def test_a_session_offers_nothing_else() -> None:
         "did_calls",
         "flash_call",
         "flash_calls",
+        "follow",
         "from_env",
         "stats",
     }
@@ -260,7 +303,7 @@ def test_exactly_these_regions_are_known() -> None:
             SessionStats,
             (
                 "requests retries throttled clock_refusals in_flight peak_in_flight concurrency_limit rate_limit "
-                "clock_skew clock_source"
+                "clock_skew clock_source gives_up_in"
             ),
         ),
         (PaginatorStats, "pages windows splits rereads records duplicates bad_rows out_of_order legs"),
@@ -269,18 +312,30 @@ def test_exactly_these_regions_are_known() -> None:
             (
                 "source sink start end rows_new rows_changed rows_unchanged windows windows_before windows_open "
                 "requests waste retries throttled gaps complete_until seconds started finished clock_source legs "
-                "windows_lost pruned_before"
+                "windows_lost pruned_before rows_held"
             ),
         ),
         (
             BackfillProgress,
             (
                 "source windows windows_expected share rows rows_read seconds rows_per_second seconds_left requests "
-                "in_flight limit throttled retries reached complete_until"
+                "in_flight limit throttled retries reached complete_until rows_new rows_changed"
             ),
         ),
         (VerifyReport, "sink sources seed requests seconds started finished"),
         (Gap, "kind start end rows"),
+        (StoreStatus, "sink size in_use sources"),
+        (
+            SourceStatus,
+            (
+                "source rows size start read_until complete_until windows windows_open settle evidence gaps last_run "
+                "gateway pruned_before"
+            ),
+        ),
+        (LastRun, "command outcome started finished rows_new rows_changed requests error"),
+        (AgeCount, "up_to rows changes"),
+        (DayTotals, "day stored found is_whole"),
+        (Totals, "rows cost talk_seconds"),
     ],
 )
 def test_a_record_has_exactly_these_fields(record_class: type[Any], names: str) -> None:

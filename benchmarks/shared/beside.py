@@ -9,13 +9,13 @@ import json
 import os
 import subprocess
 import sys
-import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
 
 from attrs import asdict, define
 
@@ -68,10 +68,10 @@ def trees(beside: str | None) -> Iterator[list[Tree]]:
         yield [HERE, Tree(BEFORE, Path(beside).resolve())]
     else:
         with TemporaryDirectory() as folder:
-            command = ["git", "-C", str(ROOT), "archive", beside]
+            command = ["git", "-C", str(ROOT), "archive", "--format=zip", beside]
             packed = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
-            with tarfile.open(fileobj=BytesIO(packed)) as archive:
-                archive.extractall(folder, filter="data")
+            with ZipFile(BytesIO(packed)) as archive:
+                archive.extractall(folder)
             yield [HERE, Tree(BEFORE, Path(folder))]
 
 

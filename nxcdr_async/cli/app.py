@@ -1,13 +1,15 @@
 """The commands of `nxcdr`: a table of what there is, and the import of the one that is asked for."""
 
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
 from nxcdr_async._version import __version__
+from nxcdr_async.cli.exit_codes import ExitCode
+from nxcdr_async.cli.wrong_usage import UsageError, say_wrong_usage
 
 HELP = """
 Call detail records of the NXLink / NXCloud call center, read concurrently and proven complete.
@@ -28,7 +30,8 @@ COMMANDS = {
     "order": "Write the calls of one order as JSON lines.",
     "plan": "Estimate rows, requests, time and disk from a few samples.",
     "backfill": "Fill a store with the records of a range.",
-    "sync": "Bring a store up to the present.",
+    "sync": "Bring a store up to the present, once or every few minutes.",
+    "status": "Tell how a store is: rows, completeness, gaps, last run.",
     "verify": "Compare a store with what the gateway tells now.",
     "prune": "Remove old rows from a store, for good.",
     "doctor": "Check settings, line, credentials and clock; say what to do.",
@@ -42,7 +45,20 @@ is `DETAILS` there. Both are text, not docstrings, which `python -OO` does not h
 
 
 class LazyCommands(TyperGroup):
-    """Lists the commands of the table, and imports the one that is asked for."""
+    """Lists the commands of the table, imports the one that is asked for, and tells wrong usage as any other error."""
+
+    def main(self, *args: Any, **options: Any) -> NoReturn:
+        """Run a command.
+
+        Raises:
+            SystemExit: with its exit code.
+        """
+        try:
+            code = super().main(*args, **{**options, "standalone_mode": False})
+        except UsageError as wrong:
+            say_wrong_usage(wrong)
+            code = ExitCode.WRONG_USAGE
+        raise SystemExit(code or ExitCode.DONE)
 
     # Any: typer's type of a context and of a command is click's or one of its own, by its version.
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:

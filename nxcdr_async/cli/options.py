@@ -14,8 +14,11 @@ from urllib.parse import unquote
 import typer
 from attrs import asdict, define, fields, has
 
+from nxcdr_async._util.clocks import present
+from nxcdr_async.cli.terminal import Manner
 from nxcdr_async.config import Credentials, FlashApp
 from nxcdr_async.errors import ConfigurationError
+from nxcdr_async.records.converter import UTC_PLUS_8
 from nxcdr_async.records.models import SourceName
 
 
@@ -43,23 +46,37 @@ SettleOption = Annotated[
 
 ZoneOption = Annotated[
     str,
-    typer.Option("--tz", metavar="ZONE", help="Zone of times written without an offset: Asia/Hong_Kong, +08:00."),
+    typer.Option(
+        "--tz", metavar="ZONE", help="Zone of times read without an offset and shown: Asia/Hong_Kong, +08:00."
+    ),
+]
+ShownZoneOption = Annotated[
+    str,
+    typer.Option("--tz", metavar="ZONE", help="Zone of the times that are shown: Asia/Hong_Kong, +08:00."),
 ]
 StartOption = Annotated[
-    str,
-    typer.Option("--start", metavar="TIME", help="First moment, ISO 8601: 2026-01-01 or 2026-01-01T08:30+08:00."),
+    str | None,
+    typer.Option("--start", metavar="TIME", help="First moment: 2026-01-01, 2026-01-01T08:30+08:00, today, yesterday."),
 ]
 EndOption = Annotated[
-    str,
-    typer.Option("--end", metavar="TIME", help="The moment the range ends before, ISO 8601; a date means midnight."),
+    str | None,
+    typer.Option(
+        "--end", metavar="TIME", help="The moment the range ends before; a date is its midnight; now if not given."
+    ),
 ]
 RangeStartOption = Annotated[
-    str,
-    typer.Option("--start", metavar="TIME", help="First moment, ISO 8601: 2026-01-01T08:30+08:00; a day for did."),
+    str | None,
+    typer.Option("--start", metavar="TIME", help="First moment: 2026-01-01T08:30+08:00, yesterday; a day for did."),
 ]
 RangeEndOption = Annotated[
-    str,
-    typer.Option("--end", metavar="TIME", help="The moment the range ends before; for did a day that is read too."),
+    str | None,
+    typer.Option(
+        "--end", metavar="TIME", help="The moment the range ends before, for did the last day; now if not given."
+    ),
+]
+LastOption = Annotated[
+    str | None,
+    typer.Option("--last", metavar="DURATION", help="The range of so long before the end, for --start: 7d, 24h, 90m."),
 ]
 SkipOption = Annotated[
     bool,
@@ -88,6 +105,7 @@ _PAIRS: dict[_Secrets, tuple[str, Callable[[str, str], Credentials | FlashApp]]]
 _SECRETS_FOR: dict[SourceName, _Secrets] = {"calls": "credentials", "did": "credentials", "flash": "flash app"}
 _DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]+)?)\s*([smhd]?)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "": "hours", "d": "days"}
+_DAYS_AGO = {"today": 0, "yesterday": 1}
 _PASSWORD = re.compile(r"://[^@]*:.*@|password\s*=", re.IGNORECASE | re.DOTALL)
 
 ReturnT = TypeVar("ReturnT")
@@ -159,9 +177,16 @@ class RangeOptions(GatewayOptions):
         return arguments
 
 
+class LogFormat(Enum):
+    """How lines on stderr are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 @define(frozen=True)
 class StoreOptions:
-    """How to go on in a store, and where to report."""
+    """How to go on in a store, and what to tell where."""
 
     new_key: Annotated[
         bool, typer.Option("--new-key", help="Go on in a store that was filled with another key of the same account.")
@@ -173,6 +198,14 @@ class StoreOptions:
     report: Annotated[
         str | None, typer.Option("--report", metavar="FILE", help="Write the report as JSON too; - is stdout.")
     ] = None
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing unless something is wrong.")] = False
+    log: Annotated[
+        LogFormat, typer.Option("--log", metavar="FORMAT", help="Lines on stderr: text (the default) or json.")
+    ] = LogFormat.TEXT
+
+    def choose_manner(self) -> None:
+        """Have lines on stderr be written as was asked for, from now on."""
+        Manner.is_quiet, Manner.is_json = self.quiet, self.log is LogFormat.JSON
 
 
 def secrets_for(source: SourceName) -> dict[str, Credentials | FlashApp]:
@@ -218,19 +251,38 @@ def with_option_groups(command: Callable[..., ReturnT]) -> Callable[..., ReturnT
     return with_groups
 
 
-def parse_moment(option: str, text: str, zone: str) -> datetime:
+def parse_moment(option: str, text: str, zone: str, now: datetime | None = None) -> datetime:
     """Read a time, in a zone if it has no offset of its own.
 
+    Args:
+        option: it is the value of.
+        text: ISO 8601, now, or a day by name, which is its midnight there.
+        zone: a name or an offset.
+        now: the present; that of this machine's clock if not given.
+
     Raises:
-        ConfigurationError: it is not ISO 8601, there is no such zone, or no such time in it, or two.
+        ConfigurationError: it is no time, there is no such zone, or no such time in it, or two.
     """
+    word = text.strip().lower()
+    now = now or present()
+    if word == "now":
+        return now.replace(microsecond=0)
+    if word in _DAYS_AGO:
+        day = now.astimezone(parse_zone(zone)).date() - timedelta(days=_DAYS_AGO[word])
+        moment = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - gets its zone below
+    else:
+        moment = _iso_moment(option, text)
+    return moment if moment.tzinfo else _moment_in(option, text, moment.replace(tzinfo=parse_zone(zone)), zone)
+
+
+def _iso_moment(option: str, text: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
+        return datetime.fromisoformat(text)
     except ValueError:
         raise ConfigurationError(
-            f"{option} {text!r} is no time: write it in ISO 8601, as 2026-01-31 or 2026-01-31T08:30:00+08:00"
+            f"{option} {text!r} is no time: write today, yesterday, now or ISO 8601, as 2026-01-31 or "
+            "2026-01-31T08:30:00+08:00"
         ) from None
-    return moment if moment.tzinfo else _moment_in(option, text, moment.replace(tzinfo=parse_zone(zone)), zone)
 
 
 def _moment_in(option: str, text: str, moment: datetime, zone: str) -> datetime:
@@ -246,27 +298,103 @@ def _moment_in(option: str, text: str, moment: datetime, zone: str) -> datetime:
     )
 
 
-def parse_range(source: SourceChoice, start: str, end: str, zone: str) -> tuple[date, date]:
-    """Read --start and --end of a source: days for did, else times, in a zone if they have no offset of their own.
+@define(frozen=True)
+class RangeWords:
+    """A range as it was written.
+
+    Attributes:
+        start: --start, None if not given.
+        end: --end, None for the present.
+        last: --last, how long the range is, in place of --start.
+        zone: --tz.
+    """
+
+    start: str | None
+    end: str | None
+    last: str | None
+    zone: str = "UTC"
+
+    def moments(self, now: datetime | None = None) -> tuple[datetime, datetime]:
+        """Read it as times.
+
+        Args:
+            now: the present; that of this machine's clock if not given.
+
+        Raises:
+            ConfigurationError: it does not say from when on, or says it twice; or one of its times is none.
+        """
+        self._check_start()
+        now = now or present()
+        start = None if self.start is None else parse_moment("--start", self.start, self.zone, now)
+        end = parse_moment("--end", self.end or "now", self.zone, now)
+        if start is not None:
+            return start, end
+        return end - _length("--last", self.last or ""), end
+
+    def days(self, now: datetime | None = None) -> tuple[date, date]:
+        """Read it as days of the vendor's, both inclusive.
+
+        Args:
+            now: the present; that of this machine's clock if not given.
+
+        Raises:
+            ConfigurationError: it does not say from when on, or says it twice; or one of its days is none.
+        """
+        self._check_start()
+        now = now or present()
+        start = None if self.start is None else parse_day("--start", self.start, now)
+        end = parse_day("--end", self.end or "today", now)
+        if start is not None:
+            return start, end
+        whole = _length("--last", self.last or "") / timedelta(days=1)
+        if not whole.is_integer():
+            raise ConfigurationError(f"--last {self.last!r} is not whole days, which did calls are kept by: write 7d")
+        return end - timedelta(days=whole - 1), end
+
+    def of(self, source: SourceChoice | None) -> tuple[date, date]:
+        """Read it as what a source is asked by: days for did, else times.
+
+        Raises:
+            ConfigurationError: as of both.
+        """
+        return self.days() if source is SourceChoice.DID else self.moments()
+
+    def _check_start(self) -> None:
+        if (self.start is None) is (self.last is None):
+            raise ConfigurationError(
+                "from when on? Give --start or --last, as in --start yesterday or --last 7d"
+                if self.start is None
+                else "--start and --last exclude each other: give one of them"
+            )
+
+
+def parse_day(option: str, text: str, now: datetime | None = None) -> date:
+    """Read a day of the vendor's.
+
+    Args:
+        option: it is the value of.
+        text: ISO 8601, today or yesterday.
+        now: the present; that of this machine's clock if not given.
 
     Raises:
-        ConfigurationError: one is not ISO 8601, or there is no such zone.
+        ConfigurationError: it is none.
     """
-    if source is SourceChoice.DID:
-        return parse_day("--start", start), parse_day("--end", end)
-    return parse_moment("--start", start, zone), parse_moment("--end", end, zone)
-
-
-def parse_day(option: str, text: str) -> date:
-    """Read a day.
-
-    Raises:
-        ConfigurationError: it is not ISO 8601.
-    """
+    word = text.strip().lower()
+    if word in _DAYS_AGO:
+        return (now or present()).astimezone(UTC_PLUS_8).date() - timedelta(days=_DAYS_AGO[word])
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ConfigurationError(f"{option} {text!r} is no day: write it in ISO 8601, as 2026-01-31") from None
+        raise ConfigurationError(
+            f"{option} {text!r} is no day: write today, yesterday or ISO 8601, as 2026-01-31"
+        ) from None
+
+
+def _length(option: str, text: str) -> timedelta:
+    length = parse_duration(option, text)
+    if not length:
+        raise ConfigurationError(f"{option} {text!r} is no time at all: write 24h or 7d")
+    return length
 
 
 def parse_zone(text: str) -> tzinfo:

@@ -1,15 +1,18 @@
 """How far a long work is: a bar on a terminal, now and then a line elsewhere, or nothing."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
-from typing import IO, TYPE_CHECKING, Any, Protocol, TextIO, cast
+from datetime import UTC, datetime, tzinfo
+from typing import IO, TYPE_CHECKING, Any, Protocol, TextIO, TypeVar, cast
 
+import anyio
 from attrs import define, field
 
-from nxcdr_async._util.clocks import steady
-from nxcdr_async.cli.terminal import duration, say
+from nxcdr_async._util.clocks import sleep, steady
+from nxcdr_async._util.counts import counted
+from nxcdr_async.cli.stdout import is_read_by_another
+from nxcdr_async.cli.terminal import Manner, duration, say
 from nxcdr_async.ingest.report import BackfillProgress
 from nxcdr_async.stats import SessionStats
 
@@ -17,8 +20,13 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 SECONDS_BETWEEN_LINES = 1.0
+SECONDS_BETWEEN_LINES_BESIDE_RECORDS = 5.0
+SECONDS_BETWEEN_LOOKS = 0.2
 SECONDS_OF_SILENCE = 3.0
 """Seconds without a page after which a rate of before would mislead."""
+
+
+ResultT = TypeVar("ResultT")
 
 
 class Status(Protocol):
@@ -44,8 +52,48 @@ class ProgressDisplay(Protocol):
         """Show how far it is."""
 
 
+async def shown_while(
+    display: ProgressDisplay, status: Callable[[], Status], work: Callable[[], Awaitable[ResultT]]
+) -> ResultT:
+    """Do some work, and show how far it is all the while; returns what it returns, raises what it raises."""
+    failures: list[Exception] = []
+    results: list[ResultT] = []
+
+    async def show() -> None:
+        while True:
+            display.show(status())
+            await sleep(SECONDS_BETWEEN_LOOKS)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(show)
+        try:
+            results.append(await work())
+        except Exception as error:  # noqa: BLE001 - raised below, bare, not in a group
+            failures.append(error)
+        group.cancel_scope.cancel()
+    if failures:
+        raise failures[0]
+    return results[0]
+
+
 def _within_bounds(share: float) -> float:
     return min(1.0, max(0.0, share))
+
+
+def _how_fast(rate: str, seconds_left: float | None, *, silent: float, stats: SessionStats) -> str:
+    """Say how fast it goes and how long it still takes, or, where nothing has come for a while, what is known of that.
+
+    Args:
+        rate: how fast it goes, while something comes.
+        seconds_left: how long it still takes, None if that is not known.
+        silent: seconds since something came.
+        stats: the session's counts.
+    """
+    if silent < SECONDS_OF_SILENCE:
+        return rate if seconds_left is None else f"{rate}, ~{duration(seconds_left)} left"
+    if stats.gives_up_in is not None:
+        return f"the gateway does not answer: giving up within {duration(stats.gives_up_in)}"
+    return f"no news for {duration(silent)}"
 
 
 @define(frozen=True)
@@ -57,32 +105,29 @@ class ReadStatus:
         share: how much of the work that is; a little more or less than 0 to 1 is taken for that.
         seconds: since it began.
         stats: the session's counts.
-        total: records there are about, None where that is not known.
+        silent: seconds since records came.
+        total: records there are, None where that is not known.
     """
 
     done: int
     share: float = field(converter=_within_bounds)
     seconds: float
     stats: SessionStats
+    silent: float = 0.0
     total: int | None = None
 
     @property
     def count(self) -> str:
         """What was done, in words."""
-        return f"{self.done:,}" if self.total is None else f"{self.done:,} of about {self.total:,}"
+        return counted(self.done, "record") if self.total is None else f"{self.done:,} of {counted(self.total, 'call')}"
 
     @property
     def details(self) -> tuple[str, ...]:
         """How it goes, in words."""
-        rate = self.done / self.seconds if self.seconds else 0.0
-        in_flight, throttled = f"{self.stats.in_flight} in flight", f"{self.stats.throttled} throttled"
-        return (f"{rate:,.0f}/s, {in_flight}, {throttled}, {self._time_left} left",)
-
-    @property
-    def _time_left(self) -> str:
-        if not self.share:
-            return "?"
-        return duration(self.seconds * (1 - self.share) / self.share)
+        rate = f"{self.done / self.seconds if self.seconds else 0.0:,.0f}/s"
+        left = self.seconds * (1 - self.share) / self.share if self.share else None
+        speed = _how_fast(rate, left, silent=self.silent, stats=self.stats)
+        return (f"{speed}, {self.stats.in_flight} in flight, {self.stats.throttled:,} throttled",)
 
 
 @define(frozen=True)
@@ -93,11 +138,13 @@ class RunStatus:
         progress: what it said last, None before it said anything.
         stats: the session's counts.
         silent: seconds since it said that.
+        zone: of the times that are shown.
     """
 
     progress: BackfillProgress | None
     stats: SessionStats
     silent: float
+    zone: tzinfo = UTC
 
     @property
     def share(self) -> float:
@@ -106,10 +153,11 @@ class RunStatus:
 
     @property
     def count(self) -> str:
-        """Windows stored, of how many."""
-        if self.progress is None:
-            return "0"
-        return f"{self.progress.windows:,} of about {self.progress.windows_expected:,}"
+        """Windows stored, of about how many."""
+        progress = self.progress
+        if progress is None or not progress.windows:
+            return "0 windows" if progress is None else f"{progress.source}: 0 windows"
+        return f"{progress.source}: {progress.windows:,} of ~{counted(progress.windows_expected, 'window')}"
 
     @property
     def details(self) -> tuple[str, ...]:
@@ -119,18 +167,17 @@ class RunStatus:
     @property
     def _rows(self) -> str:
         if self.progress is None:
-            return "nothing read yet"
-        rows, left = f"{self.progress.rows_read:,} rows", self.progress.seconds_left
-        is_silent = self.silent >= SECONDS_OF_SILENCE
-        rate = f"no news for {duration(self.silent)}" if is_silent else f"{self.progress.rows_per_second:,.0f} rows/s"
-        return f"{rows}, {rate}, {'?' if left is None else duration(left)} left"
+            return f"nothing read yet, {_how_fast('starting', None, silent=self.silent, stats=self.stats)}"
+        rate = f"{self.progress.rows_per_second:,.0f} rows/s"
+        speed = _how_fast(rate, self.progress.seconds_left, silent=self.silent, stats=self.stats)
+        return f"{counted(self.progress.rows_read, 'row')}, {speed}"
 
     @property
     def _requests(self) -> str:
         stats = self.stats
         return (
             f"{stats.in_flight} of {stats.concurrency_limit} requests in flight, {stats.requests:,} sent, "
-            f"{stats.throttled:,} throttled, {stats.retries:,} retries"
+            f"{stats.throttled:,} throttled, {counted(stats.retries, 'retry', 'retries')}"
         )
 
     @property
@@ -138,35 +185,43 @@ class RunStatus:
         if self.progress is None:
             return "complete until ?"
         complete, reached = self.progress.complete_until, self.progress.reached
-        text = f"complete until {_moment(complete)}"
-        return text if reached in {None, complete} else f"{text}, stored to {_moment(reached)}"
+        text = f"complete until {self._moment(complete)}"
+        return text if reached in {None, complete} else f"{text}, stored to {self._moment(reached)}"
+
+    def _moment(self, moment: datetime | None) -> str:
+        return "?" if moment is None else minute_text(moment, self.zone)
 
 
 @contextmanager
-def bar_or_lines(unit: str, seconds: float = SECONDS_BETWEEN_LINES) -> Iterator[ProgressDisplay]:
+def bar_or_lines(seconds: float = SECONDS_BETWEEN_LINES) -> Iterator[ProgressDisplay]:
     """Show a bar where stderr is a terminal, else a line every so many seconds."""
-    if not sys.stderr.isatty():
-        yield _Lines(unit, seconds)
+    if not Manner.shows_bars():
+        yield _Lines(seconds)
         return
-    with _bar(unit) as bar:
+    with _bar() as bar:
         yield bar
 
 
 @contextmanager
-def bar_or_nothing(unit: str) -> Iterator[ProgressDisplay]:
-    """Show a bar where stderr is a terminal that does not show the records as well."""
-    if not sys.stderr.isatty() or sys.stdout.isatty():
+def bar_beside_records() -> Iterator[ProgressDisplay]:
+    """Show how far it is where stderr is a terminal that does not show the records as well.
+
+    If they go through a pipe, whatever reads it may write to that terminal too: a line now and then stays whole beside
+    it, where a bar would be drawn over its output.
+    """
+    if not Manner.shows_bars() or sys.stdout.isatty():
         yield _NoDisplay()
-        return
-    with _bar(unit) as bar:
-        yield bar
+    elif is_read_by_another(sys.stdout):
+        yield _Lines(SECONDS_BETWEEN_LINES_BESIDE_RECORDS)
+    else:
+        with _bar() as bar:
+            yield bar
 
 
 @define
 class _Lines:
     """A line on stderr now and then: for logs, and for whoever pipes stderr somewhere."""
 
-    unit: str
     seconds: float
     _next: float = field(init=False)
 
@@ -177,7 +232,7 @@ class _Lines:
         now = steady()
         if now >= self._next:
             self._next = now + self.seconds
-            say(", ".join([f"{status.count} {self.unit}", *status.details]))
+            say(", ".join([status.count, *status.details]))
 
 
 class _NoDisplay:
@@ -186,7 +241,7 @@ class _NoDisplay:
 
 
 @contextmanager
-def _bar(unit: str) -> Iterator[ProgressDisplay]:
+def _bar() -> Iterator[ProgressDisplay]:
     from rich.console import Console  # noqa: PLC0415 - rich takes a while, and is of no use without a terminal
     from rich.live import Live  # noqa: PLC0415 - likewise
 
@@ -195,7 +250,7 @@ def _bar(unit: str) -> Iterator[ProgressDisplay]:
 
         class Bar:
             def show(self, status: Status) -> None:
-                live.update(_drawing(status, unit))
+                live.update(_drawing(status))
 
         yield Bar()
 
@@ -219,7 +274,7 @@ class _Forgiving:
         return getattr(self.stream, name)
 
 
-def _drawing(status: Status, unit: str) -> "RenderableType":
+def _drawing(status: Status) -> "RenderableType":
     from rich.console import Group  # noqa: PLC0415 - as above
     from rich.progress_bar import ProgressBar  # noqa: PLC0415 - as above
     from rich.table import Table  # noqa: PLC0415 - as above
@@ -228,9 +283,10 @@ def _drawing(status: Status, unit: str) -> "RenderableType":
     first = Table.grid(padding=(0, 1), expand=True)
     first.add_column(ratio=1)
     first.add_column(no_wrap=True)
-    first.add_row(ProgressBar(total=1.0, completed=status.share), Text(f"{status.share:4.0%}  {status.count} {unit}"))
+    first.add_row(ProgressBar(total=1.0, completed=status.share), Text(f"{int(status.share * 100):3}%  {status.count}"))
     return Group(first, *(Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in status.details))
 
 
-def _moment(moment: datetime | None) -> str:
-    return "?" if moment is None else f"{moment:%Y-%m-%d %H:%M}Z"
+def minute_text(moment: datetime, zone: tzinfo) -> str:
+    """Return a time in a zone, to the minute."""
+    return moment.astimezone(zone).isoformat(" ", "minutes").replace("+00:00", "Z")

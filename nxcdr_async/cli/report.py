@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from tempfile import mkstemp
 from typing import Any, Literal
@@ -13,8 +13,9 @@ import msgspec
 from attrs import asdict, define, field
 
 from nxcdr_async._util.clocks import present, steady
+from nxcdr_async._util.counts import counted
 from nxcdr_async.cli.stdout import ReaderGoneError, escaped, write_at_once
-from nxcdr_async.cli.terminal import discard, duration, say
+from nxcdr_async.cli.terminal import LABEL_WIDTH, Manner, discard, duration, say, say_labelled
 from nxcdr_async.errors import BusyError, ConfigurationError, NxcdrError, SinkError
 from nxcdr_async.ingest.report import BackfillProgress, BackfillReport, Gap
 from nxcdr_async.records.models import SourceName
@@ -151,7 +152,7 @@ class RunReport:
             SinkError: it cannot be written.
         """
         if self.place is not None:
-            self.place.write(json_line({"outcome": outcome, "error": None, "error_class": None, **report}))
+            self.place.write(json_line(whole_report(outcome, report)))
 
     def fail(self, ended: BaseException) -> None:
         """Report a run that did not come to its end; if that fails too, a note on what ended it says so.
@@ -162,7 +163,7 @@ class RunReport:
         if self.place is None or not (self._progress or self._may_report_unbegun(ended, self.place)):
             return
         try:
-            self.place.write(json_line(self._of_failure(ended)))
+            self.place.write(json_line(self.failure(ended)))
         except NxcdrError as failure:  # the error that ended the run is the one to show
             ended.add_note(str(failure))
 
@@ -170,7 +171,8 @@ class RunReport:
         """Return whether a run that never had hold of the store may report so: not in place of another run's report."""
         return place.path is None or not (place.is_taken or isinstance(ended, BusyError))
 
-    def _of_failure(self, ended: BaseException) -> dict[str, Any]:
+    def failure(self, ended: BaseException) -> dict[str, Any]:
+        """Return the report of a run that did not come to its end, with what is known of it."""
         is_ours = isinstance(ended, NxcdrError)
         outcome: Outcome = "failed" if is_ours else "stopped"
         return {
@@ -197,60 +199,114 @@ class RunReport:
         }
 
 
-def show_report(report: BackfillReport) -> None:
-    """Say on stderr what a run did, as people like to read it."""
-    rate = report.rows / report.seconds if report.seconds else 0.0
+def show_report(report: BackfillReport, zone: tzinfo) -> None:
+    """Say on stderr what a run did, as people like to read it; on one line if that is for programs, or for nobody.
+
+    Args:
+        report: what it did.
+        zone: of the times that are shown.
+    """
+    if Manner.is_json or Manner.is_quiet:
+        say(summary_of(report, zone), "warning" if report.gaps else "info", **facts_of(report))
+        return
     new, changed, unchanged = (f"{rows:,}" for rows in (report.rows_new, report.rows_changed, report.rows_unchanged))
-    complete = "not known yet" if report.complete_until is None else f"until {moment_text(report.complete_until)}"
+    complete = "not known yet" if report.complete_until is None else f"until {moment_text(report.complete_until, zone)}"
+    held = f"{'' if report.pruned_before is None else '~'}{report.rows_held:,}"
+    start, end = moment_text(report.start, zone), moment_text(report.end, zone)
     lines = {
-        "done": f"{report.source} {moment_text(report.start)} to {moment_text(report.end)}, in {report.sink}",
-        "rows": f"{new} new, {changed} changed, {unchanged} unchanged",
+        "done": f"{report.source} {start} to {end}, in {report.sink}",
+        "rows": f"{new} new, {changed} changed, {unchanged} unchanged; {held} in the store",
         "windows": f"{report.windows:,} stored, {report.windows_before:,} by earlier runs, "
         f"{report.windows_open:,} still open for late rows",
         "requests": f"{report.requests:,}, {report.waste:,} of them beyond full pages",
-        "faults": f"{report.retries:,} requests sent again, {report.throttled:,} replies asked for less",
+        "faults": f"{counted(report.retries, 'request')} sent again, "
+        f"{counted(report.throttled, 'reply', 'replies')} asked for less",
         "gaps": "none known" if not report.gaps else f"{len(report.gaps):,}",
         "complete": complete,
-        "time": f"{duration(report.seconds)}, {rate:,.0f} rows/s",
+        "time": _time_taken(report),
     }
     for label, text in lines.items():
-        say(f"{label:<9} {text}")
+        say_labelled(label, text)
         if label == "gaps":
-            show_gaps(report.gaps)
+            show_gaps(report.gaps, zone)
     if report.legs:
-        say(f"{'legs':<9} {report.legs:,} calls beside another one with their call id, such as legs of a transfer")
+        legs = counted(report.legs, "call")
+        say_labelled("legs", f"{legs} beside another one with their call id, such as legs of a transfer")
     if report.windows_lost:
-        say(f"{'lost':<9} {report.windows_lost:,} windows of earlier runs had lost rows: those of this range were read")
-        say(f"{'':<9} again, the others are read by the next sync")
+        lost = counted(report.windows_lost, "window")
+        say_labelled(
+            "lost",
+            f"{lost} of earlier runs had lost rows: what lies in this range was read again, the next sync reads the "
+            "rest",
+        )
     if report.pruned_before is not None:
-        say(f"{'pruned':<9} rows before {moment_text(report.pruned_before)} were removed on purpose and stay so")
+        say_labelled(
+            "pruned", f"rows before {moment_text(report.pruned_before, zone)} were removed on purpose and stay so"
+        )
     if report.clock_source != "date":
-        say(f"{'clock':<9} {_CLOCKS[report.clock_source]}")
+        say_labelled("clock", _CLOCKS[report.clock_source])
 
 
-def show_gaps(gaps: tuple[Gap, ...]) -> None:
-    """Say on stderr what is known to be missing, some of it."""
-    for gap in gaps[:MOST_GAPS_SHOWN]:
-        say(f"{'':9} - {_gap_text(gap)}")
-    if len(gaps) > MOST_GAPS_SHOWN:
-        say(f"{'':9} - and {len(gaps) - MOST_GAPS_SHOWN:,} more, which --report names")
-
-
-def _gap_text(gap: Gap) -> str:
-    if gap.kind == "saturated second":
-        return f"the second {moment_text(gap.start)} holds more calls than the gateway shows"
-    if gap.kind == "saturated day":
-        return f"{moment_text(gap.start)} to {moment_text(gap.end)} is a day of more calls than the gateway shows"
-    if gap.kind == "refused range":
-        return f"{moment_text(gap.start)} to {moment_text(gap.end)} lies further back than the gateway tells"
+def summary_of(report: BackfillReport, zone: tzinfo) -> str:
+    """Return what a run did as one line for people, with its times in a zone."""
+    gaps = f", {counted(len(report.gaps), 'gap')} known" if report.gaps else ""
+    until = report.complete_until
+    complete = "" if until is None else f", complete until {moment_text(until, zone)}"
     return (
-        f"{gap.rows:,} rows of {moment_text(gap.start)} to {moment_text(gap.end)} could not be read and were left out"
+        f"{report.source}: {report.rows_new:,} new, {report.rows_changed:,} changed{gaps}{complete}, "
+        f"{counted(report.requests, 'request')}, {duration(report.seconds)}"
     )
 
 
-def moment_text(moment: datetime) -> str:
-    """Return a time in UTC as people write it."""
-    return moment.isoformat().replace("+00:00", "Z")
+def facts_of(report: BackfillReport) -> dict[str, Any]:
+    """Return what a run did as facts of one line of JSON; what is long, such as the list of gaps, as a number."""
+    return {"outcome": outcome_of(report), **asdict(report), "rows": report.rows, "gaps": len(report.gaps)}
+
+
+def outcome_of(report: BackfillReport) -> Literal["done", "gaps"]:
+    """Return how a run ended that came to its end."""
+    return "gaps" if report.gaps else "done"
+
+
+def whole_report(outcome: str, report: dict[str, Any]) -> dict[str, Any]:
+    """Return the report of a run that came to its end, as it is written."""
+    return {"outcome": outcome, "error": None, "error_class": None, **report}
+
+
+def show_gaps(gaps: tuple[Gap, ...], zone: tzinfo) -> None:
+    """Say on stderr what is known to be missing, some of it."""
+    for gap in gaps[:MOST_GAPS_SHOWN]:
+        say_item(gap_text(gap, zone))
+    if len(gaps) > MOST_GAPS_SHOWN:
+        say_item(f"and {len(gaps) - MOST_GAPS_SHOWN:,} more, which --report names")
+
+
+def say_item(text: str) -> None:
+    """Say one of several things that stand under a label."""
+    say(f"{'':{LABEL_WIDTH}}- {text}", indent=LABEL_WIDTH + 2)
+
+
+def _time_taken(report: BackfillReport) -> str:
+    if not report.rows:
+        return duration(report.seconds)
+    return f"{duration(report.seconds)}, {report.rows / max(report.seconds, 1e-6):,.0f} rows/s"
+
+
+def gap_text(gap: Gap, zone: tzinfo) -> str:
+    """Return what is known to be missing, as people like to read it."""
+    start, end = moment_text(gap.start, zone), moment_text(gap.end, zone)
+    return {
+        "saturated second": f"the second {start} holds more calls than the gateway shows",
+        "saturated day": f"{start} to {end} is a day of more calls than the gateway shows",
+        "refused range": f"{start} to {end} lies further back than the gateway tells",
+        "never read": f"{start} to {end} was never read",
+        "bad rows": f"left out {counted(gap.rows or 0, 'row')} of {start} to {end} that could not be read",
+    }[gap.kind]
+
+
+def moment_text(moment: datetime, zone: tzinfo = UTC) -> str:
+    """Return a time as people write it, in a zone."""
+    return moment.astimezone(zone).isoformat().replace("+00:00", "Z")
 
 
 def json_line(report: dict[str, Any]) -> bytes:

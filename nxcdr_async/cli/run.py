@@ -12,10 +12,11 @@ from typing import ParamSpec
 
 import typer
 
+from nxcdr_async._util.moments import moment_at
 from nxcdr_async._util.redaction import Redactor
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.stdout import ReaderGoneError, flush_stdout
-from nxcdr_async.cli.terminal import discard, printable, say, say_error, say_last
+from nxcdr_async.cli.terminal import Manner, discard, json_text, printable, say, say_error, say_last
 from nxcdr_async.config import SECRET_VARIABLES
 from nxcdr_async.errors import BusyError, ConfigurationError, NxcdrError, SaturatedDayError, SaturatedSecondError
 from nxcdr_async.transport.proxies import ProxyRules
@@ -28,9 +29,20 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO}
 Parameters = ParamSpec("Parameters")
 
 
+_OF_EACH_RECORD = {*vars(logging.makeLogRecord({})), "message", "asctime"}
+"""Attributes of any log record; what else one has are its facts."""
+
+
 class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record), sys.stderr)
+        text = super().format(record)
+        if not Manner.is_json:
+            return printable(text, sys.stderr)
+        facts = {name: value for name, value in vars(record).items() if name not in _OF_EACH_RECORD}
+        if record.exc_text:
+            facts["traceback"] = record.exc_text
+        told = {"time": moment_at(record.created), "level": record.levelname.lower(), "logger": record.name}
+        return json_text({**told, "message": record.getMessage(), **facts}).rstrip("\n")
 
 
 class CommandError(NxcdrError):
@@ -74,7 +86,7 @@ def exit_on_error() -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 - the user gets a line, and the rest when asked for
         if os.environ.get("NXCDR_LOG", "").lower() == "debug":
             _say_traceback(error)
-        say(f"error: {_description(error)}")
+        say(f"error: {_description(error)}", "error")
         code = ExitCode.FAILED
     else:
         return
@@ -116,19 +128,17 @@ def _handle_signals() -> None:
 
 def _log_to_stderr() -> None:
     level = _log_level()
-    if level is None:
-        return
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_OneLine("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    handler.setFormatter(_OneLine("%(message)s" if level is None else "%(asctime)s %(name)s %(levelname)s %(message)s"))
     logger = logging.getLogger("nxcdr_async")
     logger.addHandler(handler)
-    logger.setLevel(level)
+    logger.setLevel(level or logging.WARNING)
 
 
 def _say_traceback(error: Exception) -> None:
     """Show a traceback: without variables, and without the secrets of the environment, whoever wrote its messages."""
     for line in _redactor().text("".join(format_exception(error))).splitlines():
-        say(line)
+        say(line, "error")
 
 
 def _redactor() -> Redactor:

@@ -1,16 +1,19 @@
 """Runs into a store, with how far they are on a display and a report however they end: backfill, sync, verify."""
 
 from collections.abc import Awaitable, Callable
+from datetime import tzinfo
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
 from attrs import asdict
 
-from nxcdr_async._util.clocks import sleep, steady
+from nxcdr_async._util.clocks import steady
+from nxcdr_async._util.counts import counted
 from nxcdr_async.cli.exit_codes import ExitCode
-from nxcdr_async.cli.options import RangeOptions, StoreOptions, parse_duration, parse_target, secrets_for
-from nxcdr_async.cli.progress import ProgressDisplay, RunStatus, bar_or_lines
-from nxcdr_async.cli.report import RunReport, show_report
+from nxcdr_async.cli.options import RangeOptions, StoreOptions, parse_duration, parse_target, parse_zone, secrets_for
+from nxcdr_async.cli.progress import RunStatus, bar_or_lines, shown_while
+from nxcdr_async.cli.report import RunReport, moment_text, outcome_of, show_report
 from nxcdr_async.cli.streaming import BadRows
 from nxcdr_async.errors import NxcdrError, RecordError
 from nxcdr_async.ingest.report import BackfillReport
@@ -18,7 +21,6 @@ from nxcdr_async.records.models import SourceName
 from nxcdr_async.session import CdrSession
 
 SECONDS_BETWEEN_LINES = 5.0
-SECONDS_BETWEEN_LOOKS = 0.2
 
 ResultT = TypeVar("ResultT")
 
@@ -32,6 +34,7 @@ def fill_store(
     skip_bad_rows: bool,
     store: StoreOptions,
     gateway: RangeOptions,
+    tz: str,
 ) -> ExitCode:
     """Fill a store, show how it goes, and report; returns the exit code.
 
@@ -43,52 +46,67 @@ def fill_store(
         skip_bad_rows: whether rows that cannot be read are left out.
         store: how to go on in it, and where to report.
         gateway: where to read.
+        tz: the zone of the times that are shown.
 
     Raises:
         NxcdrError: it could not be done to the end; notes on it say what is stored, and how to go on.
         KeyboardInterrupt: it was stopped; likewise.
     """
-    place = parse_target(to)
-    options: dict[str, Any] = {
+    store.choose_manner()
+    place, zone = parse_target(to), parse_zone(tz)
+    options = run_options(place, settle=settle, skip_bad_rows=skip_bad_rows, store=store)
+    arguments, report = gateway.arguments(), RunReport.checked(store.report, place, source)
+    arguments |= secrets_for(source)  # nobody is asked for them before all else is known to be right
+    options["on_progress"] = report.update
+    try:
+        filled = anyio.run(in_session, arguments, report, lambda session: fill(session, options), zone)
+    except (NxcdrError, KeyboardInterrupt) as ended:
+        note_how_to_skip(ended)
+        _note_how_to_go_on(ended, report, zone)
+        report.fail(ended)
+        raise
+    show_report(filled, zone)
+    report.end(outcome_of(filled), {**asdict(filled), "rows": filled.rows})
+    return ExitCode.KNOWN_GAPS if filled.gaps else ExitCode.DONE
+
+
+def run_options(place: str, *, settle: str, skip_bad_rows: bool, store: StoreOptions) -> dict[str, Any]:
+    """Return the keyword arguments that `backfill` and `sync` have in common; all but place are those of `fill_store`.
+
+    Raises:
+        ConfigurationError: the time to settle is no duration.
+    """
+    return {
         "to": place,
         "settle": parse_duration("--settle", settle),
         "new_key": store.new_key,
         "new_gateway": store.new_gateway,
         **BadRows(are_skipped=skip_bad_rows).options,
     }
-    arguments, report = gateway.arguments(), RunReport.checked(store.report, place, source)
-    arguments |= secrets_for(source)  # nobody is asked for them before all else is known to be right
-    options["on_progress"] = report.update
-    try:
-        filled = anyio.run(in_session, arguments, report, lambda session: fill(session, options))
-    except (NxcdrError, KeyboardInterrupt) as ended:
-        note_how_to_skip(ended)
-        _note_how_to_go_on(ended, report)
-        report.fail(ended)
-        raise
-    show_report(filled)
-    report.end("gaps" if filled.gaps else "done", {**asdict(filled), "rows": filled.rows})
-    return ExitCode.KNOWN_GAPS if filled.gaps else ExitCode.DONE
 
 
 async def in_session(
-    arguments: dict[str, Any], report: RunReport, work: Callable[[CdrSession], Awaitable[ResultT]]
+    arguments: dict[str, Any], report: RunReport, work: Callable[[CdrSession], Awaitable[ResultT]], zone: tzinfo
 ) -> ResultT:
     """Do some work in a session, and show how far it is meanwhile; returns what it returns, raises what it raises."""
-    failures: list[Exception] = []
-    results: list[ResultT] = []
     async with CdrSession.from_env(**arguments) as session:
-        with bar_or_lines("windows", SECONDS_BETWEEN_LINES) as display:
-            async with anyio.create_task_group() as group:
-                group.start_soon(_show, display, session, report)
-                try:
-                    results.append(await work(session))
-                except Exception as error:  # noqa: BLE001 - raised below, bare, not in a group
-                    failures.append(error)
-                group.cancel_scope.cancel()
-        if failures:
-            raise failures[0]
-    return results[0]
+        return await displayed(session, report, work, SECONDS_BETWEEN_LINES, zone)
+
+
+async def displayed(
+    session: CdrSession,
+    report: RunReport,
+    work: Callable[[CdrSession], Awaitable[ResultT]],
+    seconds_between_lines: float,
+    zone: tzinfo,
+) -> ResultT:
+    """Show how far some work is while it is done; returns what it returns, raises what it raises."""
+
+    def status() -> RunStatus:
+        return RunStatus(report.latest, session.stats, steady() - report.updated, zone)
+
+    with bar_or_lines(seconds_between_lines) as display:
+        return await shown_while(display, status, partial(work, session))
 
 
 def note_how_to_skip(ended: BaseException) -> None:
@@ -97,19 +115,14 @@ def note_how_to_skip(ended: BaseException) -> None:
         ended.add_note("with --skip-bad-rows such rows are left out, told and counted as gaps")
 
 
-async def _show(display: ProgressDisplay, session: CdrSession, report: RunReport) -> None:
-    while True:
-        display.show(RunStatus(report.latest, session.stats, steady() - report.updated))
-        await sleep(SECONDS_BETWEEN_LOOKS)
-
-
-def _note_how_to_go_on(ended: BaseException, report: RunReport) -> None:
+def _note_how_to_go_on(ended: BaseException, report: RunReport, zone: tzinfo) -> None:
     latest = report.latest
     if latest is None or latest.reached is None:
         if isinstance(ended, KeyboardInterrupt):
             ended.add_note("nothing was stored by this run: the same command begins where it did")
         return
-    stored = f"{latest.rows:,} rows up to {latest.reached.isoformat()} are stored"
+    are = "is" if latest.rows == 1 else "are"
+    stored = f"{counted(latest.rows, 'row')} up to {moment_text(latest.reached, zone)} {are} stored"
     if latest.complete_until is not None:
-        stored += f", and it is complete before {latest.complete_until.isoformat()}"
+        stored += f", and it is complete before {moment_text(latest.complete_until, zone)}"
     ended.add_note(f"{stored}: run the same command to go on")

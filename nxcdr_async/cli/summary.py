@@ -12,8 +12,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from nxcdr_async._util.counts import counted
 from nxcdr_async.cli.console import PlainConsole
-from nxcdr_async.cli.terminal import can_show, duration, megabytes, printable
+from nxcdr_async.cli.terminal import can_show, duration, printable, size_text
 from nxcdr_async.records.hangup import HANGUPS
 from nxcdr_async.stats import SessionStats
 
@@ -136,15 +137,16 @@ def _table(first: str, *others: str) -> Table:
 def _verdict(stored: int, distinct: int, held: int, *, is_complete: bool) -> Text:
     good, bad = ("✓", "✗") if can_show("✓✗", sys.stdout) else ("OK:", "FAILED:")
     verdict = (f"{good} complete", "bold green") if is_complete else (f"{bad} not complete", "bold red")
-    return Text.assemble(verdict, f": {stored:,} calls stored, {distinct:,} different ids, {held:,} in the emulator")
+    calls, ids = counted(stored, "call"), counted(distinct, "different id")
+    return Text.assemble(verdict, f": {calls} stored, {ids}, {held:,} in the emulator")
 
 
 def _figures_of_run(target: Path, stored: int, stats: SessionStats, seconds: float) -> Text:
     return Text.assemble(
-        f"{stats.requests:,} requests, {stats.retries} of them repeated, up to {stats.peak_in_flight} at once; "
-        f"{seconds:.1f} s, {stored / seconds:,.0f} calls a second\n",
+        f"{counted(stats.requests, 'request')}, {stats.retries:,} of them repeated, up to {stats.peak_in_flight} at "
+        f"once; {duration(seconds)}, {stored / seconds:,.0f} calls a second\n",
         (printable(str(target), sys.stdout), "bold"),
-        f", {megabytes(target.stat().st_size)}, table calls\n",
+        f", {size_text(target.stat().st_size)}, table calls\n",
     )
 
 
@@ -158,7 +160,7 @@ def _next_steps(target: Path) -> Text:
         ("With an account", "bold"),
         ": set NXCDR_ACCESS_KEY and NXCDR_ACCESS_SECRET, then\n",
         "nxcdr doctor\n",
-        "nxcdr calls --start 2026-01-01 --end 2026-01-02 > calls.jsonl",
+        "nxcdr calls --last 7d > calls.jsonl",
     )
 
 
@@ -171,8 +173,8 @@ def _percent(share: float) -> str:
 
 
 def _times(usual: Any, long: Any) -> str:
-    return "" if usual is None else f"{duration(usual)} / {duration(long)}"
+    return "" if usual is None else f"{usual:.0f} / {long:.0f} s"
 
 
 def _money(total: Decimal | None) -> str:
-    return "" if total is None else f"{total.normalize():,f}"
+    return "" if total is None else f"{total:,.2f}"

@@ -7,7 +7,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +16,18 @@ from nxcdr_async._util.validation import as_text, as_whole
 from nxcdr_async.errors import ConfigurationError, RecordError
 from nxcdr_async.ingest.pushes import PushedCalls
 from nxcdr_async.ingest.report import (
+    AgeCount,
     BackfillProgress,
     BackfillReport,
+    DayTotals,
     Difference,
     Gap,
+    LastRun,
     PrunedSource,
     PruneReport,
+    SourceStatus,
+    StoreStatus,
+    Totals,
     VerifiedSource,
     VerifyReport,
 )
@@ -37,17 +43,24 @@ if TYPE_CHECKING:
     from nxcdr_async.sinks.protocol import Sink
 
 __all__ = [
+    "AgeCount",
     "BackfillProgress",
     "BackfillReport",
+    "DayTotals",
     "Difference",
     "Gap",
+    "LastRun",
     "PruneReport",
     "PrunedSource",
     "PushedCalls",
+    "SourceStatus",
+    "StoreStatus",
+    "Totals",
     "VerifiedSource",
     "VerifyReport",
     "backfill",
     "prune",
+    "status",
     "sync",
     "verify",
 ]
@@ -122,10 +135,12 @@ async def sync(
     new_gateway: bool = False,
     on_bad_row: OnBadRow = "raise",
     bad_row_callback: Callable[[RecordError], object] | None = None,
+    since: date | None = None,
 ) -> BackfillReport:
     """Bring a store up to the present: read again where late rows may turn up, fill holes, and go on to now.
 
-    The arguments and errors are those of `backfill`, which has to have begun the store.
+    The arguments and errors are those of `backfill`, which has to have begun the store. Or `since` begins it, which is
+    as the start of a backfill: what is stored from then on stays, and what is missing is read.
     """
     settings = _settings(
         settle=settle,
@@ -135,7 +150,7 @@ async def sync(
         on_bad_row=on_bad_row,
         bad_row_callback=bad_row_callback,
     )
-    return await _job(session, source, to, settings).sync()
+    return await _job(session, source, to, settings).sync(since)
 
 
 async def verify(
@@ -144,6 +159,9 @@ async def verify(
     source: SourceName | None = None,
     on_progress: Callable[[BackfillProgress], object] | None = None,
     *,
+    start: date | None = None,
+    end: date | None = None,
+    totals: tzinfo | None = None,
     sample: int | None = SAMPLE,
     seed: int | None = None,
     fix: bool = False,
@@ -166,6 +184,10 @@ async def verify(
         source: "calls", "did" or "flash"; None for all that the store holds.
         on_progress: gets the news in the event loop: of each source once the sink is held, then of one source after the
             other, some times a second.
+        start: aware; where the windows to verify begin, with `end`. For "did", a date is the first day. None for all.
+        end: aware; what they end before; each that lies there in part is read whole. For "did", a date is the last day.
+        totals: also count rows, cost and talk time of each day of this zone, as stored and as the gateway tells them.
+            For that all sealed windows of the range are read, whatever `sample` is.
         sample: windows of each source to read, chosen by chance all over the range; None reads all that are sealed.
         seed: repeats a choice: the `seed` of its report. None to choose anew.
         fix: store what is missing or different, as a backfill would. Nothing is ever deleted.
@@ -182,7 +204,9 @@ async def verify(
         SinkError: it cannot be read, or written.
         NxcdrError: the gateway cannot be read; what was mended before stays so.
     """
-    windows, start = _whole_from(1, "sample", sample), _whole_from(0, "seed", seed)
+    windows, first_choice = _whole_from(1, "sample", sample), _whole_from(0, "seed", seed)
+    if totals is not None and not isinstance(totals, tzinfo):
+        raise ConfigurationError(f"totals is {totals!r}: give the zone of the days, such as datetime.UTC, or None")
     sources = tuple(SOURCES) if source is None else (_checked_source(source),)
     _check_switch("fix", fix)
     settings = _settings(
@@ -195,7 +219,16 @@ async def verify(
     )
     from nxcdr_async.ingest.verify import Verification  # noqa: PLC0415 - imports pyarrow
 
-    verification = Verification(session, sink_for(to), settings, sample=windows, seed=start, mends=fix)
+    verification = Verification(
+        session,
+        sink_for(to),
+        settings,
+        sample=windows if totals is None else None,
+        seed=first_choice,
+        mends=fix,
+        span=_checked_span(start, end),
+        zone=totals,
+    )
     return await verification.of(sources)
 
 
@@ -231,6 +264,44 @@ async def prune(
     from nxcdr_async.ingest.pruning import prune_sink  # noqa: PLC0415 - imports pyarrow
 
     return await prune_sink(sink_for(to), edge, wanted, is_trial=dry_run)
+
+
+async def stored_sources(to: "str | Path | Sink") -> tuple[SourceName, ...]:
+    """Return the sources that were read into a store; the arguments and errors are those of `prune`."""
+    check_arrow()
+    from nxcdr_async.ingest.stored import sources_begun  # noqa: PLC0415 - imports pyarrow
+
+    return await sources_begun(sink_for(to))
+
+
+async def status(to: "str | Path | Sink", sources: Iterable[SourceName] | None = None) -> StoreStatus:
+    """Tell how a store is: its rows, how far it is read and complete, what is missing, what its last run came to.
+
+    Nothing is made, changed or locked for that, and nothing asked of a gateway: it may be asked while a run is at work,
+    at any time, and by who may only read. Of a DuckDB file alone nobody can know anything while a run writes it.
+
+    Args:
+        to: as for `backfill`; a sink of your own needs the method `survey`.
+        sources: some of "calls", "did" and "flash"; None for all that the store holds.
+
+    Raises:
+        BusyError: it is a DuckDB file that a run is writing.
+        ConfigurationError: an argument cannot work, nothing is there, or it holds nothing of these sources.
+        SinkError: it cannot be read.
+    """
+    wanted = tuple(SOURCES) if sources is None else _checked_sources(sources)
+    check_arrow()
+    from nxcdr_async.ingest.status import status_of  # noqa: PLC0415 - imports pyarrow
+
+    return await status_of(sink_for(to), wanted, math.ceil(SETTLE.total_seconds()))
+
+
+def _checked_span(start: date | None, end: date | None) -> tuple[date, date] | None:
+    if start is None and end is None:
+        return None
+    if start is None or end is None:
+        raise ConfigurationError("start and end go together: give both, or neither for all that is stored")
+    return start, end
 
 
 def _checked_before(before: datetime) -> int:

@@ -11,6 +11,7 @@ from nxcdr_async.errors import RecordError
 from nxcdr_async.ingest.report import Difference, DifferenceKind
 from nxcdr_async.ingest.segmenter import Segment
 from nxcdr_async.ingest.table_writer import ReadSummary, RowCounts, TableWriter
+from nxcdr_async.ingest.totals import TotalsByDay
 from nxcdr_async.records.arrow import Table
 from nxcdr_async.records.models import vendor_key
 from nxcdr_async.sinks.ledger import Ledger, LedgerEntry
@@ -126,6 +127,7 @@ class Comparator:
         examples: some of these.
         checked: what the ledger says of each window that was compared, with gaps that were met on the way.
         unmatched: for each window, rows stored there that it did not bring.
+        totals: counts all by day; None without.
     """
 
     writer: TableWriter
@@ -136,6 +138,7 @@ class Comparator:
     examples: list[Difference] = field(factory=list, init=False)
     checked: list[LedgerEntry] = field(factory=list, init=False)
     unmatched: list[pa.Table] = field(factory=list, init=False)
+    totals: TotalsByDay | None = field(default=None, init=False)
 
     @property
     def table(self) -> Table:
@@ -162,7 +165,10 @@ class Comparator:
         segment = evolve(segment, rows=self.writer.without_pruned(segment.rows))
         settled = segment.rows.filter(self._is_settled(segment.rows, window))
         comparison = compare(self.table, sink.find(self.table, settled), settled, self._examples_left, window)
-        in_window = outside(self.table, sink.scan(self.table, window), summary.refused)
+        stored = sink.scan(self.table, window)
+        if self.totals is not None:
+            self.totals.add(window, stored, segment.rows)
+        in_window = outside(self.table, stored, summary.refused)
         unmatched = absent(self.table, in_window, segment.rows, window)
         (entry,) = self.ledger.within(window)
         # Whose neighbourhood a bad row is in is not known exactly, so that it may well be met in a window not read now.

@@ -3,33 +3,39 @@
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 
 import anyio
 import pyarrow as pa
-from attrs import define, field
+from attrs import define, evolve, field
 
 from nxcdr_async._util.clocks import present
-from nxcdr_async._util.moments import moment_at, moment_if_any
+from nxcdr_async._util.moments import TrueTypes, moment_at, moment_if_any
 from nxcdr_async._util.tasks import in_thread
-from nxcdr_async.errors import ConfigurationError, InvalidRequestError
+from nxcdr_async.errors import ConfigurationError, InvalidRequestError, NxcdrError
+from nxcdr_async.ingest.gaps import gaps_of
 from nxcdr_async.ingest.pipeline import Clocks, Pipeline, clocks_of
 from nxcdr_async.ingest.progress import OnProgress, ProgressMeter
 from nxcdr_async.ingest.ranges import ReadRange, read_ranges_of
-from nxcdr_async.ingest.report import BackfillReport, Gap
+from nxcdr_async.ingest.report import BackfillReport
 from nxcdr_async.ingest.table_writer import AllowedChanges, TableWriter
 from nxcdr_async.protocol.codes import may_refuse_range
 from nxcdr_async.records.arrow import TABLES, BadRowHandler
 from nxcdr_async.records.models import SourceName
 from nxcdr_async.session import CdrSession, context_of
-from nxcdr_async.sinks.ledger import LedgerEntry
+from nxcdr_async.sinks.ledger import LedgerEntry, RunNote, RunOutcome
 from nxcdr_async.sinks.protocol import Origin, Sink
 from nxcdr_async.sources import SOURCES
-from nxcdr_async.sources.base import Source, unit_at
+from nxcdr_async.sources.base import Source
 from nxcdr_async.stats import SessionStats
 from nxcdr_async.transport.clock_skew import Interval
 from nxcdr_async.windows import Window
+
+_LATEST = TrueTypes.DATETIME(9998, 12, 31, tzinfo=UTC)
+"""A range that ends then ends at the present."""
+LONGEST_ERROR = 500
+"""Characters of an error that the ledger keeps."""
 
 
 @define(frozen=True)
@@ -70,6 +76,8 @@ class Job:
     clocks: Clocks = field(init=False)
     _stats_before: SessionStats = field(init=False)
     _started: datetime = field(init=False)
+    # What the ledger notes of the run, once it has begun.
+    _run_note: RunNote = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._started = present()
@@ -86,7 +94,7 @@ class Job:
     async def backfill(self, start: date, end: date) -> BackfillReport:
         """Read what the sink lacks of a range, and what of it can be sealed by now."""
         asked = self.source.unit.whole(start, end)
-        async with self._locked() as meter:
+        async with self._locked("backfill") as meter:
             now = await self._now()
             if asked.start >= now.most:
                 raise ConfigurationError(f"the range begins at {moment_at(asked.start)}, which has yet to come")
@@ -96,18 +104,23 @@ class Job:
             again = [entry for entry in self._unpruned(ledger.within(whole)) if self._is_due(entry, now)]
             return await self._run(whole, read_ranges_of(self._missing(whole), again), meter)
 
-    async def sync(self) -> BackfillReport:
-        """Read again all that is not sealed, and go on to the present."""
-        async with self._locked() as meter:
+    async def sync(self, since: date | None = None) -> BackfillReport:
+        """Read again all that is not sealed, fill holes from a moment on, and go on to the present."""
+        first = None if since is None else self._first_moment(since)
+        async with self._locked("sync") as meter:
             ledger = self.writer.ledger
-            if ledger.start is None:
+            begun = [moment for moment in (ledger.start, first) if moment is not None]
+            if not begun:
                 raise ConfigurationError(
                     f"{self.sink.name} holds no {self.writer.table.name} yet: give the --to of an earlier backfill, or "
-                    "say by a backfill from when on to read; calls that were pushed do not count"
+                    "say by --since (since=…) from when on to read; calls that were pushed do not count"
                 )
             now = await self._now()
+            if min(begun) >= now.most:
+                raise ConfigurationError(f"the range begins at {moment_at(min(begun))}, which has yet to come")
             ledger.doubt(int(now.least))
-            whole = Window(ledger.start, max(self.source.unit.ceiling(int(now.most)), ledger.entries[-1].window.end))
+            ends = (entry.window.end for entry in ledger.entries[-1:])
+            whole = Window(min(begun), max([self.source.unit.ceiling(int(now.most)), *ends]))
             again = [entry for entry in self._unpruned(ledger.entries) if not entry.is_sealed(self.settings.settle)]
             return await self._run(whole, read_ranges_of(self._missing(whole), again), meter)
 
@@ -134,19 +147,51 @@ class Job:
         meter.expect(sum(read_range.window.seconds for read_range in read_ranges), self._complete_until())
 
     @asynccontextmanager
-    async def _locked(self) -> AsyncIterator[ProgressMeter]:
-        """Lock the sink and report what is there; also how far the run came, if an error ends it."""
+    async def _locked(self, command: str) -> AsyncIterator[ProgressMeter]:
+        """Lock the sink and report what is there; also how far the run came, if an error ends it.
+
+        The ledger notes how the run ended, and before that that it began: so one that was killed is known as that.
+        """
         origin = self.origin()
         async with locked(self.sink):
             await in_thread(partial(self.writer.begin, origin, self.settings.allowed))
             await in_thread(self.writer.reopen_lost)
             meter = self.meter()
             meter.report()
+            self._run_note = RunNote(command, int(self._started.timestamp()), self.settings.settle)
             try:
+                await in_thread(partial(self.writer.note_run, self._run_note))
                 yield meter
             except BaseException as ended:
                 meter.report_end(ended)
+                await self._note_failure(meter, ended)
                 raise
+
+    def _first_moment(self, since: date) -> int:
+        last = _LATEST if isinstance(since, datetime) else _LATEST.date()
+        return self.source.unit.whole(since, last).start
+
+    async def _note_failure(self, meter: ProgressMeter, ended: BaseException) -> None:
+        """Note in the ledger what ended the run; if that fails too, that becomes a note on the error."""
+        is_error = isinstance(ended, Exception)
+        error = f"{type(ended).__name__}: {ended}"[:LONGEST_ERROR] if is_error else None
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._note_end(meter, "failed" if is_error else "stopped", error)
+            except NxcdrError as failure:
+                ended.add_note(f"the ledger could not note it, too: {failure}")
+
+    async def _note_end(self, meter: ProgressMeter, outcome: RunOutcome, error: str | None = None) -> None:
+        note = evolve(
+            self._run_note,
+            finished=int(present().timestamp()),
+            outcome=outcome,
+            rows_new=meter.counts.new,
+            rows_changed=meter.counts.changed,
+            requests=self.session.stats.requests - self._stats_before.requests,
+            error=error,
+        )
+        await in_thread(partial(self.writer.note_run, note))
 
     def _complete_until(self) -> int | None:
         return self.writer.ledger.complete_until(self.settings.settle)
@@ -188,7 +233,9 @@ class Job:
         windows_before = len(ledger.within(whole)) - sum(len(read_range.rigid) for read_range in read_ranges)
         self.expect(read_ranges, meter)
         await Pipeline(self.source, self.writer, self.clocks, meter, self.settings.on_bad_row).read(read_ranges)
-        return self._report(whole, windows_before, meter)
+        report = self._report(whole, windows_before, meter)
+        await self._note_end(meter, "gaps" if report.gaps else "done")
+        return report
 
     def _report(self, whole: Window, windows_before: int, meter: ProgressMeter) -> BackfillReport:
         entries, counts = self.writer.ledger.within(whole), meter.counts
@@ -211,7 +258,7 @@ class Job:
             waste=max(0, requests - retries - full_pages),
             retries=retries,
             throttled=after.throttled - before.throttled,
-            gaps=tuple(gap for entry in self._unpruned(entries) for gap in gaps_of(self.source, entry, whole)),
+            gaps=tuple(gap for entry in self._unpruned(entries) for gap in gaps_of(self.source.unit, entry, whole)),
             complete_until=moment_if_any(meter.complete_until),
             seconds=meter.seconds,
             started=self._started,
@@ -220,6 +267,7 @@ class Job:
             windows_lost=len(self.writer.lost),
             pruned_before=moment_if_any(pruned_before if (pruned_before or 0) > whole.start else None),
             legs=meter.legs,
+            rows_held=self.writer.ledger.rows,
         )
 
 
@@ -271,17 +319,3 @@ class _MemoryGivenBack:
 
 
 _memory_given_back = _MemoryGivenBack()
-
-
-def gaps_of(source: Source, entry: LedgerEntry, whole: Window) -> list[Gap]:
-    """Return what is known to be missing in a window, as far as it may be in a range."""
-    gaps = []
-    for second in entry.saturated:
-        full = unit_at(source, second)
-        if full.shared_with(whole):
-            gaps.append(Gap(source.unit.saturated, moment_at(full.start), moment_at(full.end), None))
-    refused = [part for each in entry.refused if (part := each.shared_with(whole))]
-    gaps += [Gap("refused range", moment_at(part.start), moment_at(part.end), None) for part in refused]
-    if entry.bad_rows:
-        gaps.append(Gap("bad rows", moment_at(entry.window.start), moment_at(entry.window.end), entry.bad_rows))
-    return gaps

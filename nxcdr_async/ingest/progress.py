@@ -117,6 +117,8 @@ class ProgressMeter:
             retries=stats.retries,
             reached=moment_if_any(self._reached),
             complete_until=moment_if_any(self.complete_until),
+            rows_new=self.counts.new,
+            rows_changed=self.counts.changed,
         )
 
     def _share(self) -> float:

@@ -10,9 +10,9 @@ from attrs import define, evolve, field
 from nxcdr_async.errors import ConfigurationError, RecordError
 from nxcdr_async.ingest.segmenter import Segment
 from nxcdr_async.records.arrow import Table, not_storable
-from nxcdr_async.sinks.ledger import Ledger, LedgerEntry
+from nxcdr_async.sinks.ledger import Ledger, LedgerEntry, RunNote
 from nxcdr_async.sinks.merge import Merged, merge
-from nxcdr_async.sinks.protocol import CheckedSink, Origin, Sink, TableState, UnfitError
+from nxcdr_async.sinks.protocol import CheckedSink, Origin, RunNoteSink, Sink, TableState, UnfitError
 from nxcdr_async.sinks.values import earlier
 from nxcdr_async.telemetry.log import log_origin_lost, log_windows_lost
 from nxcdr_async.windows import Window
@@ -109,6 +109,8 @@ class TableWriter:
     lost: tuple[LedgerEntry, ...] = ()
     # What is still to be made, or noted, before the first row is written.
     _to_create: Origin | None = field(default=None, init=False)
+    # The run that is to be noted once there is a place for it.
+    _run: RunNote | None = field(default=None, init=False)
 
     def begin(self, origin: Origin, allowed: AllowedChanges) -> None:
         """Inspect what is there; what is not is made before the first row is written.
@@ -176,6 +178,18 @@ class TableWriter:
         if self._to_create is not None:
             self.sink.create(self.table, self._to_create)
             self._to_create = None
+            if self._run is not None:
+                self.note_run(self._run)
+
+    def note_run(self, run: RunNote) -> None:
+        """Note in the ledger what run this is, or came to; where there is none yet, once there is.
+
+        Raises:
+            SinkError: it could not be noted.
+        """
+        self._run = run
+        if isinstance(self.sink, RunNoteSink) and self._to_create is None:
+            self.sink.note_run(self.table, run)
 
     def without_pruned(self, rows: pa.Table) -> pa.Table:
         """Leave out rows of times before which they were removed on purpose."""

@@ -1,6 +1,7 @@
 """A verification: reads sealed windows again, compares them with the sink, and mends it if that is wanted."""
 
 from collections.abc import Callable, Sequence
+from datetime import date, tzinfo
 from functools import partial
 from itertools import pairwise
 from random import Random, randrange
@@ -13,11 +14,13 @@ from nxcdr_async._util.moments import moment_if_any
 from nxcdr_async._util.tasks import in_thread
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.ingest.compare import Comparator, absent
-from nxcdr_async.ingest.job import Job, Settings, gaps_of, locked
+from nxcdr_async.ingest.gaps import gaps_of
+from nxcdr_async.ingest.job import Job, Settings, locked
 from nxcdr_async.ingest.pipeline import Pipeline
 from nxcdr_async.ingest.progress import ProgressMeter
 from nxcdr_async.ingest.ranges import ReadRange, read_ranges_of
 from nxcdr_async.ingest.report import VerifiedSource, VerifyReport
+from nxcdr_async.ingest.totals import TotalsByDay
 from nxcdr_async.records.arrow import TABLES, Table, rows_of
 from nxcdr_async.records.models import SourceName
 from nxcdr_async.session import CdrSession
@@ -25,7 +28,7 @@ from nxcdr_async.sinks.ledger import LedgerEntry
 from nxcdr_async.sinks.protocol import Sink
 from nxcdr_async.sinks.values import outside, seconds_of
 from nxcdr_async.sources.base import SkippedRows, unit_at
-from nxcdr_async.windows import HOUR, Window
+from nxcdr_async.windows import EVER, HOUR, Window, merged
 
 
 def sample(entries: Sequence[LedgerEntry], count: int, below: Callable[[int], int]) -> list[LedgerEntry]:
@@ -83,6 +86,8 @@ class Verification:
         sample: windows of each source to read, all if None.
         seed: chooses them, another each time if None.
         mends: whether what is missing or different is stored.
+        span: from when to when windows are verified; a day for DID calls is included. None for all.
+        zone: by whose days totals are counted; None without.
     """
 
     session: CdrSession
@@ -91,6 +96,8 @@ class Verification:
     sample: int | None
     seed: int | None
     mends: bool
+    span: tuple[date, date] | None = None
+    zone: tzinfo | None = None
     _chosen_seed: int | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -102,7 +109,10 @@ class Verification:
         started, began, asked = present(), steady(), self.session.stats.requests
         async with locked(self.sink):
             jobs = await self._jobs_of_stored(sources)
-            stored = [_SourceVerification(job, self._chance(job), self.sample, self.mends) for job in jobs]
+            stored = [
+                _SourceVerification(job, self._chance(job), self.sample, self.mends, self._whole(job), self.zone)
+                for job in jobs
+            ]
             for source in stored:
                 source.meter.report()
             try:
@@ -145,6 +155,9 @@ class Verification:
         job.writer.begin(origin, self.settings.allowed)
         return True
 
+    def _whole(self, job: Job) -> Window:
+        return EVER if self.span is None else job.source.unit.whole(*self.span)
+
     def _chance(self, job: Job) -> Random:
         # Each source has a choice of its own, the same whichever others are verified with it.
         return Random(f"{self._chosen_seed} {job.writer.table.source}")  # noqa: S311 - has to be repeatable, not secret
@@ -158,6 +171,8 @@ class _SourceVerification:
     chance: Random
     sample: int | None
     mends: bool
+    whole: Window
+    zone: tzinfo | None
     meter: ProgressMeter = field(init=False)
     _comparator: Comparator = field(init=False)
 
@@ -168,12 +183,16 @@ class _SourceVerification:
     async def run(self) -> VerifiedSource:
         """Read what was chosen, compare it, and return what was found."""
         settings, ledger = self.job.settings, self.job.writer.ledger
-        sealed = [entry for entry in ledger.entries if entry.is_sealed(settings.settle) and not ledger.is_pruned(entry)]
+        asked = ledger.within(self.whole)
+        sealed = [entry for entry in asked if entry.is_sealed(settings.settle) and not ledger.is_pruned(entry)]
         chosen = sealed if self.sample is None else sample(sealed, self.sample, self.chance.randrange)
         lost = await in_thread(self.job.writer.find_lost)
         wanted = {entry.window for entry in (*chosen, *lost)}
         read_ranges = read_ranges_again([entry for entry in sealed if entry.window in wanted], ROWS_AT_ONCE)
         self.job.expect(read_ranges, self.meter)
+        if self.zone is not None:
+            windows = merged(read_range.window for read_range in read_ranges)
+            self._comparator.totals = TotalsByDay(self.job.writer.table, self.zone, windows, self.whole)
         pipeline = Pipeline(self.job.source, self._comparator, self.job.clocks, self.meter, settings.on_bad_row)
         for read_range in read_ranges:
             await pipeline.read([read_range])
@@ -214,9 +233,12 @@ class _SourceVerification:
             different=comparator.counts.changed,
             extra=comparator.extra,
             fixed=comparator.fixed,
-            gaps=tuple(gap for entry in comparator.checked for gap in gaps_of(self.job.source, entry, entry.window)),
+            gaps=tuple(
+                gap for entry in comparator.checked for gap in gaps_of(self.job.source.unit, entry, entry.window)
+            ),
             complete_until=moment_if_any(writer.ledger.complete_until(writer.settle)),
             examples=tuple(comparator.examples),
+            days=() if comparator.totals is None else comparator.totals.days(),
         )
 
 

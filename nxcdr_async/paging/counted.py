@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import define, field
 
+from nxcdr_async._util.counts import counted
 from nxcdr_async.errors import IncompleteError, SaturatedDayError
 from nxcdr_async.paging.base import Outcome, ReadResult, check_inside
 from nxcdr_async.paging.bounded import RangeProbes
@@ -200,9 +201,9 @@ class CountedPager:
         ends_empty = max(pages) > 1 and not pages[max(pages)].rows
         if ends_empty and distinct == came and len(totals) == 1:
             return self._saturated(day, pages)
-        given = " and of ".join("no total" if total is None else f"{total} rows" for total in totals)
+        given = " and of ".join("no total" if total is None else counted(total, "row") for total in totals)
         return IncompleteError(
-            f"{day}: {came} rows came, {distinct} of them different, and the gateway tells of {given}: "
+            f"{day}: {counted(came, 'row')} came, {distinct} of them different, and the gateway tells of {given}: "
             "ask for the day again later",
         )
 

@@ -16,7 +16,7 @@ from nxcdr_async.paging.empty_answers import EmptyAnswers
 from nxcdr_async.protocol.endpoints import Endpoint
 from nxcdr_async.protocol.filter_check import FilterCheck
 from nxcdr_async.protocol.responses import Page, Row, WireRow
-from nxcdr_async.protocol.wire_rows import columns_of
+from nxcdr_async.protocol.wire_rows import columns_of, extras_of
 from nxcdr_async.records.columns import ColumnConverter, are_milliseconds, records_from
 from nxcdr_async.records.converter import structure_row
 from nxcdr_async.stats import PaginatorStats
@@ -147,8 +147,9 @@ class RowStructurer(Generic[RecordT]):
         """
         if not page.rows:
             return
-        columns = columns_of(page.rows)
-        values, to_judge = self._column_converter.values(columns, len(page.rows))
+        keys = self._column_converter.keys
+        columns = columns_of(page.rows, keys)
+        values, to_judge = self._column_converter.values(columns, extras_of(page.rows, keys))
         starts = columns.get(self.endpoint.start_key, ())
         if not to_judge and are_milliseconds(starts):
             rows += map(Row, starts, map(self.endpoint.identity, values), values)

@@ -8,6 +8,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
+from nxcdr_async._util.counts import counted
 from nxcdr_async._util.moments import moment_at
 from nxcdr_async._util.tasks import cancel_and_wait, running_loop
 from nxcdr_async._util.uncopied import Uncopied
@@ -180,7 +181,7 @@ class Paginator(Uncopied, Generic[RecordT]):
     def __repr__(self) -> str:
         until = self.complete_until
         reached = "" if until is None else f", complete until {until.isoformat()}"
-        return f"<Paginator of {self._asked_for}: {self._state}, {self.stats.records} records read{reached}>"
+        return f"<Paginator of {self._asked_for}: {self._state}, {counted(self.stats.records, 'record')} read{reached}>"
 
     def __del__(self) -> None:
         task = getattr(self, "_task", None)

@@ -4,7 +4,7 @@ No value is checked here: `records.columns` converts those of a page, whole colu
 converter.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from itertools import chain
 from typing import Any, Literal
@@ -86,13 +86,33 @@ class PageDecoder:
         return msgspec.json.Decoder(msgspec.defstruct("Success", response_fields), float_hook=read_number).decode
 
 
-def columns_of(rows: Sequence[Any]) -> dict[str, Sequence[Any]]:
-    """Return the values of the rows of a page, at least one, by the vendor's keys; UNSET where a row lacks one."""
+def columns_of(rows: Sequence[Any], keys: Collection[str]) -> dict[str, Sequence[Any]]:
+    """Return the values of the rows of a page, at least one, under these of the vendor's keys that any row may have.
+
+    They are UNSET where a row lacks the key.
+    """
     if isinstance(rows[0], WireRow):
         columns = zip(*map(msgspec.structs.astuple, rows), strict=True)
-        return dict(zip(rows[0].__struct_encode_fields__, columns, strict=True))
+        fields = zip(rows[0].__struct_encode_fields__, columns, strict=True)
+        return {key: values for key, values in fields if key in keys}
     members = [row if isinstance(row, dict) else {} for row in rows]
-    return {key: [row.get(key, UNSET) for row in members] for key in dict.fromkeys(chain.from_iterable(members))}
+    return {key: [row.get(key, UNSET) for row in members] for key in keys}
+
+
+def extras_of(rows: Sequence[Any], keys: Collection[str]) -> list[dict[str, Any] | None]:
+    """Return the values that the rows of a page, at least one, have under other keys than these; None without any.
+
+    So a row is equal to itself on another page, whether or not any row there has such a key. There is no column for
+    each key, as a gateway may make up ever new ones.
+    """
+    if not isinstance(rows[0], WireRow):
+        members = [row if isinstance(row, dict) else {} for row in rows]
+        return [{key: row[key] for key in row if key not in keys} or None for row in members]
+    fields = zip(rows[0].__struct_encode_fields__, rows[0].__struct_fields__, strict=True)
+    unknown = [(key, name) for key, name in fields if key not in keys]
+    if not unknown:
+        return [None] * len(rows)
+    return [{key: value for key, name in unknown if (value := getattr(row, name)) is not UNSET} or None for row in rows]
 
 
 def _can_be_learned(key: str) -> bool:

@@ -3,7 +3,7 @@
 Both take a fraction of the time that a converter takes for one row after the other.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from itertools import repeat, starmap
@@ -60,23 +60,28 @@ class ColumnConverter:
         self._is_safe = has_only_own_hooks(converter, {record_class, *SCALARS, *kinds})
         self._hooks = {kind: converter.get_structure_hook(kind) for kind in kinds} if self._is_safe else {}
 
-    def values(self, columns: Mapping[str, Sequence[Any]], count: int) -> tuple[list[Any], set[int]]:
-        """Return the values of so many records, and the places of the rows that only the converter can judge.
+    @property
+    def keys(self) -> Collection[str]:
+        """The vendor's keys that have an attribute."""
+        return self._fields.keys()
+
+    def values(
+        self, columns: Mapping[str, Sequence[Any]], extras: Sequence[dict[str, Any] | None]
+    ) -> tuple[list[Any], set[int]]:
+        """Return the values of records, and the places of the rows that only the converter can judge.
 
         There are none of any row if the converter gets all of them itself.
 
         Args:
-            columns: values of their rows by the vendor's keys, UNSET where a row lacks one.
-            count: of the rows.
+            columns: values of their rows by `keys`, UNSET where a row lacks one; a key that no row has may be missing.
+            extras: the values of other keys in each row, None where it has none.
         """
         if not self._is_safe:  # a hook of the user's may want to see each row whole
-            return [], set(range(count))
+            return [], set(range(len(extras)))
         refused: set[int] = set()
-        absent = [UNSET] * count
+        absent = [UNSET] * len(extras)
         known = [self._convert(attribute, columns.get(key, absent), refused) for key, attribute in self._fields.items()]
-        unknown = [key for key in columns if key not in self._fields]
-        extras = [_extras(unknown, columns, count)] if unknown else []
-        return list(map(_values_class(self._record_class), *known, *extras)), refused
+        return list(map(_values_class(self._record_class), *known, extras)), refused
 
     def values_of(self, record: Any) -> Any:
         """Return the values of a record that the converter made, as others have theirs; itself if it made them all."""
@@ -119,19 +124,6 @@ def records_from(values: Sequence[Any]) -> list[Any]:
             record.extra = {}
         record.__class__ = record_class
     return records
-
-
-def _extras(keys: Sequence[str], columns: Mapping[str, Sequence[Any]], count: int) -> list[dict[str, Any] | None]:
-    """Return the values of keys that nobody knows, in a dictionary of its own for each row; None where it has none.
-
-    So a row is equal to itself on another page, whether or not any row there has such a key.
-    """
-    extras: list[dict[str, Any]] = [{} for _ in range(count)]
-    for key in keys:
-        for extra, value in zip(extras, columns[key], strict=True):
-            if value is not UNSET:
-                extra[key] = value
-    return [extra or None for extra in extras]
 
 
 @cache
@@ -210,15 +202,15 @@ def are_milliseconds(values: Sequence[Any]) -> bool:
 def _moments(values: Sequence[Any], kinds: set[type]) -> Sequence[Any] | None:
     if not kinds <= {int, NoneType}:
         return None
-    if kinds == {int} and min(values) >= EARLIEST_MS:
-        latest, seconds = max(values), list(map(truediv, values, _THOUSANDS))
-    else:
-        told = list(filter(None, values))
-        if told and min(told) < EARLIEST_MS:
-            return None
-        latest, seconds = max(told, default=0), [value / 1000 if value else None for value in values]
-    if latest >= _EXACT_UNTIL_MS:
+    told = values if kinds == {int} and min(values) >= EARLIEST_MS else list(filter(None, values))
+    # Looked at before they are divided, as no float holds a number of hundreds of digits.
+    if told and not EARLIEST_MS <= min(told) <= max(told) < _EXACT_UNTIL_MS:
         return None
+    seconds = (
+        list(map(truediv, values, _THOUSANDS))
+        if told is values
+        else [value / 1000 if value else None for value in values]
+    )
     moments: list[Any] = msgspec.convert(seconds, _MOMENTS, strict=False)
     return moments
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from attrs import fields
 
+from nxcdr_async._util.counts import counted
 from nxcdr_async._util.moments import EPOCH, TrueTypes
 from nxcdr_async._util.validation import as_whole
 from nxcdr_async.errors import ConfigurationError, IncompleteError
@@ -186,13 +187,16 @@ class LineReader:
         if self._fault is not None:
             raise IncompleteError(self._fault)
         if not self._is_closed:
-            raise IncompleteError(f"the lines broke off after {self._records} records: there is no closing line")
+            raise IncompleteError(
+                f"the lines broke off after {counted(self._records, 'record')}: there is no closing line"
+            )
 
     def _fault_of(self, row: Mapping[str, Any] | None) -> str | None:
         if row is None:
-            return f"the line after {self._records} records is no JSON object: it was cut off, or is none of json_lines"
+            before = counted(self._records, "record")
+            return f"the line after {before} is no JSON object: it was cut off, or is none of json_lines"
         if self._is_closed:
             return "a line stands behind the closing line: two streams may have been joined"
         if row.keys() == _CLOSING and (row["complete"] is not True or as_whole(row["records"]) != self._records):
-            return f"{self._records} records came, and the closing line says otherwise"
+            return f"{counted(self._records, 'record')} came, and the closing line says otherwise"
         return None

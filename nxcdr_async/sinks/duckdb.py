@@ -15,9 +15,11 @@ from nxcdr_async._util.moments import moment_at
 from nxcdr_async.errors import BusyError, ConfigurationError, NxcdrError, SinkError
 from nxcdr_async.records.arrow import EXTRA, MONEY, Table
 from nxcdr_async.sinks.duckdb_file import (
+    LOCKED,
     MEMORY,
     aside,
     connected,
+    connected_to_read,
     copy_into,
     leave_log,
     limit_memory,
@@ -168,6 +170,13 @@ class DuckDbSink(SqlFileSink):
             self._memory = MEMORY
             self._database_lock.acquire()
         self._identity = file_identity(self.path)
+
+    def _connect_to_read(self) -> None:
+        with self._translating_errors():
+            self._database = connected_to_read(self._place)
+
+    def _files(self) -> list[Path]:
+        return [self._place, log_of(self._place)]
 
     def _disconnect(self) -> None:
         try:
@@ -325,7 +334,7 @@ def _translated(path: Path, error: duckdb.Error) -> NxcdrError:
             f"{path} is open in this very process, by a connection of DuckDB that is not ours: close that one, or give "
             "another --to"
         )
-    if "Could not set lock" in text:
+    if LOCKED in text:
         refused = why_no_locks(path.resolve().parent)
         if refused is not None:
             return no_locks_error(path, refused)

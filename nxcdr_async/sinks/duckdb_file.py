@@ -2,13 +2,16 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
+from nxcdr_async._util.clocks import steady
 from nxcdr_async.sinks.files import OWNER_ONLY, OWNER_ONLY_FOLDER, sync_folder
+from nxcdr_async.sinks.locks import SECONDS_BETWEEN_TRIES, SECONDS_TO_WAIT
 from nxcdr_async.sinks.paths import name_beside
 
 MEMORY = 40_000_000
@@ -31,6 +34,9 @@ _CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
     "checkpoint_threshold": "1TB",  # never as a part of a commit, where it takes more memory: we say when
 }
 _OPTIONS = f"TYPE duckdb, ROW_GROUP_SIZE {ROWS_A_GROUP}"
+LOCKED = "Could not set lock"
+"""What DuckDB says where another process has a file open."""
+
 _SINK, _COPY = "sink", "copy_of_sink"
 
 
@@ -40,8 +46,7 @@ def connected(place: Path) -> duckdb.DuckDBPyConnection:
     try:
         # A file that is there stays what it is, as one that a later DuckDB has made cannot be had lower.
         options = _OPTIONS if place.exists() else _options(STORAGE)
-        database.execute(f"ATTACH '{_quoted(place)}' AS {_SINK} ({options})")
-        database.execute(f"USE {_SINK}")
+        _attach(database, f"ATTACH '{_quoted(place)}' AS {_SINK} ({options})")
         # Only now, as a log that a killed run left is read back at once, however long it is.
         shorten_log(database, place)
         limit_memory(database, MEMORY)
@@ -49,6 +54,32 @@ def connected(place: Path) -> duckdb.DuckDBPyConnection:
         database.close()
         raise
     return database
+
+
+def connected_to_read(place: Path) -> duckdb.DuckDBPyConnection:
+    """Return a connection to a file that is there, by which nothing can be changed; its log is read, and left."""
+    database = duckdb.connect(":memory:", config=_CONFIGURATION)
+    try:
+        _attach(database, f"ATTACH '{_quoted(place)}' AS {_SINK} (TYPE duckdb, READ_ONLY)")
+    except duckdb.Error:
+        database.close()
+        raise
+    return database
+
+
+def _attach(database: duckdb.DuckDBPyConnection, statement: str) -> None:
+    """Attach a file, and wait a moment for others who have it open only to look at it."""
+    until = steady() + SECONDS_TO_WAIT
+    while True:
+        try:
+            database.execute(statement)
+        except duckdb.IOException as error:
+            if LOCKED not in str(error) or steady() >= until:
+                raise
+        else:
+            break
+        time.sleep(SECONDS_BETWEEN_TRIES)
+    database.execute(f"USE {_SINK}")
 
 
 def _options(storage: str) -> str:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable
-from typing import Self
+from typing import Literal, Self
 
 from attrs import define, evolve, field
 
@@ -17,6 +17,37 @@ SECONDS_A_WINDOW = 3.0
 
 CLOCK_TOLERANCE = 60
 """Seconds by which two measurements of a gateway's clock may differ."""
+
+
+RunOutcome = Literal["done", "gaps", "failed", "stopped"]
+"""How a run ended: all is there; but for known gaps; by an error; by somebody, as with Ctrl-C."""
+
+
+@define(frozen=True)
+class RunNote:
+    """What the ledger says of the run that filled a table last. `msgspec` writes and reads it as JSON.
+
+    Attributes:
+        command: what it was: "backfill" or "sync".
+        started: when, epoch seconds by the clock of its machine.
+        settle: seconds that it left windows open after their ends.
+        finished: when it ended, likewise; None while it is at work, and if it was killed.
+        outcome: how it ended; None likewise.
+        rows_new: records that were not there.
+        rows_changed: records that were, and are known better since.
+        requests: requests that its session sent meanwhile.
+        error: what ended it, by class and in words; None if nothing did.
+    """
+
+    command: str
+    started: int
+    settle: int
+    finished: int | None = None
+    outcome: RunOutcome | None = None
+    rows_new: int = 0
+    rows_changed: int = 0
+    requests: int = 0
+    error: str | None = None
 
 
 @define(frozen=True)
@@ -104,6 +135,11 @@ class Ledger:
     def start(self) -> int | None:
         """Where the first window begins, epoch seconds; None without one."""
         return self._entries[0].window.start if self._entries else None
+
+    @property
+    def rows(self) -> int:
+        """Records in all windows; of one that was pruned in part, those too that were removed."""
+        return sum(entry.rows for entry in self._entries if not self.is_pruned(entry))
 
     def within(self, window: Window) -> list[LedgerEntry]:
         """Return the entries that share a second with a window."""

@@ -58,6 +58,9 @@ class SinkLock:
             with _acquired(self._turn, until):
                 _acquired(self._lock, until)
         except Timeout:
+            if not any(Path(lock.lock_file).exists() for lock in (self._lock, self._turn)):
+                # The library waits for a file that cannot be made, as on /proc, like for one that is locked.
+                raise self._unwritable("the file system takes no files") from None
             raise BusyError(
                 f"{self.target} is being written by another run: wait for its end, or give another --to"
             ) from None
@@ -66,12 +69,35 @@ class SinkLock:
                 self._remove_files()
             if error.errno in _NO_LOCKS:
                 raise no_locks_error(self.target, error) from None
-            raise SinkError(f"cannot write beside {self.target}: {error.strerror or error}") from None
+            raise self._unwritable(error.strerror or str(error)) from None
 
     @property
     def is_held(self) -> bool:
         """Whether it is ours now."""
         return self._lock.is_locked
+
+    def is_taken(self) -> bool | None:
+        """Return whether somebody has it now; None where that cannot be seen without taking it.
+
+        It is shared for a moment, and no file is made: whoever wants it just then asks again soon.
+        """
+        if sys.platform == "win32":
+            return None
+        try:
+            file = os.open(self._lock.lock_file, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return None
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return None
+        finally:
+            os.close(file)
+        return False
 
     def release(self) -> None:
         """Let go of it, if it is ours; nothing is left beside a place where nothing came to be.
@@ -83,6 +109,12 @@ class SinkLock:
             with suppress(Timeout, OSError), self._turn.acquire(timeout=0):
                 self._remove_files()
         self._lock.release()
+
+    def _unwritable(self, reason: str) -> SinkError:
+        folder = self.target.absolute().parent
+        return SinkError(
+            f"no file can be made in the folder {folder}: {reason}; change its rights, or give another --to"
+        )
 
     def _remove_files(self) -> None:
         for lock in (self._turn, self._lock):

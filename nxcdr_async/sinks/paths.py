@@ -5,6 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from nxcdr_async._util.counts import counted
 from nxcdr_async.errors import ConfigurationError, SinkError
 
 LONGEST_NAME = 255
@@ -75,7 +76,9 @@ def check_name(path: Path, suffix: str = "") -> None:
     over = len(os.fsencode(f"{path.name}{suffix}")) - LONGEST_NAME
     if over > 0:
         beside = f", with the file {suffix} that is kept beside it" if suffix else ""
-        raise ConfigurationError(f"the name {path.name[:_SHOWN]}… is {over} bytes too long{beside}: give a shorter one")
+        raise ConfigurationError(
+            f"the name {path.name[:_SHOWN]}… is {counted(over, 'byte')} too long{beside}: give a shorter one"
+        )
 
 
 def check_parent(path: Path) -> None:
@@ -105,6 +108,22 @@ def check_file_place(path: Path, beside: str = "") -> None:
         raise ConfigurationError(f"{path} is a folder: give a file with --to")
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):
         raise SinkError(f"cannot write {path}: it is read-only to us; change its rights, or give another --to")
+
+
+def check_is_there(path: Path, *, is_folder: bool = False) -> None:
+    """Check that a store is at a path, and can be read.
+
+    Raises:
+        ConfigurationError: it is not.
+        SinkError: it cannot be read.
+    """
+    if not path.exists():
+        raise ConfigurationError(f"there is no store {path}: give the --to of an earlier backfill")
+    if path.is_dir() != is_folder:
+        kind, wanted = ("file", "folder") if is_folder else ("folder", "file")
+        raise ConfigurationError(f"{path} is a {kind}: give a {wanted} with --to")
+    if not os.access(path, os.R_OK):
+        raise SinkError(f"cannot read {path}: its rights do not let us")
 
 
 def check_folder_place(path: Path) -> None:

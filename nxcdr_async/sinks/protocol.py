@@ -1,5 +1,6 @@
 """What a sink does for a backfill: all a sink of your own needs."""
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
@@ -7,7 +8,8 @@ from attrs import define
 
 from nxcdr_async.errors import BusyError, SinkError
 from nxcdr_async.records.arrow import Table
-from nxcdr_async.sinks.ledger import LedgerChange, LedgerEntry
+from nxcdr_async.records.models import SourceName
+from nxcdr_async.sinks.ledger import LedgerChange, LedgerEntry, RunNote
 from nxcdr_async.windows import Window
 
 __all__ = [
@@ -18,9 +20,14 @@ __all__ = [
     "Origin",
     "PruneSink",
     "PushSink",
+    "RunNote",
+    "RunNoteSink",
     "Sink",
+    "StoreSurvey",
+    "SurveySink",
     "Table",
     "TableState",
+    "TableSurvey",
     "UnfitError",
     "Window",
 ]
@@ -55,6 +62,7 @@ class TableState:
         pruned_before: the moment before which rows were removed on purpose, epoch seconds; None if nowhere.
         is_current: whether there is a place for all rows, and all that this version notes; else `create` makes one.
         is_empty: whether it is known that there is no row.
+        last_run: the run that filled it last; None if nobody noted one, as in stores of earlier versions.
     """
 
     origin: Origin | None
@@ -62,6 +70,37 @@ class TableState:
     pruned_before: int | None = None
     is_current: bool = True
     is_empty: bool = False
+    last_run: RunNote | None = None
+
+
+@define(frozen=True)
+class TableSurvey:
+    """What somebody sees of a table who only looks at it.
+
+    Attributes:
+        state: what the ledger says of it.
+        rows: how many rows it has.
+        size: bytes that these take; None where tables share a file.
+    """
+
+    state: TableState
+    rows: int
+    size: int | None
+
+
+@define(frozen=True)
+class StoreSurvey:
+    """What somebody sees of a sink who only looks at it.
+
+    Attributes:
+        tables: those that are there, by their sources.
+        size: bytes that all of it takes.
+        is_in_use: whether somebody has locked it, as a run does; None if that cannot be told from here.
+    """
+
+    tables: dict[SourceName, TableSurvey]
+    size: int
+    is_in_use: bool | None
 
 
 class Sink(Protocol):
@@ -149,6 +188,34 @@ class PruneSink(Sink, Protocol):
             table: whose rows.
             before: epoch seconds.
             is_trial: count only, and change nothing.
+        """
+
+
+@runtime_checkable
+class RunNoteSink(Sink, Protocol):
+    """A sink whose ledger keeps what the last run was and came to. Of any other, nobody can tell."""
+
+    def note_run(self, table: Table, run: RunNote) -> None:
+        """Note a run in place of the one before. Whenever this returns, it outlasts a crash of the machine.
+
+        The table was created, or is current; see `TableState`.
+        """
+
+
+@runtime_checkable
+class SurveySink(Sink, Protocol):
+    """A sink that can be looked at without being opened."""
+
+    def survey(self, tables: Sequence[Table]) -> StoreSurvey:
+        """Tell what is there of some tables.
+
+        Nothing is made, changed, cleared away or locked for that, whether a run is at work or was killed. It is not
+        opened: neither `open` nor `close` are called.
+
+        Raises:
+            BusyError: a run is at work, and nobody else can read meanwhile.
+            ConfigurationError: nothing is there, or what is was not made by a backfill.
+            SinkError: it cannot be read.
         """
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.records.arrow import Table
-from nxcdr_async.sinks.ledger import LedgerEntry
+from nxcdr_async.sinks.ledger import LedgerEntry, RunNote
 from nxcdr_async.sinks.protocol import Origin, TableState
 from nxcdr_async.windows import EVER, Window
 
@@ -15,7 +15,8 @@ WINDOWS = "nxcdr_windows"
 """The ledger: a row for each window that was read, times as epoch seconds."""
 
 SOURCES = "nxcdr_sources"
-"""A row for each source: where it is read from, how far it is complete, and before when its rows were removed."""
+"""A row for each source: where it is read from, how far it is complete, before when its rows were removed, and what its
+last run came to, as JSON."""
 
 STORED = "stored"
 """The column of the table of windows that says how many rows of the table lie in a window."""
@@ -63,6 +64,7 @@ def sources_columns(text: str, integer: str, time: str) -> dict[str, str]:
         "complete_until": time,
         "gateway": text,
         "pruned_before": integer,
+        "last_run": text,
     }
 
 
@@ -121,6 +123,15 @@ class SourceRow(NamedTuple):
     zone: str
     gateway: str | None = None
     pruned_before: int | None = None
+    last_run: str | None = None
+
+    @property
+    def run(self) -> RunNote | None:
+        """The run that filled its table last, as far as anything was noted that can be read."""
+        try:
+            return None if self.last_run is None else msgspec.json.decode(self.last_run, type=RunNote)
+        except (msgspec.MsgspecError, TypeError):
+            return None
 
     @property
     def origin(self) -> Origin:
@@ -185,6 +196,7 @@ def table_state(
         pruned_before=None if source is None else source.pruned_before,
         is_current=is_current,
         is_empty=is_empty,
+        last_run=None if source is None else source.run,
     )
 
 

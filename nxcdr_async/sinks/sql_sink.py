@@ -6,16 +6,19 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+import msgspec
 import pyarrow as pa
 from attrs import define, field
 
+from nxcdr_async._util.counts import counted
 from nxcdr_async._util.uncopied import Uncopied
 from nxcdr_async.errors import ConfigurationError, SinkError
 from nxcdr_async.records.arrow import Table
 from nxcdr_async.sinks.files import FileIdentity, check_not_replaced
-from nxcdr_async.sinks.ledger import LedgerChange
+from nxcdr_async.sinks.ledger import LedgerChange, RunNote
 from nxcdr_async.sinks.locks import SinkLock
-from nxcdr_async.sinks.protocol import Origin, TableState
+from nxcdr_async.sinks.paths import check_is_there
+from nxcdr_async.sinks.protocol import Origin, StoreSurvey, TableState, TableSurvey
 from nxcdr_async.sinks.sql import (
     SOURCES,
     STORED,
@@ -102,6 +105,22 @@ class SqlSink(Uncopied, ABC):
     def _erase_removed(self, table: Table) -> None:
         """Have what was removed from a table not left in the bytes of the database, as far as that goes."""
 
+    @abstractmethod
+    def _only_reading(self) -> AbstractContextManager[None]:
+        """Be connected for a block, by a connection that changes nothing and locks nobody out; raise errors as ours."""
+
+    @abstractmethod
+    def _size(self) -> int:
+        """Return how many bytes all of it takes."""
+
+    @abstractmethod
+    def _size_of(self, table: Table) -> int | None:
+        """Return how many bytes a table takes that is there or not; None if nobody can tell."""
+
+    @abstractmethod
+    def _is_in_use(self) -> bool | None:
+        """Return whether somebody has the lock of it; None if that cannot be told from here."""
+
     def _found_columns(self, table: Table) -> Mapping[str, str]:
         """Return the columns of a table of records that is there, as `_expected_columns` spells them."""
         return self._columns_of(table.name)
@@ -112,6 +131,9 @@ class SqlSink(Uncopied, ABC):
 
     def inspect(self, table: Table) -> TableState | None:
         """Return what is known of a table."""
+        return self._state_of(table)
+
+    def _state_of(self, table: Table) -> TableState | None:
         with self._translating_errors():
             found, ledger = self._found_columns(table), self._ledger_columns()
             source = next(iter(self._ledger_rows(SOURCES, SourceRow, table, ledger[SOURCES])), None)
@@ -165,6 +187,21 @@ class SqlSink(Uncopied, ABC):
         edges = [self._time_value(window.start), self._time_value(window.end)]
         return self._select(table, f'"{table.time}" >= ? AND "{table.time}" < ?', edges)
 
+    def note_run(self, table: Table, run: RunNote) -> None:
+        """Note a run in place of the one before."""
+        with self._transaction(table):
+            self._execute(
+                f"UPDATE {self._qualified(SOURCES)} SET last_run = ? WHERE source = ?",
+                [msgspec.json.encode(run).decode(), table.source],
+            )
+
+    def survey(self, tables: Sequence[Table]) -> StoreSurvey:
+        """Tell what is there of some tables, by a connection that can change nothing."""
+        with self._only_reading():
+            found = {table.source: survey for table in tables if (survey := self._survey_of(table)) is not None}
+            with self._translating_errors():
+                return StoreSurvey(found, self._size(), self._is_in_use())
+
     def prune(self, table: Table, before: int, *, is_trial: bool) -> int:
         """Remove old rows in one transaction, then their bytes."""
         if is_trial:
@@ -174,6 +211,17 @@ class SqlSink(Uncopied, ABC):
             rows = self._remove_before(table, before)
         self._erase_removed(table)
         return rows
+
+    def _survey_of(self, table: Table) -> TableSurvey | None:
+        """Return what is there of a table; None if neither it nor a ledger of it is."""
+        state = self._state_of(table)
+        if state is None:
+            return None
+        rows = 0
+        if self._exists(table):
+            with self._translating_errors():
+                ((rows,),) = self._execute(f"SELECT count(*) FROM {self._qualified(table.name)}")
+        return TableSurvey(state, int(rows), self._size_of(table))
 
     def _forget(self) -> None:
         """Forget what is known of tables, as others may change them from now on."""
@@ -356,8 +404,8 @@ class SqlSink(Uncopied, ABC):
     def _trigger_error(self, table: Table, rows: int, what: str) -> ConfigurationError:
         """Return the error of rows that something in the database does not let us store or remove."""
         return ConfigurationError(
-            f"a trigger or rule of {table.name} in {self.name} keeps {rows} rows {what}: drop it, or have it let all "
-            "rows pass, or give another --to"
+            f"a trigger or rule of {table.name} in {self.name} keeps {counted(rows, 'row')} {what}: drop it, or have "
+            "it let all rows pass, or give another --to"
         )
 
 
@@ -386,6 +434,14 @@ class SqlFileSink(SqlSink):
     @abstractmethod
     def _make_file(self) -> None:
         """Make the file."""
+
+    @abstractmethod
+    def _connect_to_read(self) -> None:
+        """Open the file that is there so that nothing can be changed by it, nor beside it."""
+
+    @abstractmethod
+    def _files(self) -> list[Path]:
+        """Return the file, and those that belong to it."""
 
     @abstractmethod
     def _remove_file(self) -> None:
@@ -429,6 +485,25 @@ class SqlFileSink(SqlSink):
         self._forget()
         self._disconnect()
         self._lock.release()
+
+    @contextmanager
+    def _only_reading(self) -> Iterator[None]:
+        check_is_there(self.path)
+        try:
+            self._connect_to_read()
+            yield
+        finally:
+            self._forget()
+            self._disconnect()
+
+    def _size(self) -> int:
+        return sum(path.stat().st_size for path in self._files() if path.exists())
+
+    def _size_of(self, _table: Table) -> None:
+        return None
+
+    def _is_in_use(self) -> bool | None:
+        return self._lock.is_taken()
 
     def _columns_of(self, name: str) -> dict[str, str]:
         if self._is_connected:

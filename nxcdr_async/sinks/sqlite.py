@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +18,7 @@ from attrs import define, field
 from nxcdr_async.errors import BusyError, ConfigurationError, NxcdrError, SinkError
 from nxcdr_async.records.arrow import Table
 from nxcdr_async.sinks.files import FileIdentity, ensure_private_file, file_identity
-from nxcdr_async.sinks.ledger import LedgerChange
+from nxcdr_async.sinks.ledger import LedgerChange, RunNote
 from nxcdr_async.sinks.locks import SinkLock, lost_lock_error, no_locks_error, why_no_locks
 from nxcdr_async.sinks.paths import check_file_place
 from nxcdr_async.sinks.protocol import Origin, UnfitError
@@ -45,6 +46,11 @@ LONGEST_SUFFIX = "-journal"
 
 ROWS_A_STATEMENT = 100
 """Rows handed over at once: few enough for the event loop to get the interpreter between them every millisecond."""
+
+_LOG = "-wal"
+_CANNOT_OPEN = "SQLITE_CANTOPEN"
+_NEEDS_MENDING = ("SQLITE_READONLY", _CANNOT_OPEN)
+"""How it takes what a killed run left half-written, where it may change nothing."""
 
 _LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _UNLOCKED = (*_LOCKED, "SQLITE_IOERR")
@@ -118,6 +124,12 @@ class SqliteSink(SqlFileSink):
         with self._translating_errors():
             self._begin_log()
         super().write(table, rows, change)
+
+    def note_run(self, table: Table, run: RunNote) -> None:
+        """Note a run in place of the one before."""
+        with self._translating_errors():
+            self._begin_log()
+        super().note_run(table, run)
 
     def prune(self, table: Table, before: int, *, is_trial: bool) -> int:
         """Remove old rows in one transaction, then write the file anew, as removed rows stay in its free pages else."""
@@ -194,6 +206,21 @@ class SqliteSink(SqlFileSink):
             self._run("PRAGMA schema_version")  # else a file that is none would be noticed later
             self._has_ledger = bool(self._columns_of(WINDOWS))
         self._identity = file_identity(self.path)
+
+    def _connect_to_read(self) -> None:
+        with self._translating_errors():
+            try:
+                self._database = _connected_to_read(self.path)
+            except sqlite3.OperationalError as error:
+                if not error.sqlite_errorname.startswith(_NEEDS_MENDING):
+                    raise
+                raise SinkError(
+                    f"{self.path} was left by a run that was killed while it wrote, and can be read by nobody who may "
+                    "not change it: the next run into it, such as a sync, puts that right"
+                ) from None
+
+    def _files(self) -> list[Path]:
+        return [self.path, _beside(self.path, _LOG), _beside(self.path, LONGEST_SUFFIX)]
 
     def _disconnect(self) -> None:
         if self._database is not None:
@@ -326,8 +353,7 @@ class SqliteSink(SqlFileSink):
             raise lost_lock_error(self.path)
 
     def _log_identity(self) -> FileIdentity | None:
-        real = self.path.resolve()  # there, and not beside a link to it, SQLite keeps its log
-        return file_identity(real.with_name(f"{real.name}-wal"))
+        return file_identity(_beside(self.path, _LOG))
 
     @contextmanager
     def _translating_errors(self) -> Iterator[None]:
@@ -343,6 +369,47 @@ def _connected(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path.absolute(), timeout=SECONDS_TO_WAIT, isolation_level=None, check_same_thread=False)
     database.execute("PRAGMA synchronous = FULL")
     return database
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    real = path.resolve()  # there, and not beside a link to it, SQLite keeps its files
+    return real.with_name(f"{real.name}{suffix}")
+
+
+def _connected_to_read(path: Path) -> sqlite3.Connection:
+    """Return a connection that changes neither a file nor what SQLite keeps beside it, in a transaction that reads.
+
+    SQLite would make a log for a file that has had one, and note in the index of a log who reads it.
+    """
+    if not _beside(path, _LOG).exists():
+        # Without locks SQLite opens no file that has had a log, and makes none: nobody is at work in such a one.
+        unlocked = _opened(path, "mode=ro&nolock=1")
+        try:
+            unlocked.execute("PRAGMA schema_version")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != _CANNOT_OPEN:
+                raise
+            return _opened(path, "immutable=1")
+        finally:
+            unlocked.close()
+    database = _opened(path, "mode=ro&readonly_shm=1")
+    try:
+        database.execute("BEGIN")
+        database.execute("PRAGMA schema_version")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _opened(path: Path, options: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"file:{quote(str(path.resolve()))}?{options}",
+        uri=True,
+        timeout=SECONDS_TO_WAIT,
+        isolation_level=None,
+        check_same_thread=False,
+    )
 
 
 def _end_log(database: sqlite3.Connection) -> None:

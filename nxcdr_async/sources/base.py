@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from attrs import define, field
 from cattrs import Converter
 
-from nxcdr_async.errors import RecordError, RefusedRangeError, SaturatedSecondError
+from nxcdr_async.errors import NxcdrError, RecordError, RefusedRangeError, SaturatedSecondError
 from nxcdr_async.paging.answer_limits import AnswerLimits
 from nxcdr_async.paging.base import OnBadRow
 from nxcdr_async.paging.bounded import BoundedPager, RangeProbes
@@ -38,6 +38,9 @@ from nxcdr_async.transport.proxies import Route
 from nxcdr_async.windows import Window, merged
 
 RecordT = TypeVar("RecordT")
+
+MOST_GAPS_TOLD = 1_000
+"""Gaps that a follower remembers to have told of, before it may tell of one again."""
 
 
 @define(eq=False)
@@ -277,6 +280,37 @@ class SkippedRows:
         return merged(part for refused in self.refused if (part := refused.shared_with(window)))
 
 
+@define
+class FollowOptions:
+    """What becomes of what cannot be handed out while a source is followed.
+
+    Attributes:
+        on_bad_row: as for `CdrSession.calls`.
+        bad_row_callback: likewise.
+        on_gap: gets the error of what the gateway does not show, once; None to raise it.
+    """
+
+    on_bad_row: OnBadRow = "raise"
+    bad_row_callback: Callable[[RecordError], object] | None = None
+    on_gap: Callable[[NxcdrError], object] | None = None
+    _told: set[str] = field(factory=set, init=False)
+
+    @property
+    def gap_handler(self) -> Callable[[NxcdrError], object] | None:
+        """What takes the error of a gap, which is met again in each round; None if it is to be raised."""
+        return None if self.on_gap is None else self._tell_once
+
+    def _tell_once(self, gap: NxcdrError) -> None:
+        # By what is refused at all, not up to when, as that moves on with the clock.
+        name = type(gap).__name__ if isinstance(gap, RefusedRangeError) else str(gap)
+        if name in self._told or self.on_gap is None:
+            return
+        if len(self._told) >= MOST_GAPS_TOLD:
+            self._told.clear()
+        self._told.add(name)
+        self.on_gap(gap)
+
+
 class Source(Protocol):
     """Records of a range that can be stored; its table and key are `records.arrow.TABLES[source.name]`."""
 
@@ -307,6 +341,16 @@ class Source(Protocol):
 
     def read_window(self, window: Window, skipped: SkippedRows) -> Paginator[Any]:
         """Return a paginator over a part of the range, which notes what it has to leave out."""
+
+    def question(self, filters: Mapping[str, Any]) -> Any:
+        """Return a query with filters of a user's.
+
+        Raises:
+            ConfigurationError: it has none such, or one has a wrong value.
+        """
+
+    def follow_window(self, window: Window, query: Any, options: FollowOptions) -> Paginator[Any]:
+        """Return a paginator over a window, for whoever follows what a query finds."""
 
 
 def unit_at(source: Source, moment: int) -> Window:

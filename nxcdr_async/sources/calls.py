@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 from attrs import define
 
@@ -20,8 +20,8 @@ from nxcdr_async.protocol.filter_check import (
     text_filter,
 )
 from nxcdr_async.records.models import CallRecord, Direction, SourceName
-from nxcdr_async.sources.base import SkippedRows, SourceContext
-from nxcdr_async.sources.checks import check_direction, given, make_plain
+from nxcdr_async.sources.base import FollowOptions, SkippedRows, SourceContext
+from nxcdr_async.sources.checks import check_direction, given, make_plain, query_of
 from nxcdr_async.sources.units import Seconds, TimeUnit
 from nxcdr_async.windows import Window
 
@@ -85,6 +85,18 @@ class CallQuery:
             self.order_id and id_filter("order_id", self.order_id, "orderId"),
         )
         return tuple(one for one in possible if one)
+
+
+class CallFilters(TypedDict, total=False):
+    """The filters of a `CallQuery` by name."""
+
+    direction: Direction | None
+    answered: bool | None
+    agent: str | None
+    caller: str | None
+    callee: str | None
+    call_id: str | None
+    order_id: str | None
 
 
 EVERY_CALL = CallQuery()
@@ -152,6 +164,22 @@ class CallSource:
             may_be_empty=None,  # a store counts the range as read for good
             on_saturated_second=skipped.note_saturated_second,
             **skipped.options,
+        )
+
+    def question(self, filters: Mapping[str, Any]) -> CallQuery:
+        """Return a query with some filters."""
+        return query_of(CallQuery, filters, self.name)
+
+    def follow_window(self, window: Window, query: CallQuery, options: FollowOptions) -> Paginator[CallRecord]:
+        """Read what a query finds in a window; no empty answer is believed before it came twice."""
+        return self.read(
+            window,
+            query,
+            on_bad_row=options.on_bad_row,
+            bad_row_callback=options.bad_row_callback,
+            on_saturated_second=options.gap_handler,
+            on_refused_range=options.gap_handler,
+            may_be_empty=None,
         )
 
     def smallest_question(self, window: Window) -> Mapping[str, Any]:

@@ -1,16 +1,35 @@
 """Checks of what users ask for. Pure."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+from attrs import AttrsInstance, fields
 
 from nxcdr_async._util.validation import as_text
 from nxcdr_async.errors import ConfigurationError
 from nxcdr_async.records.models import Direction
 
+QueryT = TypeVar("QueryT", bound=AttrsInstance)
+
 
 def given(filters: Mapping[str, Any]) -> Mapping[str, Any]:
     """Leave out the filters that nobody asked for."""
     return {name: value for name, value in filters.items() if value is not None}
+
+
+def query_of(kind: type[QueryT], filters: Mapping[str, Any], source: str) -> QueryT:
+    """Return a query with filters that came by name.
+
+    Raises:
+        ConfigurationError: it has none such, or one has a wrong value.
+    """
+    known = [attribute.name for attribute in fields(kind)]
+    unknown = sorted(set(filters) - set(known))
+    if unknown:
+        raise ConfigurationError(
+            f"{source!r} cannot be narrowed by {', '.join(unknown)}: give {', '.join(known) or 'no filter'}"
+        )
+    return kind(**filters)
 
 
 def checked_text(name: str, value: object) -> str | None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from datetime import date
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 from attrs import define
 
@@ -15,8 +15,8 @@ from nxcdr_async.paging.paginator import Paginator
 from nxcdr_async.protocol.endpoints import DID, Endpoint
 from nxcdr_async.protocol.filter_check import Filter, direction_filter, text_filter
 from nxcdr_async.records.models import DidCallRecord, Direction, SourceName
-from nxcdr_async.sources.base import SkippedRows, SourceContext
-from nxcdr_async.sources.checks import check_direction, given, make_plain
+from nxcdr_async.sources.base import FollowOptions, SkippedRows, SourceContext
+from nxcdr_async.sources.checks import check_direction, given, make_plain, query_of
 from nxcdr_async.sources.units import Days
 from nxcdr_async.windows import Window, day_at, midnight
 
@@ -54,6 +54,14 @@ class DidQuery:
             self.direction is not None and direction_filter(self.direction, "callType"),
         )
         return tuple(one for one in possible if one)
+
+
+class DidFilters(TypedDict, total=False):
+    """The filters of a `DidQuery` by name."""
+
+    did_number: str | None
+    call_number: str | None
+    direction: Direction | None
 
 
 EVERY_DID_CALL = DidQuery()
@@ -110,6 +118,21 @@ class DidSource:
             skipped.saturated.add(midnight(saturated.day, zone))
 
         return self.read(*self.unit.of(window), EVERY_DID_CALL, on_saturated_day=note_saturated_day, **skipped.options)
+
+    def question(self, filters: Mapping[str, Any]) -> DidQuery:
+        """Return a query with some filters."""
+        return query_of(DidQuery, filters, self.name)
+
+    def follow_window(self, window: Window, query: DidQuery, options: FollowOptions) -> Paginator[DidCallRecord]:
+        """Read what a query finds in the days of a window."""
+        return self.read(
+            *self.unit.of(window),
+            query,
+            on_bad_row=options.on_bad_row,
+            bad_row_callback=options.bad_row_callback,
+            on_saturated_day=options.gap_handler,
+            on_refused_range=options.gap_handler,
+        )
 
     def smallest_question(self, window: Window) -> Mapping[str, Any]:
         """Ask for one call of the first day."""

@@ -15,7 +15,8 @@ from nxcdr_async.paging.paginator import Paginator
 from nxcdr_async.protocol.endpoints import FLASH, Endpoint
 from nxcdr_async.records.converter import to_local
 from nxcdr_async.records.models import FlashCallRecord, SourceName
-from nxcdr_async.sources.base import SkippedRows, SourceContext
+from nxcdr_async.sources.base import FollowOptions, SkippedRows, SourceContext
+from nxcdr_async.sources.checks import query_of
 from nxcdr_async.sources.units import Seconds, TimeUnit
 from nxcdr_async.windows import Window, check_offset
 
@@ -24,6 +25,11 @@ MOST_ROWS = 60
 
 ROWS_A_REQUEST = 45
 """Flash calls a request comes to, as measured: lists that turn out full are asked again in parts."""
+
+
+@define(frozen=True)
+class FlashQuery:
+    """What narrows the flash-call list: nothing does."""
 
 
 def flash_parameters(start: int, end: int, zone: tzinfo) -> Mapping[str, str]:
@@ -70,6 +76,20 @@ class FlashSource:
     def read_window(self, window: Window, skipped: SkippedRows) -> Paginator[FlashCallRecord]:
         """Read flash calls; seconds that the list cannot show whole are noted."""
         return self.read(window, on_saturated_second=skipped.note_saturated_second, **skipped.options)
+
+    def question(self, filters: Mapping[str, Any]) -> FlashQuery:
+        """Return a query without filters."""
+        return query_of(FlashQuery, filters, self.name)
+
+    def follow_window(self, window: Window, query: FlashQuery, options: FollowOptions) -> Paginator[FlashCallRecord]:  # noqa: ARG002 - the protocol has it
+        """Read the flash calls of a window."""
+        return self.read(
+            window,
+            on_bad_row=options.on_bad_row,
+            bad_row_callback=options.bad_row_callback,
+            on_saturated_second=options.gap_handler,
+            on_refused_range=options.gap_handler,
+        )
 
     def smallest_question(self, window: Window) -> Mapping[str, Any]:
         """Ask for one second."""

@@ -21,6 +21,7 @@ ExtraAdder, finds them. A record has those of them that are known:
 | --- | --- |
 | debug | a reply came: endpoint, attempt, http_status, duration_seconds |
 | info | a question will be asked again: endpoint, attempt, wait_seconds, error_type, code, … |
+| warning | a round of a follower failed, and will be tried again: endpoint, wait_seconds, error_type, code, … |
 | info | a timestamp was refused: endpoint, attempt, skew_seconds, error_type, code, … |
 | warning | from now on a gateway's `Date` is missing or another clock's: endpoint, clock_source, skew_seconds |
 | info | a gateway's `Date` is believed again: endpoint, clock_source, skew_seconds |
@@ -85,6 +86,17 @@ def log_retry(endpoint: Endpoint[Any], attempts: Attempts, fault: NxcdrError, wa
         wait,
         fault,
         extra={**_fields(endpoint, attempts), **_fields_of(fault), "wait_seconds": wait},
+    )
+
+
+def log_follow_retry(endpoint: Endpoint[Any], fault: NxcdrError, wait: float) -> None:
+    """Log that a round of a follower failed, and that the next comes after so many seconds."""
+    _log.warning(
+        "%s: following failed, next try in %.0f s: %s",
+        endpoint.name,
+        wait,
+        fault,
+        extra={"endpoint": endpoint.name, **_fields_of(fault), "wait_seconds": wait},
     )
 
 

@@ -5,7 +5,7 @@ message of the gateway, or anything else that a secret or a number of a person m
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import Token
 from types import TracebackType
 from typing import Any, Self
@@ -16,10 +16,12 @@ from attrs import define, field
 from opentelemetry import context as contexts
 from opentelemetry.context import Context
 from opentelemetry.metrics import (
+    CallbackOptions,
     Counter,
     Histogram,
     Meter,
     MeterProvider,
+    Observation,
     _Gauge as Gauge,
     get_meter_provider,
 )
@@ -41,7 +43,7 @@ from nxcdr_async.errors import GatewayError, NxcdrError
 from nxcdr_async.protocol.endpoints import Endpoint
 from nxcdr_async.telemetry import names
 from nxcdr_async.telemetry.log import log_failed_telemetry, type_name
-from nxcdr_async.telemetry.names import Metric
+from nxcdr_async.telemetry.names import Measurement, Metric
 from nxcdr_async.telemetry.watch import Part, edges_of
 from nxcdr_async.transport.retry import asks_for_less
 from nxcdr_async.windows import Window
@@ -125,6 +127,30 @@ def _instruments(provider: MeterProvider) -> _Instruments:
         meter = provider.get_meter(names.SCOPE, __version__, names.SCHEMA_URL)
         found = _INSTRUMENTS[provider] = _Instruments.of(meter)
     return found
+
+
+def observe(
+    measure: Callable[[], Iterable[Measurement]],
+    *,
+    counters: Iterable[Metric] = (),
+    gauges: Iterable[Metric] = (),
+    meter_provider: MeterProvider | None = None,
+) -> None:
+    """Have something be measured whenever metrics are exported, for as long as the process lives."""
+    meter = (meter_provider or get_meter_provider()).get_meter(names.SCOPE, __version__, names.SCHEMA_URL)
+
+    def observing(metric: Metric) -> Callable[[CallbackOptions], Iterator[Observation]]:
+        def observed(_: CallbackOptions) -> Iterator[Observation]:
+            for measured in measure():
+                if measured.metric == metric:
+                    yield Observation(measured.value, measured.attributes)
+
+        return observed
+
+    for metric in counters:
+        meter.create_observable_counter(metric.name, [observing(metric)], metric.unit, metric.description)
+    for metric in gauges:
+        meter.create_observable_gauge(metric.name, [observing(metric)], metric.unit, metric.description)
 
 
 class OtelTelemetry:

@@ -1,5 +1,6 @@
 """What the client and the pagers report of their work: to nobody, or to OpenTelemetry where its API is installed."""
 
+from collections.abc import Callable, Iterable
 from datetime import date
 from functools import cache, lru_cache
 from importlib.util import find_spec
@@ -10,6 +11,7 @@ from nxcdr_async._util.moments import moment_at
 from nxcdr_async.errors import NxcdrError
 from nxcdr_async.protocol.endpoints import Endpoint
 from nxcdr_async.telemetry.log import log_broken_telemetry
+from nxcdr_async.telemetry.names import Measurement, Metric
 from nxcdr_async.windows import Window
 
 Part: TypeAlias = Window | date | str
@@ -135,6 +137,25 @@ def telemetry_for(region: str) -> Telemetry:
     except Exception as error:  # noqa: BLE001 - whatever it is, calls can be read without it
         log_broken_telemetry(error)
         return SILENCE
+
+
+def observe(
+    measure: Callable[[], Iterable[Measurement]], *, counters: Iterable[Metric] = (), gauges: Iterable[Metric] = ()
+) -> None:
+    """Have OpenTelemetry measure something, where its API is installed; what fails there costs the metrics only.
+
+    Args:
+        measure: returns the figures of the moment.
+        counters: those of the metrics that only grow.
+        gauges: those that do not.
+    """
+    try:
+        if _is_installed():
+            from nxcdr_async.telemetry import otel  # noqa: PLC0415 - as above
+
+            otel.observe(measure, counters=counters, gauges=gauges)
+    except Exception as error:  # noqa: BLE001 - as above
+        log_broken_telemetry(error)
 
 
 @cache

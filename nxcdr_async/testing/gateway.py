@@ -29,6 +29,9 @@ from nxcdr_async.testing.emulator.switches import EndpointName, FaultKind, Switc
 from nxcdr_async.testing.pushes import PUSHED_KEYS, Push, PushReply
 
 _TENANT_ID = 144
+_LIVE_DELAY = 5.0
+"""Seconds after its end that a call of a live tenant is shown."""
+
 _SECONDS_TO_END = 10.0
 _LAST_PORT = 65_535
 _ITERATIONS_TO_ARRIVE = 5
@@ -47,11 +50,18 @@ class Gateway(Uncopied):
     Args:
         calls: call-center calls in total.
         days: days of history; calls fill whole UTC days, DID and flash calls the same dates in UTC+8.
-        first_day: the first of these days.
+        first_day: the first of these days, 2026-01-01 if not given.
         seed: of the history, and of the chance in faults and latencies.
         agents: how many agents there are; by default 12 to 40, by the number of calls.
         did_calls: DID calls in total, a fifth of `calls` by default.
         flash_calls: flash calls in total, a tenth of `calls` by default.
+        live: whether calls go on arriving after those days, as often as in them, by the emulator's clock, for a year.
+            None is there before it starts, and each is shown five seconds after its end, if the switches say no
+            `publish_delay`. The days are then by default the last, today being one.
+        calls_per_minute: with `live`: so many calls arrive, day and night, from an hour before now on.
+        recordings: whether rows name recordings that the emulator serves, WAV files that play; else the addresses lead
+            nowhere.
+        clock: its clock, to have a test say what time it is.
         switches: how it behaves; may be changed at any time.
         host: loopback address (IPv4) or name to listen on.
         port: port to listen on; 0 takes a free one.
@@ -77,11 +87,15 @@ class Gateway(Uncopied):
         calls: int = 1_000,
         *,
         days: int = 1,
-        first_day: date = FIRST_DAY,
+        first_day: date | None = None,
         seed: int = 1,
         agents: int | None = None,
         did_calls: int | None = None,
         flash_calls: int | None = None,
+        live: bool = False,
+        calls_per_minute: float | None = None,
+        recordings: bool = False,
+        clock: EmulatorClock | None = None,
         switches: Switches | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -93,7 +107,11 @@ class Gateway(Uncopied):
         if not isinstance(switches, Switches | None):
             raise TypeError(f"switches is of type {type(switches).__name__}: give Switches(...)")
         self._switches = switches or Switches()
-        self.clock = EmulatorClock()
+        self.clock = clock or EmulatorClock()
+        if live and self._switches.publish_delay is None:
+            self._switches.publish_delay = _LIVE_DELAY
+        if first_day is None:
+            first_day = moment_at_ms(self.clock.now_ms()).date() - timedelta(days=days - 1) if live else FIRST_DAY
         self.log = GatewayLog()
         self.history = CallHistory(
             calls,
@@ -104,11 +122,15 @@ class Gateway(Uncopied):
             did_calls=did_calls,
             flash_calls=flash_calls,
             legs=lambda: self._switches.legs,
+            now_ms=self.clock.now_ms if live else None,
+            calls_per_minute=calls_per_minute,
+            media=self._media if recordings else None,
         )
         self._seed = self.history.seed
         self._faults = FaultPlan(self.switches, self._seed)
         self._host, self._port = host, _checked_port(port)
         self._bound_port: int | None = None
+        self._last_port = self._port
         self._thread: Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -138,9 +160,13 @@ class Gateway(Uncopied):
 
     @property
     def last_call(self) -> datetime:
-        """When the last call of the seeded history starts, in UTC; the end of its last day when it is empty."""
-        arrivals = self.history.call_timeline.arrivals
-        return moment_at_ms(arrivals.start_ms(arrivals.total - 1) if arrivals.total else arrivals.end_ms)
+        """When the last call of the seeded history starts, in UTC; the end of its last day when it is empty.
+
+        Of a live tenant, the last that has started by now.
+        """
+        timeline = self.history.call_timeline
+        ranks = timeline.ranks()
+        return moment_at_ms(timeline.arrivals.start_ms(ranks[-1]) if ranks else timeline.arrivals.end_ms)
 
     @property
     def added_ids(self) -> list[RowId]:
@@ -167,6 +193,13 @@ class Gateway(Uncopied):
         """Add several calls, one second apart; returns their `callId`s. See `CallHistory.add_calls`."""
         return self.history.add_calls(number, apart=apart, **vendor_fields)
 
+    def change_call(self, call_id: str, **vendor_fields: Any) -> None:
+        """Change values of a call at any time, from any thread: `gateway.change_call(call_id, totalCustomerPrice=0)`.
+
+        See `CallHistory.change_call`.
+        """
+        self.history.change_call(call_id, **vendor_fields)
+
     def add_did_call(self, **vendor_fields: Any) -> int:
         """Add a DID call at any time, from any thread; returns its `id`. See `CallHistory.add_did_call`."""
         return self.history.add_did_call(**vendor_fields)
@@ -183,7 +216,7 @@ class Gateway(Uncopied):
         Args:
             kind: what goes wrong, see `FaultKind`.
             times: for how many requests.
-            endpoint: only "calls", "order", "did", "flash" or "flash_call"; any by default.
+            endpoint: only "calls", "order", "did", "flash", "flash_call" or "recording"; any by default.
             page: only requests of that page.
 
         Raises:
@@ -250,6 +283,10 @@ class Gateway(Uncopied):
         """
         return await self.push_of(call_id, token=token, credentials=credentials, keys=keys).send(url)
 
+    def _media(self) -> str:
+        # What rows say of an emulator that was stopped is what they said when it was asked.
+        return f"http://{self._host}:{self._last_port}"
+
     def environment(self) -> dict[str, str]:
         """Return the variables by which `CdrSession.from_env()` and the command find the running emulator.
 
@@ -273,7 +310,7 @@ class Gateway(Uncopied):
             "flash_appkey": self.flash_app.appkey,
             "flash_secretkey": self.flash_app.secretkey,
             "tenant_id": self.tenant_id,
-            "calls": self.history.call_timeline.arrivals.total,
+            "calls": len(self.history.call_timeline.ranks()),
             "first_call": self.first_call.isoformat(),
             "last_call": self.last_call.isoformat(),
         }
@@ -296,7 +333,7 @@ class Gateway(Uncopied):
         with socket.create_server((self._host, self._port)) as listener:
             await runner.setup()
             await web.SockSite(runner, listener).start()
-            self._bound_port = listener.getsockname()[1]
+            self._bound_port = self._last_port = listener.getsockname()[1]
             try:
                 yield self
             finally:

@@ -116,7 +116,12 @@ class GatewayClient(Uncopied):
             rate_limit=None if math.isinf(rate) else rate,
             clock_skew=None if clock is None else clock.skew,
             clock_source="machine" if clock is None else clock.source,
+            gives_up_in=self._gives_up_in(budget_key[0]),
         )
+
+    def _gives_up_in(self, url: str) -> float | None:
+        gateway = next(gateway for gateway in self.gateways.values() if gateway.url == url)
+        return gateway.seconds_to_outage(self.now(), timeout=self.connection.timeout)
 
     def time_at(self, endpoint: Endpoint[Any]) -> Interval:
         """Return the earliest and the latest that it may be now by the clock of an API's gateway, epoch seconds."""

@@ -14,7 +14,7 @@ from nxcdr_async.stats import ClockSource
 from nxcdr_async.telemetry.log import log_clock_source
 from nxcdr_async.transport.clock_skew import ClockEstimate, Moment
 from nxcdr_async.transport.clock_sync import ClockSync
-from nxcdr_async.transport.retry import LONGEST_DELAY, Attempts
+from nxcdr_async.transport.retry import LONGEST_DELAY, Attempts, outage_until
 
 
 @define(frozen=True)
@@ -80,6 +80,13 @@ class GatewayState:
         """
         alive = max(self.answered, self.failing_since)
         return attempts.circuit_open(self.failed, alive=alive, paused_until=self.paused_until, timeout=timeout)
+
+    def seconds_to_outage(self, now: float, *, timeout: float) -> float | None:
+        """Return how long it is still asked at most if it goes on answering nothing; None while it answers."""
+        if self.failed <= self.answered:
+            return None
+        dead_since = max(self.answered, self.failing_since)
+        return max(0.0, outage_until(dead_since, paused_until=self.paused_until, timeout=timeout) - now)
 
     def observe_clock(self, moment: Moment, timing: Timing, headers: Mapping[str, str]) -> bool:
         """Learn its clock from the headers of a response, and return whether they had a time."""

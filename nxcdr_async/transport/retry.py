@@ -118,11 +118,18 @@ class Attempts:
         """
         if self.failing_since is None:
             return False
-        dead_since = max(self.failing_since, alive)
-        return (
-            failed - max(dead_since, paused_until) > max(LONGEST_OUTAGE, 2 * timeout)
-            or failed - dead_since > LONGEST_PAUSED
-        )
+        return failed > outage_until(max(self.failing_since, alive), paused_until=paused_until, timeout=timeout)
+
+
+def outage_until(dead_since: float, *, paused_until: float, timeout: float) -> float:
+    """Return up to when a gateway is asked again that answers nothing, epoch seconds.
+
+    Args:
+        dead_since: since when it answers nothing.
+        paused_until: until when it asked us to wait.
+        timeout: seconds one attempt may take.
+    """
+    return min(max(dead_since, paused_until) + max(LONGEST_OUTAGE, 2 * timeout), dead_since + LONGEST_PAUSED)
 
 
 def should_retry(fault: NxcdrError, attempts: Attempts, *, is_heard: bool, may_be_accepted: bool) -> bool:

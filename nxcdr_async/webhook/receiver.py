@@ -18,6 +18,7 @@ from nxcdr_async.protocol.signed_headers import ALLOWED_SKEW_MS, SignedHeaders
 from nxcdr_async.records.converter import UnreadableRow, make_converter, structure_row
 from nxcdr_async.records.models import CallRecord
 from nxcdr_async.telemetry.log import log_receiver_clock
+from nxcdr_async.telemetry.pushes import PUSHES
 from nxcdr_async.webhook.authenticate import Authenticator, check_head, check_size, check_whole, length_in
 from nxcdr_async.webhook.clock_watch import ClockWatch
 from nxcdr_async.webhook.dedupe import CallLocks, SeenPushes, value_digests
@@ -68,10 +69,18 @@ class Receiver(Uncopied):
             ClientGoneError: there is nobody left to answer.
         """
         try:
-            return await self._receive(head, next_chunk)
+            taken = await self._receive(head, next_chunk)
         except PushRefusedError as refused:
             answer = refused.answer
-        if answer.status < 500:  # noqa: PLR2004 - what is our own fault was logged where it happened
+        except ClientGoneError:
+            PUSHES.add("refused")
+            raise
+        else:
+            PUSHES.add("taken")
+            return taken
+        is_refused = answer.status < 500  # noqa: PLR2004 - else it is our own fault
+        PUSHES.add("refused" if is_refused else "failed")
+        if is_refused:  # else it was logged where it happened
             # No text that came with the request is in these words, so that nobody can write into the log.
             what = (answer.status, answer.content["error"])
             _log.warning("a call push was refused with %d: %s", *what, extra={"http_status": answer.status})

@@ -2,6 +2,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from nxcdr_async.testing import Gateway
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
-SMALL = ("demo", "--calls", "2000", "--days", "3")
+SMALL = ("demo", "--calls", "2000", "--days", "3", "--live", "0")
 
 
 @pytest.fixture
@@ -35,7 +36,10 @@ def test_the_demo_stores_every_call_and_shows_it_and_again_in_ascii(alone: Any) 
     if sys.platform != "win32":
         assert stored.stat().st_mode & 0o777 == 0o600
 
-    history = Gateway(2000, days=3).history
+    with duckdb.connect(str(alone.folder / "nxcdr-demo.duckdb"), read_only=True) as database:
+        ((first_day,),) = database.execute("SELECT min(start_time AT TIME ZONE 'UTC')::date FROM calls").fetchall()
+    assert timedelta(days=4) <= datetime.now(UTC).date() - first_day <= timedelta(days=5)
+    history = Gateway(2000, days=3, first_day=first_day).history
     with duckdb.connect(str(alone.folder / "nxcdr-demo.duckdb"), read_only=True) as database:
         columns = dict(
             database.execute(
@@ -55,16 +59,29 @@ def test_the_demo_stores_every_call_and_shows_it_and_again_in_ascii(alone: Any) 
     assert columns["start_time"] == "TIMESTAMP WITH TIME ZONE"
     assert columns["total_customer_price"] == "DECIMAL(38,18)"
 
-    again = alone("demo", "--calls", "60", "--days", "60", PYTHONIOENCODING="ascii", NO_COLOR="1", LC_ALL="C")
+    again = alone(
+        "demo", "--calls", "60", "--days", "60", "--live", "0", PYTHONIOENCODING="ascii", NO_COLOR="1", LC_ALL="C"
+    )
     assert again.code == 0
     assert again.out.isascii()
     assert "OK: complete: 60 calls stored" in again.out
 
 
+def test_the_demo_ends_with_calls_that_arrive_and_a_sync_that_follows(alone: Any) -> None:
+    ended = alone("demo", "--calls", "300", "--days", "2", "--live", "6")
+    assert ended.code == 0
+    *_, told = (line for line in ended.err.splitlines() if line.startswith("live: "))
+    assert told.endswith("came meanwhile and were stored")
+    with duckdb.connect(str(alone.folder / "nxcdr-demo.duckdb"), read_only=True) as database:
+        ((stored, newest),) = database.execute("SELECT count(*), max(start_time) FROM calls").fetchall()
+    assert stored > 1_500
+    assert datetime.now(UTC) - newest < timedelta(minutes=10)
+
+
 @pytest.mark.slow
 def test_who_reads_only_the_first_line_gets_no_traceback_and_all_the_calls(alone: Any) -> None:
     with subprocess.Popen(
-        alone.command("demo", "--calls", "60", "--days", "2"),
+        alone.command("demo", "--calls", "60", "--days", "2", "--live", "0"),
         env=alone.environment,
         cwd=alone.folder,
         stdout=subprocess.PIPE,
@@ -108,7 +125,7 @@ def test_ctrl_c_leaves_nothing_behind(alone: Any) -> None:
     assert "calls, " in told[1]
     assert len(emulators) == 1
     assert not [pid for pid in emulators if _is_alive(pid)]
-    assert (process.returncode, out, rest.splitlines()[-1]) == (130, "", "stopped")
+    assert (process.returncode, out, rest.splitlines()[-1]) == (130, "", "stopped: nxcdr-demo.duckdb was not written")
     assert not list(alone.folder.iterdir())
 
 

@@ -1,6 +1,7 @@
 import os
 import signal
 import subprocess
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -90,6 +91,21 @@ def test_it_can_end_with_its_stdin(nxcdr: Any) -> None:
         assert process.stdout.readline()
         process.stdin.close()
         assert process.wait(20) == 0
+
+
+def test_it_can_be_live(nxcdr: Any) -> None:
+    words = nxcdr.command("emulator", "--live", "--first-day", "yesterday", "--calls-per-minute", "60")
+    with subprocess.Popen(words, env=nxcdr.environment, stdout=subprocess.PIPE) as process:
+        told = msgspec.json.decode(process.stdout.readline())
+        process.terminate()
+    since = datetime.now(UTC) - datetime.fromisoformat(told["last_call"])
+    assert since < timedelta(minutes=5)
+    assert told["calls"] > 3_000
+
+
+def test_calls_a_minute_are_of_a_live_one(nxcdr: Any) -> None:
+    ended = nxcdr("emulator", "--calls-per-minute", "60")
+    assert (ended.code, ended.err) == (2, "error: --calls-per-minute is for a live tenant: give --live too\n")
 
 
 def test_a_port_in_use(nxcdr: Any, gateway: Gateway) -> None:

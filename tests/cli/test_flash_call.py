@@ -30,4 +30,4 @@ def test_it_is_asked_with_the_keys_of_the_flash_app(nxcdr: Any) -> None:
 def test_a_request_id_is_wanted(nxcdr: Any) -> None:
     ended = nxcdr("flash-call")
     assert (ended.code, ended.out) == (2, "")
-    assert "Missing argument 'REQUEST_ID'" in ended.err
+    assert "missing argument 'REQUEST_ID'" in ended.err

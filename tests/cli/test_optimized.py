@@ -42,7 +42,9 @@ def test_a_store_is_filled_and_compared(to: str, nxcdr: Any) -> None:
 
 
 @pytest.mark.first_of
-@pytest.mark.parametrize("command", [("doctor",), ("plan", "calls", *DAY), ("demo", "--days", "1", "--calls", "50")])
+@pytest.mark.parametrize(
+    "command", [("doctor",), ("plan", "calls", *DAY), ("demo", "--days", "1", "--calls", "50", "--live", "0")]
+)
 def test_other_commands_do_their_work(command: tuple[str, ...], nxcdr: Any) -> None:
     ended = nxcdr.under("-OO")(*command)
     assert ended.code == 0, ended.err

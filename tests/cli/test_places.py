@@ -39,7 +39,7 @@ def test_a_report_is_known_to_lie_among_the_rows_however_it_is_written(at_home: 
 
 
 def test_a_demo_lies_in_a_home_too(at_home: Any, tmp_path: Path) -> None:
-    ended = at_home("demo", "--days", "1", "--calls", "50", "--to=~/demo.duckdb")
+    ended = at_home("demo", "--days", "1", "--calls", "50", "--live", "0", "--to=~/demo.duckdb")
     assert ended.code == 0, ended.err
     assert {path.name for path in (tmp_path / "my home").iterdir()} == {"demo.duckdb"}
     assert {path.name for path in tmp_path.iterdir()} == {"my home"}
@@ -54,7 +54,7 @@ def test_names_as_long_as_they_may_be_are_taken_for_reports_and_demos(at_home: A
     assert refused.code == 1
     assert "cannot write the report" in refused.err
     assert "File name too long" in refused.err
-    assert at_home("demo", "--days", "1", "--calls", "50", f"--to={database}").code == 0
-    too_long = at_home("demo", "--days", "1", "--calls", "50", f"--to=d{database}")
+    assert at_home("demo", "--days", "1", "--calls", "50", "--live", "0", f"--to={database}").code == 0
+    too_long = at_home("demo", "--days", "1", "--calls", "50", "--live", "0", f"--to=d{database}")
     assert too_long.code == 2
-    assert "is 1 bytes too long, with the file .wal that is kept beside it" in too_long.err
+    assert "is 1 byte too long, with the file .wal that is kept beside it" in too_long.err

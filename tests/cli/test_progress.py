@@ -6,7 +6,7 @@ import struct
 import subprocess
 import sys
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ import pytest
 from attrs import evolve
 
 from nxcdr_async.cli import progress
-from nxcdr_async.cli.progress import RunStatus, bar_or_lines
+from nxcdr_async.cli.progress import ReadStatus, RunStatus, bar_or_lines
 from nxcdr_async.ingest.report import BackfillProgress
 from nxcdr_async.stats import SessionStats
 from nxcdr_async.testing import Gateway
@@ -52,22 +52,44 @@ PROGRESS = BackfillProgress(
 
 def test_a_status_has_every_figure_and_the_counts_of_this_moment() -> None:
     status = RunStatus(PROGRESS, STATS, silent=0.1)
-    assert (status.share, status.count) == (0.1875, "12 of about 64")
+    assert (status.share, status.count) == (0.1875, "calls: 12 of ~64 windows")
     assert status.details == (
-        "123,456 rows, 8,123 rows/s, 3.6 min left",
+        "123,456 rows, 8,123 rows/s, ~3 min 37 s left",
         "12 of 16 requests in flight, 1,234 sent, 2 throttled, 3 retries",
         "complete until 2026-01-12 03:00Z, stored to 2026-01-14 11:12Z",
     )
 
 
-def test_a_rate_of_before_is_not_told_while_nothing_comes() -> None:
-    assert RunStatus(PROGRESS, STATS, silent=17.0).details[0] == "123,456 rows, no news for 17 s, 3.6 min left"
+def test_times_are_shown_in_the_zone_asked_for() -> None:
+    status = RunStatus(PROGRESS, STATS, silent=0.1, zone=timezone(timedelta(hours=8)))
+    assert status.details[2] == "complete until 2026-01-12 11:00+08:00, stored to 2026-01-14 19:12+08:00"
+
+
+def test_what_was_known_before_is_not_told_while_nothing_comes() -> None:
+    assert RunStatus(PROGRESS, STATS, silent=17.0).details[0] == "123,456 rows, no news for 17 s"
     nothing = RunStatus(None, STATS, silent=17.0)
-    assert (nothing.share, nothing.count) == (0.0, "0")
-    assert nothing.details[0] == "nothing read yet"
+    assert (nothing.share, nothing.count) == (0.0, "0 windows")
+    assert nothing.details[0] == "nothing read yet, no news for 17 s"
     unknown = RunStatus(evolve(PROGRESS, seconds_left=None, reached=None, complete_until=None), STATS, silent=0.0)
-    assert unknown.details[0].endswith("? left")
+    assert "left" not in unknown.details[0]
     assert unknown.details[2] == "complete until ?"
+
+
+def test_a_gateway_that_does_not_answer_is_told_with_when_it_is_given_up() -> None:
+    silent = evolve(STATS, gives_up_in=70.4)
+    told = "the gateway does not answer: giving up within 1 min 10 s"
+    assert RunStatus(PROGRESS, silent, silent=17.0).details[0] == f"123,456 rows, {told}"
+    assert ReadStatus(7, 0.5, 20.0, silent, silent=17.0).details[0].startswith(told)
+    assert "giving up" not in RunStatus(PROGRESS, silent, silent=0.5).details[0]  # others are answered meanwhile
+
+
+def test_counts_are_of_one_or_more_and_about_where_they_may_change() -> None:
+    one = evolve(PROGRESS, source="did", windows=1, windows_expected=1, rows_read=1)
+    assert RunStatus(one, evolve(STATS, retries=1), silent=0.0).count == "did: 1 of ~1 window"
+    assert RunStatus(evolve(one, windows=0), STATS, silent=0.0).count == "did: 0 windows"
+    assert ReadStatus(1, 0.0, 1.0, STATS).count == "1 record"
+    assert ReadStatus(12_345, 0.25, 5.0, STATS, total=50_000).count == "12,345 of 50,000 calls"
+    assert ReadStatus(100, 0.25, 5.0, STATS).details == ("20/s, ~15 s left, 12 in flight, 2 throttled",)
 
 
 def test_without_a_terminal_there_is_a_line_now_and_then(
@@ -75,12 +97,12 @@ def test_without_a_terminal_there_is_a_line_now_and_then(
 ) -> None:
     moments = iter([0.0, 1.0, 4.9, 5.0, 6.0, 9.9, 10.1])
     monkeypatch.setattr(progress, "steady", lambda: next(moments))
-    with bar_or_lines("windows", 5.0) as display:
+    with bar_or_lines(5.0) as display:
         for _ in range(6):
             display.show(RunStatus(PROGRESS, STATS, silent=0.0))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
-    assert lines[0].startswith("12 of about 64 windows, 123,456 rows, 8,123 rows/s, ")
+    assert lines[0].startswith("calls: 12 of ~64 windows, 123,456 rows, 8,123 rows/s, ")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a terminal that tells when nobody has its other end")
@@ -91,6 +113,7 @@ def test_on_a_terminal_a_backfill_shows_how_far_it_is(nxcdr: Any) -> None:
     words = ("backfill", "calls", "--start", "2026-01-01", "--end", "2026-01-03", "--to", "c.sqlite")
     with Gateway(calls=12_000, days=2, did_calls=0, flash_calls=0) as slow:
         slow.switches.latency = (0.1, 0.1)
+        slow.switches.order = "ascending"  # newest first, so few calls are one window
         with subprocess.Popen(
             nxcdr.command(*words, "--concurrency", "4"),
             env={**nxcdr.environment, "NXCDR_GATEWAY": slow.url, "TERM": "xterm-256color"},
@@ -106,8 +129,8 @@ def test_on_a_terminal_a_backfill_shows_how_far_it_is(nxcdr: Any) -> None:
             assert process.stdout is not None
             assert process.stdout.read() == b""
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
-    assert re.search(r"\d+%  \d+ of about \d+ windows", plain)
-    assert re.search(r"[\d,]+ rows, [\d,]+ rows/s, .* left", plain)
+    assert re.search(r"\d+%  calls: \d+ of ~\d+ windows?", plain)
+    assert re.search(r"[\d,]+ rows, [\d,]+ rows/s, ~.* left", plain)
     assert re.search(r"[1-4] of 4 requests in flight, [\d,]+ sent, 0 throttled, 0 retries", plain)
     assert "complete until 2026-01-0" in plain
     assert plain.rstrip().splitlines()[-1].startswith("time ")
@@ -132,6 +155,29 @@ def test_a_terminal_that_goes_ends_no_work(nxcdr: Any) -> None:
         os.close(terminal)
         assert process.wait(60) == 0
     assert msgspec.json.decode((nxcdr.folder / "r").read_bytes())["outcome"] == "done"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+@pytest.mark.parametrize("columns", [80, 120])
+def test_whatever_reads_the_records_finds_no_bar_on_its_terminal(nxcdr: Any, columns: int) -> None:
+    fcntl, termios, pty = (pytest.importorskip(name) for name in ("fcntl", "termios", "pty"))
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    words = nxcdr.command("calls", "--start", "2026-01-01", "--end", "2026-01-03")
+    with subprocess.Popen(
+        ["sh", "-c", '"$@" | head -n 3', "sh", *words],
+        env={**nxcdr.environment, "TERM": "xterm-256color"},
+        stdin=end,
+        stdout=end,
+        stderr=end,
+    ) as process:
+        os.close(end)
+        shown = _all_of(terminal)
+        os.close(terminal)
+        assert process.wait(60) == 0
+    lines = shown.splitlines()
+    assert len({msgspec.json.decode(line)["call_id"] for line in lines}) == len(lines) == 3
+    assert "\x1b" not in shown
 
 
 def _all_of(terminal: int) -> str:

@@ -1,13 +1,15 @@
 """Reports of runs that did not come to their end, and what becomes of those of earlier runs."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from attrs import evolve
 
 from nxcdr_async import BackfillProgress, BusyError, NxcdrError, SinkError
+from nxcdr_async.cli.commands.verify import note_how_far
 from nxcdr_async.cli.report import RunReport
 from nxcdr_async.records.models import SourceName
 
@@ -129,3 +131,14 @@ def test_a_report_that_cannot_be_written_is_noted_on_the_error_it_should_tell(tm
     report.fail(ended)
     (note,) = ended.__notes__
     assert note.startswith("cannot write the report ")
+
+
+def test_a_verification_that_is_stopped_says_up_to_when_it_compared(report: RunReport) -> None:
+    stop = KeyboardInterrupt()
+    note_how_far(stop, report, UTC, fix=False)
+    report.update(evolve(progress_of(), reached=COMPLETE))
+    note_how_far(stop, report, timezone(timedelta(hours=8)), fix=True)
+    assert stop.__notes__ == [
+        "nothing was compared",
+        "1 window of calls up to 2026-01-02T08:00:00+08:00 compared, and what was mended by then is stored",
+    ]

@@ -65,7 +65,7 @@ def test_waits_come_from_the_times_of_the_queue_unless_they_contradict_each_othe
         for number, wait in enumerate(waits)
     ]
     summary_of(tmp_path / "calls.duckdb", *calls)
-    assert "inbound 4 0% 20 s / 28 s" in line_of(capsys.readouterr().out, "inbound")
+    assert "inbound 4 0% 20 / 28 s" in line_of(capsys.readouterr().out, "inbound")
 
 
 def test_ends_of_calls_are_told_by_what_their_codes_mean(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

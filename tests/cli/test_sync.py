@@ -33,6 +33,7 @@ def test_it_goes_on_to_the_present_and_finds_late_rows(nxcdr: Any) -> None:
     assert len(ids(nxcdr)) == len(set(ids(nxcdr)))
     assert set(known) <= set(ids(nxcdr))
     assert report["rows_new"] >= 1
+    assert report["rows_held"] == len(ids(nxcdr))
     assert datetime.fromisoformat(report["end"]) >= now - timedelta(minutes=1)
 
 

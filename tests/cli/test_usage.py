@@ -12,32 +12,42 @@ from nxcdr_async.testing import Gateway
 
 DAY = ("--start", "2026-01-01", "--end", "2026-01-02")
 GATEWAY = ["--region", "--gateway", "--concurrency", "--rate", "--timeout"]
-STORE = ["--new-key", "--new-gateway", "--report"]
+FOLLOW = ["--follow", "--since", "--every", "--position"]
+STORE = ["--new-key", "--new-gateway", "--report", "--quiet", "--log"]
 OPTIONS = {
-    "demo": ["--days", "--calls", "--to", "--seed", "--force"],
+    "demo": ["--days", "--calls", "--to", "--seed", "--force", "--live"],
     "calls": [
-        *("--start", "--end", "--direction", "--answered", "--agent", "--caller", "--callee", "--call-id"),
-        *("--order-id", "--skip-bad-rows", *GATEWAY, "--max-span", "--tz"),
+        *("--start", "--end", "--last", "--direction", "--answered", "--agent", "--caller", "--callee", "--call-id"),
+        *("--order-id", "--skip-bad-rows", *FOLLOW, *GATEWAY, "--max-span", "--tz"),
     ],
-    "did": ["--start", "--end", "--did-number", "--call-number", "--direction", "--skip-bad-rows", *GATEWAY],
-    "flash": ["--start", "--end", "--skip-bad-rows", *GATEWAY, "--max-span", "--tz"],
+    "did": [
+        *("--start", "--end", "--last", "--did-number", "--call-number", "--direction", "--skip-bad-rows"),
+        *(*FOLLOW, *GATEWAY),
+    ],
+    "flash": ["--start", "--end", "--last", "--skip-bad-rows", *FOLLOW, *GATEWAY, "--max-span", "--tz"],
     "flash-call": GATEWAY,
     "order": ["--tenant", "--skip-bad-rows", *GATEWAY],
-    "plan": ["--start", "--end", "--to", "--json", *GATEWAY, "--max-span", "--tz"],
+    "plan": ["--start", "--end", "--last", "--to", "--json", *GATEWAY, "--max-span", "--tz"],
     "backfill": [
-        *("--start", "--end", "--to", "--settle", "--skip-bad-rows", *STORE, *GATEWAY, "--max-span", "--tz"),
+        *("--start", "--end", "--last", "--to", "--settle", "--skip-bad-rows", *STORE, *GATEWAY, "--max-span", "--tz"),
     ],
-    "sync": ["--to", "--settle", "--skip-bad-rows", *STORE, *GATEWAY, "--max-span"],
+    "sync": [
+        *("--to", "--since", "--every", "--metrics-port", "--metrics-host", "--settle", "--skip-bad-rows", *STORE),
+        *(*GATEWAY, "--max-span", "--tz"),
+    ],
+    "status": ["--to", "--json", "--tz"],
     "verify": [
-        *("--to", "--source", "--sample", "--all", "--seed", "--fix", "--settle", *STORE, "--skip-bad-rows"),
-        *(*GATEWAY, "--max-span"),
+        *("--to", "--source", "--sample", "--all", "--seed", "--start", "--end", "--last", "--totals", "--values"),
+        *("--fix", "--settle", *STORE, "--skip-bad-rows", *GATEWAY, "--max-span", "--tz"),
     ],
     "prune": ["--to", "--before", "--dry-run", "--tz"],
     "doctor": GATEWAY,
     "emulator": [
-        *("--port", "--calls", "--days", "--first-day", "--seed", "--agents", "--did-calls", "--flash-calls"),
+        *("--port", "--calls", "--days", "--first-day", "--live", "--calls-per-minute", "--seed", "--agents"),
+        *("--did-calls", "--flash-calls"),
         *("--latency", "--max-in-flight", "--max-per-second", "--retry-after", "--fault-rate", "--order"),
-        *("--publish-delay", "--depth-cap", "--max-span", "--retention", "--while-stdin-open"),
+        *("--publish-delay", "--price-delay", "--record-url-delay", "--depth-cap", "--max-span", "--retention"),
+        *("--recordings", "--language", "--while-stdin-open"),
     ],
 }
 """Of each command, in the order in which its help lists them."""
@@ -118,7 +128,13 @@ def test_without_the_packages_of_stores_the_demo_says_what_to_install(nxcdr: Any
 
 WRONG = [
     (("calls", "--start", "2026-01-02", "--end", "2026-01-01"), "must be after start"),
-    (("calls", "--start", "today", "--end", "2026-01-01"), "--start 'today' is no time"),
+    (("calls", "--start", "soon", "--end", "2026-01-01"), "--start 'soon' is no time: write today, yesterday, now or"),
+    (("calls",), "from when on? Give --start or --last"),
+    (("calls", "--last", "7d", "--start", "today"), "--start and --last exclude each other"),
+    (("calls", "--last", "soon"), "--last 'soon' is no duration"),
+    (("calls", "--last", "0h"), "--last '0h' is no time at all"),
+    (("did", "--last", "36h"), "--last '36h' is not whole days"),
+    (("sync", "calls", "--to", "c.sqlite", "--tz", "Mars/Olympus"), "--tz 'Mars/Olympus' is no time zone"),
     (("did", "--start", "2026-01-01T00:00"), "--start '2026-01-01T00:00' is no day"),
     (("did", "--start", "2026-01-02", "--end", "2026-01-01"), "must not be before"),
     (("calls", *DAY, "--tz", "Mars/Olympus"), "--tz 'Mars/Olympus' is no time zone"),
@@ -140,6 +156,14 @@ WRONG = [
     (("calls", *DAY, "--direction", "up"), "inbound"),
     (("calls", *DAY, "--concurrency", "0"), "--concurrency"),
     (("order", "NXO1"), "--tenant"),
+    (("sync", "calls", "--to", "c.sqlite", "--every", "5"), "--every '5' has no unit: write 5m for minutes"),
+    (("sync", "calls", "--to", "c.sqlite", "--every", "0s"), "--every '0s' is too short"),
+    (("sync", "calls", "--to", "c.sqlite", "--every", "soon"), "--every 'soon' is no duration"),
+    (("sync", "calls", "--to", "c.sqlite", "--metrics-port", "9464"), "give --every too"),
+    (("sync", "calls", "--to", "c.sqlite", "--every", "5m", "--metrics-host", "::1"), "give --metrics-port too"),
+    (("sync", "--to", "c.sqlite", "--since", "2026-01-01"), "name it, as in nxcdr sync calls --since"),
+    (("sync", "calls", "--to", "c.sqlite", "--since", "noon"), "--since 'noon' is no time"),
+    (("sync", "calls", "--to", "c.sqlite", "--log", "xml"), "--log"),
     (("demo", "--to", "no-such-folder/calls.duckdb"), "there is no folder no-such-folder"),
     (("demo", "--to", "."), "is a folder"),
 ]
@@ -148,9 +172,37 @@ WRONG = [
 def test_wrong_usage_is_told_in_a_line(nxcdr: Any) -> None:
     for (_, told), ended in zip(WRONG, nxcdr.each([words for words, _ in WRONG]), strict=True):
         assert (ended.code, ended.out) == (2, "")
-        last = ended.err.splitlines()[-1]
-        assert last.lower().startswith("error: ")
-        assert told in last
+        first, *rest = ended.err.splitlines()
+        assert first.startswith("error: ")
+        assert told in first
+        assert all(line.startswith("  ") for line in rest)
+
+
+SPELLED = [
+    (("order", "NXO1"), "error: missing option '--tenant'"),
+    (("callz",), "error: no such command 'callz'"),
+    (("calls", "--rate"), "error: option '--rate' requires an argument"),
+    (("calls", *DAY, "--concurrency", "x"), "error: invalid value for '--concurrency': it is no whole number"),
+    (("calls", *DAY, "--concurrency", "0"), "error: invalid value for '--concurrency': it must be 1 or more"),
+    (("calls", *DAY, "--rate", "x"), "error: invalid value for '--rate': it is no number"),
+    (("calls", *DAY, "--direction", "up"), "error: invalid value for '--direction': 'up' is not one of 'inbound'"),
+    (("emulator", "--fault-rate", "2"), "error: invalid value for '--fault-rate': it must be 1 or less"),
+]
+
+
+def test_wrong_usage_is_spelled_as_any_other_error(nxcdr: Any) -> None:
+    for (_, told), ended in zip(SPELLED, nxcdr.each([words for words, _ in SPELLED]), strict=True):
+        assert (ended.code, ended.out) == (2, "")
+        first, where = ended.err.splitlines()
+        assert first.startswith(told)
+        assert where.startswith("  nxcdr")
+        assert where.endswith(" --help tells how it is used")
+
+
+def test_without_a_command_it_shows_its_help(nxcdr: Any) -> None:
+    (ended,) = nxcdr.each([()])
+    assert "Commands:" in ended.out + ended.err
+    assert "error" not in ended.err
 
 
 CRASH = """

@@ -4,6 +4,7 @@ import sqlite3
 import stat
 import sys
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from nxcdr_async.testing import Gateway
 
+DAYS = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2)]
 VERIFY = ("verify", "--to", "c.sqlite")
 
 
@@ -63,7 +65,7 @@ def test_a_row_that_only_the_store_has_is_left_and_ends_with_code_1(nxcdr: Any, 
     change(store, "INSERT INTO calls (call_id, start_time) VALUES ('made up', '2026-01-01T09:00:00.000000Z')")
     ended = nxcdr(*VERIFY, "--all", "--fix")
     assert ended.code == 1
-    assert "1 differences are left: nothing is ever deleted" in ended.err
+    assert "1 difference is left: nothing is ever deleted" in ended.err
     assert change(store, "SELECT count(*) FROM calls") == [(701,)]
 
 
@@ -101,6 +103,41 @@ def test_the_report_names_what_differs_without_its_values(nxcdr: Any, store: Pat
     assert set(example) == {"kind", "key", "time", "column"}
 
 
+RANGE = ("--start", "2026-01-01", "--end", "2026-01-03")
+
+
+def test_totals_are_shown_beside_those_of_the_gateway(nxcdr: Any, store: Path, gateway: Gateway) -> None:
+    lost, other = gateway.call_ids()[10:12]
+    change(store, f"DELETE FROM calls WHERE call_id = '{lost}'")
+    before = change(store, f"SELECT caller FROM calls WHERE call_id = '{other}'")[0][0]
+    change(store, f"UPDATE calls SET caller = 'tampered' WHERE call_id = '{other}'")
+    ended = nxcdr(*VERIFY, *RANGE, "--totals", "--report", "r.json")
+    assert ended.code == 1
+    assert f"is stored with caller tampered, the gateway tells {before}" in ended.err
+    lines = {line.split()[0]: line for line in ended.err.splitlines()}
+    days = [len(gateway.call_ids(moment, moment + timedelta(days=1))) for moment in DAYS]
+    assert lines["2026-01-01"].split()[1:3] == [f"{days[0] - 1}", f"{days[0]}"]
+    assert lines["2026-01-01"].endswith(" differs")
+    assert lines["2026-01-02"].split()[1:3] == [f"{days[1]}"] * 2
+    assert not lines["2026-01-02"].endswith("differs")
+    assert lines["all"].split()[2:4] == ["699", "700"]
+    assert max(map(len, (line for line in lines.values() if line.startswith("2026")))) <= 88
+    (source,) = msgspec.json.decode((nxcdr.folder / "r.json").read_bytes())["sources"]
+    assert [day["day"] for day in source["days"]] == ["2026-01-01", "2026-01-02"]
+    assert source["days"][0]["found"]["rows"] == days[0]
+    assert {example["stored"] for example in source["examples"]} == {None, "tampered"}
+
+
+def test_a_range_is_compared_alone(nxcdr: Any, store: Path, gateway: Gateway) -> None:
+    change(store, f"DELETE FROM calls WHERE call_id = '{gateway.call_ids()[10]}'")
+    nowhere = nxcdr(*VERIFY, "--start", "2027-01-01", "--end", "2027-01-02")
+    assert (nowhere.code, told(nowhere.err)["result"]) == (1, "nothing could be checked")
+    values = nxcdr(*VERIFY, *RANGE, "--all", "--values")
+    assert values.code == 1
+    assert "is not stored" in values.err
+    assert "all days" not in values.err
+
+
 def test_a_report_tells_of_a_run_that_failed(nxcdr: Any, store: Path) -> None:  # noqa: ARG001 - is verified
     ended = nxcdr(*VERIFY, "--report", "-", NXCDR_ACCESS_SECRET="a-wrong-secret")
     assert ended.code == 1
@@ -115,6 +152,10 @@ def test_a_report_tells_of_a_run_that_failed(nxcdr: Any, store: Path) -> None:  
     [
         (("verify", "--to", "typo.sqlite"), "typo.sqlite holds no calls"),
         ((*VERIFY, "--all", "--sample", "3"), "exclude each other"),
+        ((*VERIFY, "--totals", "--sample", "3"), "--sample and --totals exclude each other"),
+        ((*VERIFY, "--end", "2026-01-01"), "from when on?"),
+        ((*VERIFY, "--start", "2026-01-02", "--end", "2026-01-01"), "must be after start"),
+        ((*VERIFY, "--totals", "--tz", "Mars"), "--tz 'Mars' is no time zone"),
         ((*VERIFY, "--sample", "0"), "--sample"),
         ((*VERIFY, "--source", "sms"), "--source"),
         ((*VERIFY, "--source", "did"), "holds no did_calls"),

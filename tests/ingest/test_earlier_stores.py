@@ -1,5 +1,6 @@
 """Stores that an earlier version filled, before its ledger noted gateways and counts: they go on as they are."""
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -19,8 +20,10 @@ STORES = Path(__file__).parent / "stores"
 
 @pytest.fixture
 def gateway() -> Iterator[Gateway]:
-    """The gateway that they were filled from."""
-    with Gateway(calls=20, days=1) as running:
+    """The gateway that they were filled from, with the calls it had then."""
+    with Gateway(calls=0) as running:
+        for row in (STORES / "calls.rows.jsonl").read_text(encoding="utf-8").splitlines():
+            running.add_call(**json.loads(row))
         running.clock.move_to(at(4))
         yield running
 

@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 from random import Random, SystemRandom
 from typing import Any
 
+import anyio
 import pytest
 from attrs import define
 
-from nxcdr_async import CdrSession, sync
+from nxcdr_async import CdrSession, status, sync
 from nxcdr_async.records.arrow import CALLS
 from nxcdr_async.sinks.factory import sink_for
 from nxcdr_async.sinks.ledger import Ledger
@@ -21,7 +22,7 @@ from nxcdr_async.windows import Window
 from tests.child_processes import environment_of_children, running_module
 from tests.ingest.stored_calls import known_calls, stored_calls
 from tests.ingest.told_sink import CLOSING, FINDING, INSPECTING, OPENING, READING, WRITING
-from tests.sinks.all_sinks import KINDS, Places
+from tests.sinks.all_sinks import KINDS, Places, opened
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked, so that many can be killed")
 
@@ -192,3 +193,22 @@ def test_whenever_a_run_is_killed_all_calls_of_the_windows_noted_are_there(
     assert noted
     runs.to_the_end()
     assert stored_calls(kind, to) == known_calls(gateway)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_became_of_the_last_run_is_told(
+    kind: str, places: Places, gateway: Gateway, child: "subprocess.Popen[str]", chance: Random
+) -> None:
+    to = places.fresh(kind)
+    runs = Runs(child, arguments_of(gateway, to, settle=timedelta(hours=1)))
+    assert runs.kill_in(WRITING, chance).status == KILLED
+    with opened(to):  # waits until a server has noticed that its client is gone
+        pass
+    assert last_outcome(to) == "killed"
+    runs.to_the_end()
+    assert last_outcome(to) == "done"
+
+
+def last_outcome(to: str) -> str | None:
+    (source,) = anyio.run(status, to).sources
+    return None if source.last_run is None else source.last_run.outcome

@@ -305,7 +305,7 @@ async def test_a_first_run_that_failed_binds_a_store_to_no_account(
 
 async def test_a_store_that_only_has_pushed_calls_has_to_be_begun_by_a_backfill(session: CdrSession, to: str) -> None:
     await PushedCalls(session, to).store(call("a"))
-    with pytest.raises(ConfigurationError, match="say by a backfill"):
+    with pytest.raises(ConfigurationError, match="calls that were pushed do not count"):
         await sync(session, "calls", to)
 
 

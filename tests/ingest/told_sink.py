@@ -6,8 +6,8 @@ import pyarrow as pa
 from attrs import define
 
 from nxcdr_async.records.arrow import Table
-from nxcdr_async.sinks.ledger import LedgerChange
-from nxcdr_async.sinks.protocol import Origin, PushSink, Sink, TableState
+from nxcdr_async.sinks.ledger import LedgerChange, RunNote
+from nxcdr_async.sinks.protocol import Origin, PushSink, RunNoteSink, Sink, TableState
 from nxcdr_async.windows import Window
 
 OPENING, INSPECTING, READING, FINDING, WRITING, CLOSING, CLOSED = "olrfwcd"
@@ -55,6 +55,10 @@ class ToldSink:
         assert isinstance(self.sink, PushSink)
         self.sink.add(table, rows)
         self.tell(READING)
+
+    def note_run(self, table: Table, run: RunNote) -> None:
+        assert isinstance(self.sink, RunNoteSink)
+        self.sink.note_run(table, run)
 
     def scan(self, table: Table, window: Window) -> pa.Table:
         return self.sink.scan(table, window)

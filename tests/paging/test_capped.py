@@ -248,7 +248,7 @@ async def test_a_list_in_any_order_that_is_capped_lower_than_documented_is_whole
     order: Order, open_session: OpenSession
 ) -> None:
     with Gateway(calls=10, flash_calls=250, days=1) as gateway:
-        gateway.switches.order, gateway.switches.page_cap = order, 50
+        gateway.switches.flash_order, gateway.switches.page_cap = order, 50
         calls = await read_all(open_session(**on(gateway)), gateway)
         assert sorted(call.id for call in calls) == sorted(gateway.flash_ids())
 

@@ -102,6 +102,7 @@ async def test_sixteen_readers_are_nearly_always_busy() -> None:
 
 async def test_a_session_with_a_rate_asks_nothing_that_only_waits_for_it(open_session: OpenSession) -> None:
     with Gateway(calls=300, days=1) as gateway:
+        gateway.switches.order = "ascending"
         session = open_session(gateway=gateway.url, credentials=gateway.credentials, rate=10)
         calls = await session.calls(gateway.first_call, gateway.last_call + timedelta(seconds=1)).collect()
         assert len(calls) == 300

@@ -19,7 +19,7 @@ from nxcdr_async import CallRecord, Direction, NxcdrError, RecordError, make_con
 from nxcdr_async._util.redaction import NO_SECRETS
 from nxcdr_async.protocol.endpoints import CALLS, DID, FLASH, ORDER, Endpoint
 from nxcdr_async.protocol.responses import Page, ReadSuccess, Response, WireRow, parse_page, plain_page
-from nxcdr_async.protocol.wire_rows import MOST_UNKNOWN_KEYS, PageDecoder, columns_of
+from nxcdr_async.protocol.wire_rows import MOST_UNKNOWN_KEYS, PageDecoder, columns_of, extras_of
 from nxcdr_async.records.columns import ColumnConverter, records_from
 from nxcdr_async.records.converter import structure_row
 from nxcdr_async.records.models import vendor_fields
@@ -71,11 +71,15 @@ def by_converter(row: Any, endpoint: Endpoint[Any] = CALLS) -> Any:
     return values_of(record)
 
 
+def converted(rows: list[Any], converter: ColumnConverter) -> tuple[list[Any], set[int]]:
+    return converter.values(columns_of(rows, converter.keys), extras_of(rows, converter.keys))
+
+
 def by_columns(rows: list[Any], endpoint: Endpoint[Any] = CALLS) -> list[Any]:
     """Return what is made of the rows of a page, as `by_converter` does; only bad rows are left to the converter."""
     if not rows:
         return []
-    values, to_judge = ColumnConverter(endpoint.record_class, CONVERTER).values(columns_of(rows), len(rows))
+    values, to_judge = converted(rows, ColumnConverter(endpoint.record_class, CONVERTER))
     records = records_from(values)
     told = []
     for place, row in enumerate(rows):
@@ -88,7 +92,7 @@ def by_columns(rows: list[Any], endpoint: Endpoint[Any] = CALLS) -> list[Any]:
 def records_of(body: bytes, decoder: PageDecoder | None = None) -> list[CallRecord]:
     page = (decoder or PageDecoder(CALLS)).page(body)
     assert page is not None
-    values, to_judge = ColumnConverter(CallRecord, CONVERTER).values(columns_of(page.rows), len(page.rows))
+    values, to_judge = converted(page.rows, ColumnConverter(CallRecord, CONVERTER))
     assert not to_judge
     return records_from(values)
 
@@ -123,6 +127,7 @@ ODD_VALUES = [
     '" "',
     '" 1 "',
     "1" * 41,
+    "1" * 400,
     "1" * 5000,
     f'"{"1" * 41}"',
     f"0.{'1' * 60}",
@@ -149,7 +154,31 @@ PLAUSIBLE: dict[Any, st.SearchStrategy[str]] = {
 }
 KNOWN = {key: PLAUSIBLE[attribute.type] for key, attribute in vendor_fields(CallRecord).items()}
 REQUIRED = {key: KNOWN[key] for key in ("callId", "startTime")}
-UNKNOWN_KEYS = st.sampled_from(["new", "extra", "call_id", "unknown_0", "self", 'a"b', "新 x", "readers"]) | st.text()
+ODD_KEYS = [
+    "new",
+    "extra",
+    "call_id",
+    "unknown_0",
+    "unknown_1",
+    "self",
+    "cls",
+    "record_class",
+    "as_dict",
+    "__class__",
+    "__dict__",
+    "__init__",
+    "__struct_fields__",
+    "__slots__",
+    "__post_init__",
+    "CALLID",
+    "callid",
+    "CallId",
+    'a"b',
+    "a\\b",
+    "None",
+    "class",
+]
+UNKNOWN_KEYS = st.sampled_from([*ODD_KEYS, "", " ", "新 x", "a\0b", "\ud83d"]) | st.text()
 
 
 def written(members: dict[str, str]) -> str:
@@ -305,12 +334,22 @@ def test_keys_beyond_the_most_are_kept_all_the_same() -> None:
     assert all(isinstance(row, WireRow) for row in page.rows)
 
 
+def test_a_thousand_keys_of_each_row_alone_take_no_place_in_the_others() -> None:
+    keys = [[f"new{place}-{number}" for number in range(1000)] for place in range(100)]
+    rows = [{"callId": "a", "startTime": 1_690_442_492_841, **dict.fromkeys(own, 1)} for own in keys]
+    converter = ColumnConverter(CallRecord, CONVERTER)
+    assert set(columns_of(rows, converter.keys)) == set(converter.keys)
+    values, to_judge = converted(rows, converter)
+    assert not to_judge
+    assert [list(record.extra) for record in records_from(values)] == keys
+
+
 OPTIONAL = [attribute for attribute in vendor_fields(CallRecord).values() if attribute.default is None]
 
 
 def is_left_to(converter: Converter) -> bool:
     """Return whether all rows are left to a converter."""
-    values, to_judge = ColumnConverter(CallRecord, converter).values(columns_of(read(SAMPLE).rows), 2)
+    values, to_judge = converted(read(SAMPLE).rows, ColumnConverter(CallRecord, converter))
     assert bool(values) != bool(to_judge)
     return to_judge == {0, 1}
 

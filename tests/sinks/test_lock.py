@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nxcdr_async import BusyError, ConfigurationError
+from nxcdr_async import BusyError, ConfigurationError, SinkError
 from nxcdr_async.sinks import locks
 from nxcdr_async.sinks.locks import SinkLock
 
@@ -86,3 +86,10 @@ def test_nothing_is_left_beside_a_place_where_nothing_came_to_be(target: Path) -
     target.touch()
     held.release()
     assert len(list(target.parent.iterdir())) == 3
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a file system that takes no files")
+def test_a_file_system_that_takes_no_files_is_not_in_use() -> None:
+    with pytest.raises(SinkError, match="no file can be made in the folder /proc") as caught:
+        SinkLock(Path("/proc/calls.duckdb")).acquire()
+    assert not isinstance(caught.value, BusyError)

@@ -40,7 +40,7 @@ async def test_a_longer_one_is_refused_before_anything_is_made(
     suffix: str, tmp_path: Path, gateway: Gateway, open_session: OpenSession
 ) -> None:
     to = tmp_path / named(LONGEST[suffix] + 1, suffix)
-    with pytest.raises(ConfigurationError, match=r"is 1 bytes too long|File name too long"):
+    with pytest.raises(ConfigurationError, match=r"is 1 byte too long|File name too long"):
         await backfill(open_session(), "calls", gateway.first_call, gateway.last_call, to=to)
     assert not list(tmp_path.iterdir())  # noqa: ASYNC240 - as above
 

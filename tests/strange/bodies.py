@@ -15,7 +15,7 @@ from nxcdr_async._util.redaction import Redactor
 from nxcdr_async.protocol.endpoints import ENDPOINTS
 from nxcdr_async.protocol.filter_check import FilterCheck
 from nxcdr_async.protocol.responses import Page, Response, WireRow, parse_page, plain_page
-from nxcdr_async.protocol.wire_rows import PageDecoder, columns_of
+from nxcdr_async.protocol.wire_rows import PageDecoder, columns_of, extras_of
 from nxcdr_async.records.columns import ColumnConverter, records_from
 from nxcdr_async.records.converter import structure_row
 from nxcdr_async.testing import CallHistory
@@ -186,7 +186,7 @@ def _by_columns(endpoint: Any, page: Page) -> list[str]:
     if not page.rows:
         return []
     columns = ColumnConverter(endpoint.record_class, CONVERTER)
-    values, to_judge = columns.values(columns_of(page.rows), len(page.rows))
+    values, to_judge = columns.values(columns_of(page.rows, columns.keys), extras_of(page.rows, columns.keys))
     records = records_from(values)
     return [
         _record(endpoint, row.as_dict() if isinstance(row, WireRow) else row)

@@ -20,6 +20,15 @@ def test_metrics_keep_their_names_and_units() -> None:
         "nxcdr.concurrency.limit": "{request}",
         "nxcdr.clock.skew": "s",
         "http.client.request.duration": "s",
+        "nxcdr.pushes": "{push}",
+        "nxcdr.sync.rows": "{row}",
+        "nxcdr.sync.rounds": "{round}",
+        "nxcdr.sync.failures": "{round}",
+        "nxcdr.sync.gaps": "{gap}",
+        "nxcdr.sync.duration": "s",
+        "nxcdr.sync.lag": "s",
+        "nxcdr.sync.complete_until": "s",
+        "nxcdr.sync.last_success": "s",
     }
 
 
@@ -36,6 +45,9 @@ def test_attributes_keep_their_names() -> None:
         "nxcdr.code",
         "nxcdr.rows",
         "nxcdr.wait.duration",
+        "nxcdr.source",
+        "nxcdr.change",
+        "nxcdr.outcome",
         "error.type",
         "http.request.method",
         "http.request.resend_count",

@@ -13,7 +13,7 @@ async def test_did_pages_give_every_call_of_a_day_once_with_totals(client: Any, 
         data = (await client.did(page=page, pageSize=25)).json["data"]
         assert (data["totalRow"], data["totalPage"], data["pageNumber"], data["pageSize"]) == (60, 3, page, 25)
         seen += [row["id"] for row in data["list"]]
-    assert seen == gateway.did_ids()
+    assert seen == gateway.did_ids()[::-1]
     assert (await client.did(page=4, pageSize=25)).json["data"]["list"] == []
 
 
@@ -21,7 +21,7 @@ async def test_did_days_are_local_days(client: Any, gateway: Gateway) -> None:
     last = gateway.add_did_call(startTime="2026-01-01 23:59:59")
     first = gateway.add_did_call(startTime="2026-01-02 00:00:00")
     today = [row["id"] for row in (await client.did()).json["data"]["list"]]
-    assert today[-1] == last
+    assert today[0] == last
     assert [row["id"] for row in (await client.did(date="2026-01-02")).json["data"]["list"]] == [first]
 
 
@@ -38,7 +38,7 @@ async def test_did_calls_can_be_filtered(client: Any, gateway: Gateway) -> None:
     for asked, key in (("didNumber", "number"), ("callNumber", "callNumber"), ("type", "callType")):
         wanted = next(row[key] for row in rows if key in row)
         data = (await client.did(**{asked: wanted})).json["data"]
-        assert [row["id"] for row in data["list"]] == [row["id"] for row in rows if row.get(key) == wanted]
+        assert [row["id"] for row in data["list"]] == [row["id"] for row in rows[::-1] if row.get(key) == wanted]
         assert data["totalRow"] == len(data["list"])
 
 
@@ -64,7 +64,7 @@ async def test_the_flash_list_stops_at_a_hundred_and_starts_with_the_earliest(cl
 
 async def test_the_order_and_the_cap_of_the_flash_list_can_be_switched(client_of: Any) -> None:
     with Gateway(calls=0, flash_calls=250) as gateway:
-        gateway.switches.order, gateway.switches.page_cap = "descending", 30
+        gateway.switches.flash_order, gateway.switches.page_cap = "descending", 30
         rows = (await client_of(gateway).flash("2026-01-01 00:00:00", "2027-01-01 00:00:00")).json["cdrs"]
         assert [row["id"] for row in rows] == gateway.flash_ids()[:-31:-1]
 

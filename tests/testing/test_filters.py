@@ -9,7 +9,8 @@ Row = dict[str, Any]
 
 
 def ids_of(gateway: Gateway, admits: Callable[[Row], bool]) -> list[str]:
-    return [row["callId"] for row in gateway.history.calls() if admits(row)]
+    """Return the ids of those a filter admits, newest first as the emulator answers."""
+    return [row["callId"] for row in gateway.history.calls() if admits(row)][::-1]
 
 
 @pytest.mark.parametrize("order", ["ascending", "descending", "shuffled"])
@@ -36,7 +37,7 @@ async def test_direction_is_asked_one_higher_than_it_is_replied(
 
 async def test_zero_and_empty_mean_no_filter(client: Any, gateway: Gateway) -> None:
     nothing = {"answered": 0, "direction": 0, "name": "", "caller": "", "callee": "", "callId": "", "orderId": None}
-    assert await client.all_pages(**nothing) == gateway.call_ids()
+    assert await client.all_pages(**nothing) == gateway.call_ids()[::-1]
 
 
 @pytest.mark.parametrize(("parameter", "key"), [("name", "agentName"), ("caller", "caller"), ("callee", "callee")])
@@ -78,7 +79,7 @@ async def test_an_order_is_found_with_all_its_calls(client: Any, gateway: Gatewa
     orders = [row["orderId"] for row in gateway.history.calls() if row.get("orderId")]
     shared = next(order for order in orders if orders.count(order) == 2)
     expected = ids_of(gateway, lambda row: row.get("orderId") == shared)
-    assert (await client.order(tenantId=gateway.tenant_id, orderId=shared)).ids == expected
+    assert (await client.order(tenantId=gateway.tenant_id, orderId=shared)).ids == expected[::-1]
     assert (await client.calls(orderId=shared)).ids == expected
 
 

@@ -105,9 +105,10 @@ def test_calls_end_after_they_start_and_some_last_hours(rows: list[dict]) -> Non
 def test_the_vendors_odd_values_occur_but_are_rare(rows: list[dict]) -> None:
     odd = {
         "an id with slash and at sign": [row for row in rows if "/" in row["callId"] and "@" in row["callId"]],
+        "an id with characters of base64": [row for row in rows if {"/", "+", "="} <= set(row["callId"])],
         "a callee that is an address": [row for row in rows if re.fullmatch(r"NX\w+@[\d.]+:5060", row["callee"])],
         "keys missing": [row for row in rows if "agentName" not in row or "hangupCode" not in row],
-        "newer keys": [row for row in rows if {"lineIp", "mediaIp", "termSipCode", "hangupCause", "mos"} <= set(row)],
+        "an address of the media": [row for row in rows if row["mediaIp"]],
         "rings long before the start": [
             row for row in rows if row.get("ringTime", row["startTime"]) + 1000 < row["startTime"]
         ],
@@ -118,6 +119,27 @@ def test_the_vendors_odd_values_occur_but_are_rare(rows: list[dict]) -> None:
     }
     shares = {name: len(found) / len(rows) for name, found in odd.items()}
     assert all(0 < share < 0.1 for share in shares.values()), shares
+
+
+def test_ids_come_in_each_shape_of_real_ones(month: CallHistory) -> None:
+    shapes = {
+        "25 hexadecimal digits": r"[0-9a-f]{25}",
+        "UUID": r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
+        "digits at an address": r"\d{20}@202\.157\.139\.109",
+        "base64": r"[A-Za-z0-9+/]{79}=",
+        "SIP": r"0gQAAC8W[0-9a-f]{17}SgEC/Waas@103\.251\.203\.149",
+    }
+    ids = month.call_ids()
+    seen = [sum(bool(re.fullmatch(shape, call_id)) for call_id in ids) for shape in shapes.values()]
+    assert sum(seen) == len(ids)
+    assert min(seen) > 0
+
+
+def test_every_row_has_the_newer_keys(rows: list[dict]) -> None:
+    newer = {"lineIp", "mediaIp", "termSipCode", "hangupCause", "mos"}
+    assert all(newer <= set(row) for row in rows)
+    history = CallHistory(0)
+    assert newer <= set(history.call(history.add_call()))
 
 
 def test_the_queue_is_counted_in_seconds_or_in_milliseconds(rows: list[dict]) -> None:
@@ -251,7 +273,7 @@ def test_a_call_is_found_by_its_id_whether_seeded_or_added() -> None:
 
 def test_a_call_that_is_not_there_is_not_made_up() -> None:
     history = CallHistory(20)
-    near = history.call_ids()[3][1:]
-    for call_id in (near, "", "nobody"):
+    near = [call_id[1:] for call_id in history.call_ids()]
+    for call_id in (*near, "", "nobody", f"{'A' * 79}=", f"{'/' * 79}=", "1" * 20 + "@202.157.139.109"):
         with pytest.raises(LookupError, match="there is no call"):
             history.call(call_id)

@@ -41,6 +41,7 @@ def test_a_name_that_is_not_public_is_not_there() -> None:
             send_push,
             f"(url: str, row: Mapping[str, Any], *, {ONE_MODE}, now: Callable[[], float] = wall) -> PushReply",
         ),
+        (Gateway.change_call, "(self, call_id: str, **vendor_fields: Any) -> None"),
         (Push.send, "(self, url: str, *, timeout: float = 30.0) -> PushReply"),
         (Push.send_sync, "(self, url: str, *, timeout: float = 30.0) -> PushReply"),
         (Push.with_headers, "(self, **changes: str | None) -> Self"),

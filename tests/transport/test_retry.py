@@ -23,6 +23,7 @@ from nxcdr_async import (
     TransportError,
 )
 from nxcdr_async.protocol.responses import read_retry_after
+from nxcdr_async.transport.gateway import GatewayState
 from nxcdr_async.transport.retry import (
     BUDGET_RESERVE,
     FIRST_DELAY,
@@ -295,3 +296,17 @@ def test_an_outage_ends_what_would_be_tried_again() -> None:
 
 def test_a_refusal_for_good_is_not_tried_again() -> None:
     assert not should_retry(InvalidRequestError("x"), Attempts(), is_heard=True, may_be_accepted=True)
+
+
+def test_a_gateway_that_answers_nothing_is_given_up_at_a_known_time() -> None:
+    gateway = GatewayState("https://gateway.example")
+    assert gateway.seconds_to_outage(NOW, timeout=30) is None
+    gateway.answered = NOW - 50
+    gateway.note_failure(NOW - 20, timeout=30)
+    assert gateway.seconds_to_outage(NOW, timeout=30) == LONGEST_OUTAGE - 20
+    gateway.paused_until = NOW + 60
+    assert gateway.seconds_to_outage(NOW, timeout=30) == LONGEST_OUTAGE + 60
+    gateway.paused_until = NOW + 3_000
+    assert gateway.seconds_to_outage(NOW, timeout=30) == LONGEST_PAUSED - 20
+    gateway.answered = NOW
+    assert gateway.seconds_to_outage(NOW, timeout=30) is None

@@ -24,11 +24,13 @@ from nxcdr_async import (
     Direction,
     FlashApp,
     FlashCallRecord,
+    Follower,
     Gap,
     GatewayError,
     Hangup,
     HangupCategory,
     HangupParty,
+    LastRun,
     LineReader,
     NxcdrError,
     Paginator,
@@ -41,6 +43,8 @@ from nxcdr_async import (
     SaturatedSecondError,
     SessionStats,
     SinkError,
+    SourceStatus,
+    StoreStatus,
     ThrottledError,
     VerifiedSource,
     VerifyReport,
@@ -50,6 +54,7 @@ from nxcdr_async import (
     make_converter,
     prune,
     sign,
+    status,
     sync,
     verify,
 )
@@ -117,6 +122,23 @@ async def flash_calls(cdr: CdrSession) -> None:
 async def flash_call(cdr: CdrSession) -> None:
     assert_type(await cdr.flash_call("request"), FlashCallRecord | None)
     await cdr.flash_call(5)  # type: ignore[arg-type]
+
+
+async def following(cdr: CdrSession) -> None:
+    assert_type(cdr.follow(since=START, every=60), Follower[CallRecord])
+    assert_type(cdr.follow("did", since=START, did_number="1", direction=Direction.INBOUND), Follower[DidCallRecord])
+    assert_type(cdr.follow("flash", position={}, settle=timedelta(hours=2)), Follower[FlashCallRecord])
+    async with cdr.follow("calls", agent="NX0001", on_retry=print, on_gap=print, on_bad_row="skip") as calls:
+        assert_type(calls, Follower[CallRecord])
+        async for call in calls:
+            assert_type(call, CallRecord)
+            assert_type(calls.position, dict[str, Any])
+        async for page in calls.pages():
+            assert_type(page, list[CallRecord])
+        assert_type(calls.read_until, datetime)
+        assert_type(calls.complete_until, datetime)
+    cdr.follow("flash", agent="NX0001")  # type: ignore[call-overload]
+    cdr.follow("sms")  # type: ignore[call-overload]
 
 
 async def sessions() -> None:
@@ -196,7 +218,7 @@ async def stores(cdr: CdrSession) -> None:
     assert_type(report.finished - report.started, timedelta)
     for gap in report.gaps:
         assert_type(gap, Gap)
-        assert_type(gap.kind, Literal["saturated second", "saturated day", "refused range", "bad rows"])
+        assert_type(gap.kind, Literal["saturated second", "saturated day", "refused range", "bad rows", "never read"])
     await backfill(cdr, "did", date(2026, 1, 1), date(2026, 1, 31), Path("calls.parquet"), settle=timedelta(hours=48))
     bad_rows: list[RecordError] = []
     await backfill(cdr, "flash", START, END, to="a.csv", on_bad_row="skip", bad_row_callback=bad_rows.append)
@@ -204,11 +226,22 @@ async def stores(cdr: CdrSession) -> None:
     await backfill(cdr, "calls", START, END)  # type: ignore[call-arg]
     try:
         assert_type(await sync(cdr, "calls", "calls.duckdb", print, new_key=True), BackfillReport)
+        assert_type(await sync(cdr, "did", "calls.duckdb", since=date(2026, 1, 1)), BackfillReport)
     except BusyError as error:
         is_wrong_use: ConfigurationError = error
         raise is_wrong_use from None
     except SinkError as error:
         assert_type(error.complete_until, datetime | None)
+
+
+async def looking() -> None:
+    found = await status("calls.duckdb", ["calls"])
+    assert_type(found, StoreStatus)
+    assert_type(found.in_use, bool | None)
+    for source in found.sources:
+        assert_type(source, SourceStatus)
+        assert_type(source.last_run, LastRun | None)
+        assert_type(source.settle, timedelta)
 
 
 async def pushes(cdr: CdrSession) -> None:

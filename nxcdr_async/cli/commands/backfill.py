@@ -2,16 +2,17 @@
 
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.options import (
+    LastOption,
     RangeEndOption,
     RangeOptions,
     RangeStartOption,
+    RangeWords,
     SettleOption,
     SkipOption,
     SourceArgument,
     StoreOptions,
     TargetOption,
     ZoneOption,
-    parse_range,
 )
 from nxcdr_async.cli.store_run import fill_store
 from nxcdr_async.ingest import api
@@ -25,8 +26,9 @@ It may be killed at any moment: the same command goes on where it was, and every
 def backfill(
     *,
     source: SourceArgument,
-    start: RangeStartOption,
-    end: RangeEndOption,
+    start: RangeStartOption = None,
+    end: RangeEndOption = None,
+    last: LastOption = None,
     to: TargetOption,
     settle: SettleOption = "24h",
     skip_bad_rows: SkipOption = False,
@@ -34,13 +36,14 @@ def backfill(
     gateway: RangeOptions,
     tz: ZoneOption = "UTC",
 ) -> ExitCode:
-    first, last = parse_range(source, start, end, tz)
+    first, until = RangeWords(start, end, last, tz).of(source)
     return fill_store(
-        lambda session, options: api.backfill(session, source.value, first, last, **options),
+        lambda session, options: api.backfill(session, source.value, first, until, **options),
         source.value,
         to,
         settle=settle,
         skip_bad_rows=skip_bad_rows,
         store=store,
         gateway=gateway,
+        tz=tz,
     )

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nxcdr_async._util.clocks import fail_after, present
+from nxcdr_async._util.counts import counted
 from nxcdr_async.cli.console import PlainConsole
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.options import GatewayOptions
@@ -167,7 +168,7 @@ async def _signed(session: CdrSession) -> list[Finding]:
     credentials = Finding("credentials", State.GOOD, "set in the environment")
     now = present()
     request = await _asked(
-        "signed request", lambda: session.calls(now - ASKED_FOR, now, on_bad_row="skip").collect(), "calls"
+        "signed request", lambda: session.calls(now - ASKED_FOR, now, on_bad_row="skip").collect(), "call"
     )
     return [credentials, request, _clock(session.stats)]
 
@@ -193,7 +194,7 @@ async def _flash(session: CdrSession) -> list[Finding]:
         found = "not set; only nxcdr flash and flash-call need NXCDR_FLASH_APPKEY and NXCDR_FLASH_SECRETKEY"
         return [Finding("flash app", State.LEFT_OUT, found)]
     now = present()
-    return [await _asked("flash app", lambda: session.flash_calls(now - ASKED_FOR, now).collect(), "flash calls")]
+    return [await _asked("flash app", lambda: session.flash_calls(now - ASKED_FOR, now).collect(), "flash call")]
 
 
 async def _asked(check: str, ask: Callable[[], Awaitable[Sequence[object]]], what: str) -> Finding:
@@ -203,4 +204,4 @@ async def _asked(check: str, ask: Callable[[], Awaitable[Sequence[object]]], wha
         return Finding(check, State.GOOD, "accepted")
     except NxcdrError as error:
         return Finding(check, State.BAD, str(error))
-    return Finding(check, State.GOOD, f"accepted; {len(records)} {what} in the last minute")
+    return Finding(check, State.GOOD, f"accepted; {counted(len(records), what)} in the last minute")

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import date, timedelta
 from enum import Enum
 from threading import Thread
 from typing import Annotated
@@ -12,6 +13,7 @@ import anyio
 import msgspec
 import typer
 
+from nxcdr_async._util.clocks import present
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.options import parse_day, parse_duration
 from nxcdr_async.cli.run import CommandError
@@ -29,9 +31,16 @@ with its address and its keys, which are made up. It runs until SIGINT or SIGTER
 class RowOrder(Enum):
     """Orders a page of the emulator can come in."""
 
-    ASCENDING = "ascending"
     DESCENDING = "descending"
+    ASCENDING = "ascending"
     SHUFFLED = "shuffled"
+
+
+class MessageLanguage(Enum):
+    """Languages an account's messages can be in."""
+
+    CHINESE = "zh"
+    ENGLISH = "en"
 
 
 def emulator(
@@ -39,7 +48,15 @@ def emulator(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
     calls: Annotated[int, typer.Option(min=0, help="Calls of the call center in all.")] = 1_000,
     days: Annotated[int, typer.Option(min=1, help="Days they are spread over.")] = 1,
-    first_day: Annotated[str, typer.Option(metavar="DAY", help="The first of them.")] = "2026-01-01",
+    first_day: Annotated[
+        str | None,
+        typer.Option(metavar="DAY", help="The first of them; also today or yesterday. 2026-01-01 if not live."),
+    ] = None,
+    live: Annotated[bool, typer.Option("--live", help="Calls go on arriving after these days, by the clock.")] = False,
+    calls_per_minute: Annotated[
+        float | None,
+        typer.Option(min=0.001, metavar="N", help="If live, so many arrive, day and night, from an hour ago on."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Tells histories apart; the same seed gives the same one.")] = 1,
     agents: Annotated[int | None, typer.Option(min=1, help="Agents; by the number of calls if not given.")] = None,
     did_calls: Annotated[int | None, typer.Option(min=0, help="DID calls in all; a fifth if not given.")] = None,
@@ -61,10 +78,17 @@ def emulator(
         float, typer.Option(min=0, max=1, help="Share of requests that meet a fault: 429, 503 or code 99.")
     ] = 0.0,
     order: Annotated[RowOrder, typer.Option(help="Order of rows; shuffled is none, the same on every page.")] = (
-        RowOrder.ASCENDING
+        RowOrder.DESCENDING
     ),
     publish_delay: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="Calls show up this long after their end.")
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Calls show up this long after their end; if live, 5 s."),
+    ] = None,
+    price_delay: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="Their prices come this long after their end.")
+    ] = None,
+    record_url_delay: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="Recordings' addresses come so long after it.")
     ] = None,
     depth_cap: Annotated[
         int | None, typer.Option("--depth-cap", min=1, metavar="N", help="Show this many rows of an answer, no more.")
@@ -75,11 +99,19 @@ def emulator(
     retention: Annotated[
         str | None, typer.Option("--retention", metavar="DURATION", help="Refuse what is older than this: 90d.")
     ] = None,
+    recordings: Annotated[
+        bool, typer.Option("--recordings", help="Serve the recordings that calls name, as WAV files.")
+    ] = False,
+    language: Annotated[MessageLanguage, typer.Option(help="Of the messages beside result codes.")] = (
+        MessageLanguage.CHINESE
+    ),
     while_stdin_open: Annotated[
         bool, typer.Option("--while-stdin-open", help="End too when stdin is closed, so as not to outlive a parent.")
     ] = False,
 ) -> ExitCode:
-    day = parse_day("--first-day", first_day)
+    day = None if first_day is None else _first_day(first_day)
+    if calls_per_minute is not None and not live:
+        raise ConfigurationError("--calls-per-minute is for a live tenant: give --live too")
     switches = Switches(
         latency=latency,
         max_in_flight=max_in_flight,
@@ -88,6 +120,9 @@ def emulator(
         fault_rate=fault_rate,
         order=order.value,
         publish_delay=publish_delay,
+        price_delay=price_delay,
+        record_url_delay=record_url_delay,
+        language=language.value,
         depth_cap=depth_cap,
         max_span=_seconds("--max-span", max_span),
         retention=_seconds("--retention", retention),
@@ -100,6 +135,9 @@ def emulator(
         agents=agents,
         did_calls=did_calls,
         flash_calls=flash_calls,
+        live=live,
+        calls_per_minute=calls_per_minute,
+        recordings=recordings,
         switches=switches,
         port=port,
     )
@@ -136,6 +174,12 @@ async def _stdin_ended() -> None:
     # A thread, as not every platform's event loop can wait for stdin; a daemon, as nothing can wake it.
     Thread(target=watch, name="nxcdr stdin", daemon=True).start()
     await ended.wait()
+
+
+def _first_day(text: str) -> date:
+    today = present().date()
+    words = {"today": today, "yesterday": today - timedelta(days=1)}
+    return words[text] if text in words else parse_day("--first-day", text)
 
 
 def _seconds(option: str, text: str | None) -> float | None:

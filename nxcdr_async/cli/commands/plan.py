@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from datetime import datetime, tzinfo
 from typing import Annotated
 
 import msgspec
@@ -10,20 +11,24 @@ from attrs import asdict, evolve
 from rich.table import Table
 from rich.text import Text
 
+from nxcdr_async._util.counts import counted
 from nxcdr_async.cli.console import PlainConsole
 from nxcdr_async.cli.estimate import Estimate, estimate
 from nxcdr_async.cli.exit_codes import ExitCode
 from nxcdr_async.cli.options import (
+    LastOption,
     RangeEndOption,
     RangeOptions,
     RangeStartOption,
+    RangeWords,
     SourceArgument,
     ZoneOption,
-    parse_range,
     parse_target,
+    parse_zone,
 )
+from nxcdr_async.cli.report import moment_text
 from nxcdr_async.cli.stdout import write_at_once
-from nxcdr_async.cli.terminal import duration, megabytes, say
+from nxcdr_async.cli.terminal import duration, say, size_text
 from nxcdr_async.sinks.factory import path_of, sink_for
 from nxcdr_async.sinks.paths import as_path
 
@@ -41,8 +46,9 @@ _MINUTE = 60
 def plan(
     *,
     source: SourceArgument,
-    start: RangeStartOption,
-    end: RangeEndOption,
+    start: RangeStartOption = None,
+    end: RangeEndOption = None,
+    last: LastOption = None,
     to: Annotated[
         str | None,
         typer.Option("--to", metavar="PLACE", help="The store a backfill would fill; JSON lines if not given."),
@@ -53,15 +59,15 @@ def plan(
 ) -> ExitCode:
     if to is not None:
         sink_for(parse_target(to))  # refused before anything is asked
-    first, last = parse_range(source, start, end, tz)
-    estimated = estimate(source.value, gateway.arguments_for(source.value), first, last)
+    first, until = RangeWords(start, end, last, tz).of(source)
+    estimated = estimate(source.value, gateway.arguments_for(source.value), first, until)
     if to is not None:
         estimated = stored(estimated, to)
         warn_of_disk(estimated)
     if as_json:
         write_at_once(msgspec.json.encode(asdict(estimated)) + b"\n")
     else:
-        _show_table(estimated)
+        _show_table(estimated, parse_zone(tz))
     return ExitCode.DONE
 
 
@@ -78,35 +84,46 @@ def warn_of_disk(estimated: Estimate) -> None:
     """Say it if there is too little room."""
     if not estimated.fits:
         say(
-            f"warning: {estimated.to} needs about {megabytes(estimated.disk_bytes or 0)}, and only "
-            f"{megabytes(estimated.free_bytes or 0)} are free there"
+            f"warning: {estimated.to} needs about {size_text(estimated.disk_bytes or 0)}, and only "
+            f"{size_text(estimated.free_bytes or 0)} are free there",
+            indent=len("warning: "),
         )
 
 
-def _show_table(estimated: Estimate) -> None:
+def _show_table(estimated: Estimate, zone: tzinfo) -> None:
     table = Table.grid(padding=(0, 2))
-    at_once = f"with {estimated.at_once} requests at once"
+    at_once = f"with {counted(estimated.at_once, 'request')} at once"
     table.add_row("rows", _about(estimated.rows))
     table.add_row("requests", _about(estimated.requests))
     table.add_row("windows", f"{_about(estimated.windows)} of a backfill")
     table.add_row("time", f"about {duration(math.ceil(estimated.minutes * _MINUTE))} {at_once}")
     table.add_row("disk", _disk(estimated))
     if estimated.refused_until is not None:
-        table.add_row("refused", f"what is before about {estimated.refused_until}")
+        table.add_row("refused", f"what is before about {_shown(estimated.refused_until, zone)}")
     console = PlainConsole()
-    console.print(Text(f"nxcdr {estimated.source}, {estimated.start} to {estimated.end}", style="bold"))
+    console.print(
+        Text(
+            f"nxcdr {estimated.source}, {_shown(estimated.start, zone)} to {_shown(estimated.end, zone)}", style="bold"
+        )
+    )
     console.print(table)
-    console.print(Text(f"An estimate from {estimated.samples} samples: it may well be off by half."))
+    console.print(Text(f"An estimate from {counted(estimated.samples, 'sample')}: it may well be off by half."))
 
 
 def _disk(estimated: Estimate) -> str:
     if estimated.disk_bytes is None:
         return "that of the server"
     if estimated.to is not None:
-        return f"about {megabytes(estimated.disk_bytes)} of {megabytes(estimated.free_bytes or 0)} that are free"
+        return f"about {size_text(estimated.disk_bytes)} of {size_text(estimated.free_bytes or 0)} that are free"
     others = {".parquet", ".duckdb", ".sqlite"}
-    sizes = [f"{megabytes(PART_OF_JSON_LINES[one] * estimated.disk_bytes)} as {one}" for one in sorted(others)]
-    return f"about {megabytes(estimated.disk_bytes)} as JSON lines, {', '.join(sizes)}"
+    sizes = [f"{size_text(PART_OF_JSON_LINES[one] * estimated.disk_bytes)} as {one}" for one in sorted(others)]
+    return f"about {size_text(estimated.disk_bytes)} as JSON lines, {', '.join(sizes)}"
+
+
+def _shown(text: str, zone: tzinfo) -> str:
+    """Return a time in a zone, a day as it is."""
+    moment = datetime.fromisoformat(text)
+    return text if moment.tzinfo is None else moment_text(moment, zone)
 
 
 def _free_bytes(to: str) -> int:

@@ -39,11 +39,13 @@ class FileFormat:
         encode: gives a file chunk by chunk.
         decode: gives the rows of a file; raises ValueError, or an error of Arrow or msgspec, if it has other columns or
             is damaged.
+        count_rows: gives the number of rows of a file.
     """
 
     suffix: str
     encode: Callable[[pa.Table], Iterable[Chunk]]
     decode: Callable[[bytes, pa.Schema], pa.Table]
+    count_rows: Callable[[Path], int]
 
 
 @define

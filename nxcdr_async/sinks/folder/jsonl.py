@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import cache, partial
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -86,7 +87,11 @@ def _column(column: pa.Field, values: Any) -> pa.Array:
     return pa.array(values, column.type)
 
 
-JSON_LINES = FileFormat(".jsonl", _encode, _decode)
+def _count_rows(path: Path) -> int:
+    return path.read_bytes().count(b"\n")
+
+
+JSON_LINES = FileFormat(".jsonl", _encode, _decode, _count_rows)
 
 JsonLinesSink = partial(FolderSink, format=JSON_LINES)
 """Makes a folder of files with JSON lines a sink; takes its path."""

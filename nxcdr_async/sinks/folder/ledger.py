@@ -31,21 +31,34 @@ class FolderLedger:
     path: Path
     tables: dict[str, TableLedger] = field(factory=dict, init=False)
     _needs_rewrite: bool = field(default=False, init=False)
+    # Whether it has lines that later ones have made void, or a torn one.
+    _is_wasteful: bool = field(default=False, init=False)
 
     def of(self, table: str) -> TableLedger:
         """Return what it says of a table: nothing, if that is not there."""
         return self.tables.get(table, TableLedger())
 
     def read(self) -> bool:
-        """Read it; return whether it was there and could be read.
-
-        A last line that was not written to its end is as good as not written. Of one that cannot be read, what its
-        other lines say of origins and of rows removed on purpose is kept.
+        """Read it, and write it anew where that is worthwhile; return whether it was there and could be read.
 
         Raises:
             OSError: it is there, and cannot be read or mended.
         """
-        self.tables, whole = {}, b""
+        is_there = self.look()
+        if self._is_wasteful:
+            self.rewrite()
+        return is_there
+
+    def look(self) -> bool:
+        """Read it, and change nothing; return whether it was there and could be read.
+
+        A last line that was not written to its end is as good as not written. Of one that cannot be read, what its
+        other lines say of origins, of runs and of rows removed on purpose is kept.
+
+        Raises:
+            OSError: it is there, and cannot be read.
+        """
+        self.tables, self._is_wasteful, whole = {}, False, b""
         try:
             whole, _, torn = self.path.read_bytes().rpartition(b"\n")
             lines = [_decode(line) for line in whole.splitlines()]
@@ -54,10 +67,8 @@ class FolderLedger:
             self.tables = {}
             self._apply(_without_windows(whole.splitlines()))
             return False
-        if torn or len(lines) > LINES_TO_SPARE + LINES_AN_ENTRY * sum(
-            len(ledger.windows) for ledger in self.tables.values()
-        ):
-            self.rewrite()
+        entries = sum(len(ledger.windows) for ledger in self.tables.values())
+        self._is_wasteful = bool(torn) or len(lines) > LINES_TO_SPARE + LINES_AN_ENTRY * entries
         return bool(lines)
 
     def make_anew(self, tables: dict[str, TableLedger]) -> None:
@@ -93,7 +104,7 @@ def _without_windows(lines: Iterable[bytes]) -> Iterator[LedgerLine]:
             read = _decode(line)
         except msgspec.MsgspecError:
             continue
-        yield LedgerLine(read.table, origin=read.origin, pruned_before=read.pruned_before)
+        yield LedgerLine(read.table, origin=read.origin, pruned_before=read.pruned_before, run=read.run)
 
 
 _decode = msgspec.json.Decoder(LedgerLine).decode

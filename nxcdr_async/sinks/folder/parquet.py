@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,7 +28,11 @@ def _decode(written: bytes, schema: pa.Schema) -> pa.Table:
     return rows
 
 
-PARQUET = FileFormat(".parquet", _encode, _decode)
+def _count_rows(path: Path) -> int:
+    return int(pq.read_metadata(path).num_rows)
+
+
+PARQUET = FileFormat(".parquet", _encode, _decode, _count_rows)
 
 ParquetSink = partial(FolderSink, format=PARQUET)
 """Makes a folder of Parquet files a sink; takes its path."""

@@ -67,7 +67,9 @@ def _rebuild(files: WindowFiles, ledger: FolderLedger) -> None:
         if states or table.name in ledger.tables:
             kept = ledger.of(table.name)
             windows = {state.entry.window: state for state in states}
-            tables[table.name] = TableLedger(origin=kept.origin, windows=windows, pruned_before=kept.pruned_before)
+            tables[table.name] = TableLedger(
+                origin=kept.origin, windows=windows, pruned_before=kept.pruned_before, last_run=kept.last_run
+            )
     if tables:
         ledger.make_anew(tables)
 

@@ -1,8 +1,8 @@
 """A folder with a file for each window, and a ledger of the windows that count."""
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +12,7 @@ from attrs import define, evolve, field
 from nxcdr_async._util.uncopied import Uncopied
 from nxcdr_async.errors import ConfigurationError, SinkError
 from nxcdr_async.records.arrow import TABLES, Table
+from nxcdr_async.records.models import SourceName
 from nxcdr_async.sinks.files import ensure_private_folder
 from nxcdr_async.sinks.folder.files import FileFormat, WindowFiles
 from nxcdr_async.sinks.folder.ledger import LEDGER_NAME, FolderLedger
@@ -33,12 +34,15 @@ from nxcdr_async.sinks.folder.table_ledger import (
     line_of_origin,
     line_of_window,
 )
-from nxcdr_async.sinks.ledger import LedgerChange, LedgerEntry
+from nxcdr_async.sinks.ledger import LedgerChange, LedgerEntry, RunNote
 from nxcdr_async.sinks.locks import SinkLock
-from nxcdr_async.sinks.paths import check_folder_place
-from nxcdr_async.sinks.protocol import Origin, TableState
+from nxcdr_async.sinks.paths import check_folder_place, check_is_there
+from nxcdr_async.sinks.protocol import Origin, StoreSurvey, TableState, TableSurvey
 from nxcdr_async.sinks.values import earlier, inside
 from nxcdr_async.windows import EVER, Window
+
+LOOKS = 5
+"""How often to look at a folder that changes meanwhile."""
 
 FARTHEST_MOVE = 60
 """Seconds that the time of a row may move, between two readings, for it to be known again in another window's file."""
@@ -105,7 +109,7 @@ class FolderSink(Uncopied):
             self._check_files(table)
         if table.name not in self._ledger.tables:
             return None
-        return TableState(ledger.origin, ledger.entries, ledger.pruned_before, is_empty=not self._with_file(table))
+        return _state_of(ledger, is_empty=not self._with_file(table))
 
     def lost(self, table: Table) -> list[Window]:
         """Return the windows whose files are gone, or others than were written."""
@@ -212,6 +216,35 @@ class FolderSink(Uncopied):
         self._announce(table, {window: rows}, window)
         stamp = self._files.write(table, window, rows)
         return WindowState(entry, extent_of_rows(table, rows), stamp)
+
+    def note_run(self, table: Table, run: RunNote) -> None:
+        """Note a run in place of the one before."""
+        with self._translating_errors():
+            self._ledger.append(LedgerLine(table.name, run=run))
+
+    def survey(self, tables: Sequence[Table]) -> StoreSurvey:
+        """Tell what is there of some tables, as the ledger and the files say; a run may be at work meanwhile."""
+        check_is_there(self.path, is_folder=True)
+        with self._translating_errors():
+            for _ in range(LOOKS):
+                # A file of two windows that a run has just made one.
+                with suppress(FileNotFoundError):
+                    return self._look(tables)
+            return self._look(tables)
+
+    def _look(self, tables: Sequence[Table]) -> StoreSurvey:
+        files, ledger = WindowFiles(self.path, self.format), FolderLedger(self.path / LEDGER_NAME)
+        has_ledger, found = ledger.look(), dict[SourceName, TableSurvey]()
+        for table in tables:
+            noted, there = ledger.of(table.name), files.windows(table)
+            if has_ledger:
+                there &= {window for window, state in noted.windows.items() if state.extent is not None}
+            if there or table.name in ledger.tables:
+                paths = [files.path(table, window) for window in there]
+                rows, size = sum(map(self.format.count_rows, paths)), sum(path.stat().st_size for path in paths)
+                found[table.source] = TableSurvey(_state_of(noted, is_empty=not there), rows, size)
+        size = sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file())
+        return StoreSurvey(found, size, self._lock.is_taken())
 
     def close(self) -> None:
         """Unlock the folder."""
@@ -320,6 +353,10 @@ class FolderSink(Uncopied):
             yield
         except OSError as error:
             raise SinkError(f"cannot store in {self.path}: {error.strerror or error}") from None
+
+
+def _state_of(ledger: TableLedger, *, is_empty: bool) -> TableState:
+    return TableState(ledger.origin, ledger.entries, ledger.pruned_before, is_empty=is_empty, last_run=ledger.last_run)
 
 
 def _extent_around(table: Table, rows: pa.Table) -> Extent | None:

@@ -6,7 +6,7 @@ import msgspec
 from attrs import define, evolve, field
 
 from nxcdr_async._util.moments import moment_if_any
-from nxcdr_async.sinks.ledger import LedgerChange, LedgerEntry
+from nxcdr_async.sinks.ledger import LedgerChange, LedgerEntry, RunNote
 from nxcdr_async.sinks.protocol import Origin
 from nxcdr_async.windows import Window
 
@@ -75,6 +75,7 @@ class LedgerLine(msgspec.Struct, frozen=True, omit_defaults=True):
         added: windows that were read.
         complete_until: the moment before which all is sealed, ISO 8601.
         pruned_before: the moment before which no rows are wanted from now on, epoch seconds.
+        run: the run that fills it, or has.
     """
 
     table: str
@@ -86,6 +87,7 @@ class LedgerLine(msgspec.Struct, frozen=True, omit_defaults=True):
     added: tuple[WindowLine, ...] = ()
     complete_until: str | None = None
     pruned_before: int | None = None
+    run: RunNote | None = None
 
 
 @define(frozen=True)
@@ -114,6 +116,7 @@ class TableLedger:
             `windows`, none of their files counts.
         complete_until: as it was noted last.
         pruned_before: the moment before which rows were removed on purpose, epoch seconds; None if nowhere.
+        last_run: the run that filled it last; None if none was noted.
     """
 
     origin: Origin | None = None
@@ -121,6 +124,7 @@ class TableLedger:
     unfinished: set[Window] = field(factory=set)
     complete_until: str | None = None
     pruned_before: int | None = None
+    last_run: RunNote | None = None
 
     @property
     def entries(self) -> list[LedgerEntry]:
@@ -138,6 +142,8 @@ class TableLedger:
             self.origin = Origin(line.origin.account, line.origin.zone, line.origin.gateway)
         if line.pruned_before is not None:
             self.pruned_before = max(line.pruned_before, self.pruned_before or 0)
+        if line.run is not None:
+            self.last_run = line.run
         self.unfinished.update(Window(*edges) for edges in (*line.writing, *line.removed))
         for start, end, extent in line.spans:
             window = Window(start, end)
@@ -159,6 +165,7 @@ class TableLedger:
             None if self.origin is None else line_of_origin(self.origin),
             writing=tuple((window.start, window.end) for window in self.unfinished),
             pruned_before=self.pruned_before,
+            run=self.last_run,
         )
         for state in self.windows.values():
             yield LedgerLine(table, added=(line_of_window(state),), complete_until=self.complete_until)

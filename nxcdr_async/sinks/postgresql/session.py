@@ -1,4 +1,4 @@
-"""A session of a PostgreSQL server that has the advisory lock of a schema, which keeps other runs out."""
+"""A session of a PostgreSQL server: with the advisory lock of a schema, which keeps other runs out, or to read only."""
 
 import hashlib
 from collections.abc import Collection, Iterator
@@ -20,16 +20,27 @@ SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean,
     has_schema_privilege(current_schema(), 'CREATE')
 """
 
+# The server keeps the number of such a lock in two halves.
+_IS_LOCKED = """
+SELECT pg_is_in_recovery(), EXISTS (
+    SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database
+    WHERE datname = current_database() AND locktype = 'advisory' AND objsubid = 1 AND granted
+    AND classid::bigint = (%s::bigint >> 32) & 4294967295 AND objid::bigint = %s::bigint & 4294967295
+)
+"""
+
 
 @define(eq=False)
-class LockedSession:
-    """A connection whose session has the advisory lock of the current schema of its user, for as long as it lasts.
+class ServerSession:
+    """A connection that works with the current schema of its user, and has its advisory lock for as long as it lasts.
+
+    One that only reads has no lock, and all that it asks is of one moment.
 
     Attributes:
         server: where it leads to.
         connection: the connection.
         catalog: what the server says of tables of the schema.
-        backend: the number of the server's process that has the lock.
+        backend: the number of the server's process that answers, and has the lock.
     """
 
     server: Server
@@ -62,6 +73,29 @@ class LockedSession:
             raise
         return session
 
+    @classmethod
+    def only_reading(cls, server: Server) -> Self:
+        """Connect, and change nothing; a standby will do.
+
+        Raises:
+            ConfigurationError: there is no such schema.
+            SinkError: it cannot be reached.
+        """
+        connection = server.connect()
+        try:
+            with server.translating_errors(connection):
+                connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                catalog = SchemaCatalog(connection, _current_schema(server, connection))
+                return cls(server, connection, catalog, backend_of(connection))
+        except BaseException:
+            connection.close()
+            raise
+
+    def is_locked(self) -> bool | None:
+        """Return whether any session has the lock; None of a standby, which does not know."""
+        ((is_standby, is_locked),) = self.rows(_IS_LOCKED, [lock_number(self.catalog.schema)] * 2)
+        return None if is_standby else bool(is_locked)
+
     def close(self) -> None:
         """Disconnect; the server lets go of the lock."""
         self.connection.close()
@@ -90,6 +124,11 @@ class LockedSession:
         """Run a statement and return what it gives."""
         cursor = self.connection.execute(query, values)
         return [] if cursor.description is None else cursor.fetchall()
+
+
+def lock_number(schema: str) -> int:
+    """Return the number of the advisory lock of a schema."""
+    return int.from_bytes(hashlib.sha256(f"nxcdr_async\0{schema}".encode()).digest()[:8], signed=True)
 
 
 def _current_schema(server: Server, connection: BoundedConnection) -> str:
@@ -125,7 +164,7 @@ def _check_rights(server: Server, catalog: SchemaCatalog, tables: Collection[str
 
 def _lock_schema(server: Server, connection: BoundedConnection, schema: str) -> int:
     """Take the lock of a schema, which goes with the session, however that ends; return the process that has it."""
-    number = int.from_bytes(hashlib.sha256(f"nxcdr_async\0{schema}".encode()).digest()[:8], signed=True)
+    number = lock_number(schema)
     try:
         with connection.transaction():
             connection.execute(f"SET LOCAL lock_timeout = '{SECONDS_TO_WAIT}s'")

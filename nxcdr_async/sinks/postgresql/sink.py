@@ -13,13 +13,13 @@ from psycopg import errors
 
 from nxcdr_async._util.moments import moment_at
 from nxcdr_async.errors import BusyError, ConfigurationError, NxcdrError, SinkError
-from nxcdr_async.records.arrow import Table
-from nxcdr_async.sinks.ledger import LedgerChange
+from nxcdr_async.records.arrow import TABLES, Table
+from nxcdr_async.sinks.ledger import LedgerChange, RunNote
 from nxcdr_async.sinks.postgresql.catalog import LackingIdentity
 from nxcdr_async.sinks.postgresql.connection import BoundedConnection, LostConnectionError, Server
 from nxcdr_async.sinks.postgresql.known_ledger import KnownLedger
 from nxcdr_async.sinks.postgresql.rows import as_read, clean, from_csv, to_csv
-from nxcdr_async.sinks.postgresql.session import LockedSession
+from nxcdr_async.sinks.postgresql.session import ServerSession
 from nxcdr_async.sinks.postgresql.tables import (
     LEDGER_TABLES,
     UNIQUE,
@@ -29,7 +29,7 @@ from nxcdr_async.sinks.postgresql.tables import (
     is_among_json,
     with_psycopg_placeholders,
 )
-from nxcdr_async.sinks.protocol import Origin, TableState
+from nxcdr_async.sinks.protocol import Origin, TableState, TableSurvey
 from nxcdr_async.sinks.sql import quoted
 from nxcdr_async.sinks.sql_sink import SqlSink
 from nxcdr_async.sinks.values import not_among
@@ -62,7 +62,7 @@ class PostgresqlSink(SqlSink):
 
     address: str = field(repr=False)
     _server: Server = field(init=False)
-    _session: LockedSession | None = field(default=None, init=False, repr=False)
+    _session: ServerSession | None = field(default=None, init=False, repr=False)
     # The tables that were inspected, and what the ledger says of them.
     _known: dict[Table, KnownLedger] = field(factory=dict, init=False, repr=False)
     # Whether the rows that are written pass through policies of row security, where none can be copied straight away.
@@ -82,14 +82,14 @@ class PostgresqlSink(SqlSink):
         return self._open_session.connection
 
     @property
-    def _open_session(self) -> LockedSession:
+    def _open_session(self) -> ServerSession:
         if self._session is None:
             raise SinkError(f"{self.name} is not open")
         return self._session
 
     def open(self) -> None:
         """Connect, and take the lock of the schema."""
-        self._session = LockedSession.begin(self._server, LEDGER_TABLES)
+        self._session = ServerSession.begin(self._server, LEDGER_TABLES)
 
     def inspect(self, table: Table) -> TableState | None:
         """Return what is known of a table."""
@@ -144,6 +144,11 @@ class PostgresqlSink(SqlSink):
             self._known[table].prune(before)
         return rows
 
+    def note_run(self, table: Table, run: RunNote) -> None:
+        """Note a run in place of the one before."""
+        self._reconnect_if_closed()
+        super().note_run(table, run)
+
     def close(self) -> None:
         """Disconnect; the server lets go of the lock."""
         self._forget()
@@ -166,6 +171,37 @@ class PostgresqlSink(SqlSink):
         with self._translating_errors():
             if self._exists(table):
                 self._execute(f"VACUUM {self._qualified(table.name)}")
+
+    @contextmanager
+    def _only_reading(self) -> Iterator[None]:
+        try:
+            self._session = ServerSession.only_reading(self._server)
+            with self.connection.allowing():
+                yield
+        finally:
+            self.close()
+
+    def _survey_of(self, table: Table) -> TableSurvey | None:
+        with self._translating_errors():
+            self._check_row_security(table, "tell of")
+        return super()._survey_of(table)
+
+    def _size(self) -> int:
+        return sum(map(self._size_of_relation, (*(table.name for table in TABLES.values()), *LEDGER_TABLES)))
+
+    def _size_of(self, table: Table) -> int:
+        with self._translating_errors():
+            return self._size_of_relation(table.name)
+
+    def _size_of_relation(self, name: str) -> int:
+        """Return the bytes of a table with all that belongs to it; 0 if it is not there."""
+        ((size,),) = self._execute(
+            "SELECT coalesce(pg_total_relation_size(to_regclass(?)), 0)", [self._qualified(name)]
+        )
+        return int(size)
+
+    def _is_in_use(self) -> bool | None:
+        return self._open_session.is_locked()
 
     def _reconnect_if_closed(self) -> None:
         """Open the connection anew, if it was closed while nothing was asked of it, as servers and lines do.
@@ -194,13 +230,13 @@ class PostgresqlSink(SqlSink):
             self.close()
             raise type(refused)(f"{lost}; it could not be opened anew: {refused}") from None
 
-    def _check_row_security(self, table: Table) -> None:
+    def _check_row_security(self, table: Table, purpose: str = "store in") -> None:
         """Check that all rows are seen that are there, and note whether those of records pass through policies."""
         secured = self._open_session.catalog.row_security([table.name, *LEDGER_TABLES])
         hiding = [security.name for security in secured if security.may_hide]
         if hiding:
             raise ConfigurationError(
-                f"cannot store in {self.name}: policies of row security may hide rows of {', '.join(hiding)} from the "
+                f"cannot {purpose} {self.name}: policies of row security may hide rows of {', '.join(hiding)} from the "
                 "user, which would be taken for missing; give the user one FOR ALL … USING (true), and no restrictive "
                 "one, or BYPASSRLS, or give another --to"
             )

@@ -1,5 +1,7 @@
 """When calls arrive: an exact number of arrivals spread over minutes, none of which is stored.
 
+They may go on as often after that, for a live tenant.
+
 Only one number a minute is stored (how many arrived before it); the n-th arrival and its random numbers are computed
 from the seed when asked for, so a year of 100,000 calls a day takes four megabytes.
 """
@@ -46,22 +48,39 @@ _BUSIEST = max(_WEEK)
 
 
 class Arrivals:
-    """Exactly `total` arrivals over whole days, addressed by their rank: 0 is the earliest.
+    """Exactly `in_days` arrivals over whole days, addressed by their rank: 0 is the earliest.
 
     Args:
-        total: how many arrivals there are in all.
+        in_days: how many arrivals there are in the days.
         first_ms: epoch milliseconds of the first day's start; a whole hour.
         days: length in days.
         seed: tells histories apart; the same seed gives the same arrivals on every machine.
+        days_after: for how many days they go on after that, as often as before.
+        steady: from which epoch milliseconds on so many arrive each minute instead, day and night.
     """
 
-    def __init__(self, total: int, *, first_ms: int, days: int, seed: str) -> None:
-        self.total = total
+    def __init__(
+        self,
+        in_days: int,
+        *,
+        first_ms: int,
+        days: int,
+        seed: str,
+        days_after: int = 0,
+        steady: tuple[int, float] | None = None,
+    ) -> None:
+        self._in_days, self._counted = in_days, days * DAY_MINUTES
+        self._steady = steady
         self.first_ms = first_ms
-        self.minutes = days * DAY_MINUTES
+        self.minutes = (days + days_after) * DAY_MINUTES
         self.end_ms = first_ms + self.minutes * MINUTE_MS
         self._salt = blake2b(seed.encode(), digest_size=16).digest()
         self._week_offset = (first_ms // MINUTE_MS + LOCAL_MINUTES + _EPOCH_WEEKDAY * DAY_MINUTES) % WEEK_MINUTES
+
+    @property
+    def total(self) -> int:
+        """How many arrivals there are in all."""
+        return self._in_days if self.minutes == self._counted else self._before[-1]
 
     @cached_property
     def _before(self) -> "array[int]":
@@ -72,7 +91,13 @@ class Arrivals:
         weights = array("Q", accumulate(self._weights()))
         before = array("Q", [0])
         # Differences of one floored running total always sum to the total itself.
-        before.extend(self.total * weight // weights[-1] for weight in weights)
+        whole = weights[self._counted - 1]
+        before.extend(self._in_days * weight // whole for weight in weights)
+        if self._steady is not None:
+            steady_ms, a_minute = self._steady
+            first = min(max(0, (steady_ms - self.first_ms) // MINUTE_MS), self.minutes)
+            for minute in range(first, self.minutes):
+                before[minute + 1] = before[first] + int(a_minute * (minute + 1 - first))
         return before
 
     def _weights(self) -> Iterator[int]:

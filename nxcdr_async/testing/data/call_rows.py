@@ -1,11 +1,14 @@
 """The rows of cdr/page, each computed from its rank, with the oddities of the vendor's real rows."""
 
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from decimal import Decimal
 from math import exp
 from statistics import NormalDist
+from struct import Struct
 from typing import Any
+from urllib.parse import quote
 
 from nxcdr_async.testing.data.arrivals import Arrivals
 from nxcdr_async.testing.data.outcomes import MISSED_AND_ANSWERED, Outcome
@@ -32,13 +35,22 @@ _RINGS = tuple(ring - ring % 1000 for ring in _lognormal(1024, 9_000, 0.6, 55_00
 _PRICES_BY_MINUTE = tuple(Decimal("0.035") * max(1, minutes) for minutes in range(LONGEST_CALL_MS // 60_000))
 _PRICES_EIGHT_DIGITS = tuple(Decimal("0.02028000") * max(1, minutes) for minutes in range(LONGEST_CALL_MS // 60_000))
 _NOTHING = Decimal("0E-8")
+_SCORES = tuple(Decimal(300 + hundredths) / 100 for hundredths in range(150))
 
 _NICKNAMES = ("示例坐席", "王小明", "李娜", "Budi Santoso", "María Peña", "陈晓 ☎", "Ana Souza", "Nguyễn Văn An")
 _CUSTOMERS = ("852", "8613", "6281", "5511", "5731", "447", "1415", "668")
 _DTMF = ("1", "2", "1,2", "3,1", "0", "9,#", "1,1,4", "*")
 _INTENTS = ("有意向", "无意向", "稍后联系", "refuse", "interested")
 _CAUSES = ((200, "NORMAL_CLEARING"), (486, "USER_BUSY"), (487, "ORIGINATOR_CANCEL"), (480, "NO_ANSWER"))
-_SEEN_IDS = re.compile(r"63616c6c([0-9a-f]{8})$|^0gQAAC8W[0-9a-f]{9}([0-9a-f]{8})SgEC/")
+_RANK = re.compile(
+    r"63616c6c([0-9a-f]{8})$"  # 25 hexadecimal digits
+    r"|-[0-9a-f]{4}([0-9a-f]{8})$"  # a UUID
+    r"|^[1-9][0-9]{9}([0-9]{10})@"  # twenty digits at an address
+    r"|^0gQAAC8W[0-9a-f]{9}([0-9a-f]{8})SgEC/"
+)
+_BASES = (16, 16, 10, 16)
+_BASE64_PARTS = Struct(">I24H7x")  # 59 bytes, so that the text ends in =
+_BASE64_ID = re.compile(r"^[A-Za-z0-9+/]{79}=$")
 _ORDERS = re.compile(r"^NXO(\d{10})$")
 
 _CALL_IN_HEX = 0x63616C6C << 32  # "call", as in the vendor's own ids
@@ -50,9 +62,12 @@ _OUTBOUND, _AICC = 1, 2
 _INBOUND_UP_TO, _OUTBOUND_UP_TO = 36_000, 57_600
 _WITH_ORDER_UP_TO = 22_000
 _WITH_KEYS_UP_TO = 8_000
-_NEW_KEYS_UP_TO = 4_096
+_MEDIA_IP_UP_TO = 4_096
 _ODD_ROWS_UP_TO = 2_600
-_ODD_IDS_UP_TO = 400
+_HEX_IDS_UP_TO = 32_768
+_UUIDS_UP_TO = 49_152
+_DIGIT_IDS_UP_TO = 57_344
+_BASE64_IDS_UP_TO = 65_136
 
 _BLANK: Row = {
     "agentName": None,
@@ -83,6 +98,11 @@ _BLANK: Row = {
     "startTime": 0,
     "taskId": "",
     "totalCustomerPrice": 0,
+    "lineIp": "",
+    "mediaIp": "",
+    "termSipCode": 200,
+    "hangupCause": "",
+    "mos": 0,
 }
 
 
@@ -93,10 +113,19 @@ class CallRows:
         arrivals: when they start.
         agents: how many agents answer them.
         legs: returns how many calls, one after the other, share an id.
+        media: returns the base of the addresses of recordings; None for addresses that lead nowhere.
     """
 
-    def __init__(self, arrivals: Arrivals, *, agents: int, legs: Callable[[], int] = lambda: 1) -> None:
+    def __init__(
+        self,
+        arrivals: Arrivals,
+        *,
+        agents: int,
+        legs: Callable[[], int] = lambda: 1,
+        media: Callable[[], str] | None = None,
+    ) -> None:
         self.arrivals = arrivals
+        self._media = media
         self._legs = legs
         self.agents = tuple(_agent(number) for number in range(agents))
         self._lines = tuple(f"8523575{7500 + 17 * line}" for line in range(24))
@@ -108,8 +137,7 @@ class CallRows:
 
     def ranks_of_call(self, call_id: str) -> range:
         """Return the ranks that may have an id; empty if it is none of this history."""
-        found = _SEEN_IDS.search(call_id)
-        rank = int(found[1] or found[2], 16) if found else self.arrivals.total
+        rank = min(_rank_in(call_id, self.arrivals.total), self.arrivals.total)
         return range(rank, min(rank + self._legs(), self.arrivals.total))
 
     def ranks_of_order(self, order_id: str) -> range:
@@ -136,14 +164,19 @@ class CallRows:
         if chance[11] < _WITH_ORDER_UP_TO:
             row["orderId"] = f"NXO{rank >> 1:010d}"
         if outcome.answered:
-            row["recordUrl"] = f"https://media.example.com/record/{call_id}.mp3"
+            row["recordUrl"] = self.address_of("record", call_id)
         elif outcome.leaves_message:
-            row["leaveMsgUrl"] = f"https://media.example.com/message/{call_id}.mp3"
-        if chance[20] < _NEW_KEYS_UP_TO:
-            _add_new_keys(row, chance)
+            row["leaveMsgUrl"] = self.address_of("message", call_id)
+        _set_line(row, chance)
         if chance[12] < _ODD_ROWS_UP_TO:
             _ODDITIES[chance[13] % len(_ODDITIES)](row)
         return row
+
+    def address_of(self, kind: str, call_id: str) -> str:
+        """Return the address of a "record" or a "message"."""
+        if self._media is None:
+            return f"https://media.example.com/{kind}/{call_id}.mp3"
+        return f"{self._media()}/{kind}/{quote(call_id, safe='')}.wav"
 
     def _set_people(self, row: Row, direction: int, outcome: Outcome, chance: tuple[int, ...]) -> None:
         customer = f"{_CUSTOMERS[chance[6] & 7]}{5_000_000 + chance[7] * 61 % 4_999_999}"
@@ -188,10 +221,31 @@ def _agent(number: int) -> tuple[str, str]:
 
 
 def _call_id(rank: int, chance: tuple[int, ...]) -> str:
+    """Return an id in one of the shapes of real ones; each holds the rank, by which the call is found again."""
     prefix = (chance[14] << 20) | (chance[15] << 4) | (chance[16] & 15)
-    if chance[16] < _ODD_IDS_UP_TO:
-        return f"0gQAAC8W{prefix:09x}{rank:08x}SgEC/Waas@103.251.203.149"
-    return f"{(prefix << 64) | _CALL_IN_HEX | rank:025x}"
+    shape = chance[16]
+    if shape < _HEX_IDS_UP_TO:
+        return f"{(prefix << 64) | _CALL_IN_HEX | rank:025x}"
+    if shape < _UUIDS_UP_TO:
+        variant = 0x8000 | chance[17] & 0x3FFF
+        head = f"{prefix & 0xFFFFFFFF:08x}-{chance[23]:04x}-4{chance[22] & 0xFFF:03x}-{variant:04x}"
+        return f"{head}-{chance[21]:04x}{rank:08x}"
+    if shape < _DIGIT_IDS_UP_TO:
+        return f"{1_000_000_000 + prefix % 9_000_000_000}{rank:010d}@202.157.139.109"
+    if shape < _BASE64_IDS_UP_TO:
+        return b64encode(_BASE64_PARTS.pack(rank, *chance)).decode()
+    return f"0gQAAC8W{prefix:09x}{rank:08x}SgEC/Waas@103.251.203.149"
+
+
+def _rank_in(call_id: str, unknown: int) -> int:
+    """Return the rank that an id may hold."""
+    if _BASE64_ID.match(call_id):
+        return int(_BASE64_PARTS.unpack(b64decode(call_id))[0])
+    found = _RANK.search(call_id)
+    if found is None:
+        return unknown
+    (group,) = (number for number in range(1, 5) if found[number])
+    return int(found[group], _BASES[group - 1])
 
 
 def _price(talk: int, chance: int) -> Decimal | str:
@@ -204,11 +258,13 @@ def _price(talk: int, chance: int) -> Decimal | str:
     return str(price) if chance & 32 else price
 
 
-def _add_new_keys(row: Row, chance: tuple[int, ...]) -> None:
+def _set_line(row: Row, chance: tuple[int, ...]) -> None:
+    """Set what a call's line and audio were; the address of the media is mostly empty, as in the vendor's sample."""
     row["lineIp"] = f"43.134.{chance[21] & 255}.{chance[21] >> 8}"
-    row["mediaIp"] = f"103.251.{chance[22] & 255}.{chance[22] >> 8}"
+    if chance[20] < _MEDIA_IP_UP_TO:
+        row["mediaIp"] = f"103.251.{chance[22] & 255}.{chance[22] >> 8}"
     row["termSipCode"], row["hangupCause"] = _CAUSES[0] if row["answered"] else _CAUSES[1 + chance[21] % 3]
-    row["mos"] = Decimal(300 + chance[22] % 150) / 100
+    row["mos"] = _SCORES[chance[22] % 150]
 
 
 def _callee_is_an_address(row: Row) -> None:

@@ -13,10 +13,13 @@ from nxcdr_async.testing.data.arrivals import Arrivals
 from nxcdr_async.testing.data.call_rows import CallRows, Row
 from nxcdr_async.testing.data.other_rows import DidRows, FlashRows
 from nxcdr_async.testing.data.timeline import RowId, Timeline
-from nxcdr_async.testing.data.times import HALF_DAY_MS, epoch_ms, local_ms, local_text
+from nxcdr_async.testing.data.times import DAY_MS, HALF_DAY_MS, HOUR_MS, epoch_ms, local_ms, local_text
 
 FIRST_DAY = date(2026, 1, 1)
 """The day a history starts unless given."""
+
+_LIVE_DAYS = 367
+"""Days from the first instant of today for which a live tenant goes on."""
 
 _FEWEST_AGENTS, _MOST_AGENTS, _CALLS_PER_AGENT_A_DAY = 12, 40, 60
 
@@ -38,6 +41,10 @@ class CallHistory:
         did_calls: DID calls in total, a fifth of `calls` by default.
         flash_calls: flash calls in total, a tenth of `calls` by default.
         legs: returns how many calls, one after the other, share an id.
+        now_ms: returns the epoch milliseconds of now. With it the tenant is live: calls go on arriving as often as in
+            those days, for a year from now, and none is there before it starts.
+        calls_per_minute: of a live tenant: so many call-center calls arrive, day and night, from an hour ago on.
+        media: returns the base of the addresses of recordings; None for addresses that lead nowhere.
 
     Raises:
         ValueError: an argument is no number, or one that no history can have.
@@ -54,6 +61,9 @@ class CallHistory:
         did_calls: int | None = None,
         flash_calls: int | None = None,
         legs: Callable[[], int] = lambda: 1,
+        now_ms: Callable[[], int] | None = None,
+        calls_per_minute: float | None = None,
+        media: Callable[[], str] | None = None,
     ) -> None:
         calls, days = _number("calls", calls, 0), _number("days", days, 1)
         agents = None if agents is None else _number("agents", agents, 1)
@@ -69,17 +79,29 @@ class CallHistory:
         first_ms = epoch_ms(datetime.combine(first_day, time(), UTC))
         first_local_ms = epoch_ms(datetime.combine(first_day, time(), UTC_PLUS_8))
 
-        call_arrivals = Arrivals(calls, first_ms=first_ms, days=days, seed=f"{seed} calls")
-        call_rows = CallRows(call_arrivals, agents=agents, legs=legs)
+        after, steady = 0, None
+        if now_ms is not None:
+            after = max(0, (now_ms() - first_ms) // DAY_MS + _LIVE_DAYS - days)
+            steady = None if calls_per_minute is None else (now_ms() - HOUR_MS, calls_per_minute)
+        elif calls_per_minute is not None:
+            raise ValueError("calls_per_minute is for a live tenant: give live=True too")
+
+        def arrivals(total: int, start_ms: int, name: str, steady: tuple[int, float] | None = None) -> Arrivals:
+            words = f"{seed} {name}"
+            return Arrivals(total, first_ms=start_ms, days=days, seed=words, days_after=after, steady=steady)
+
+        call_arrivals = arrivals(calls, first_ms, "calls", steady)
+        call_rows = CallRows(call_arrivals, agents=agents, legs=legs, media=media)
         did_total = calls // 5 if did_calls is None else did_calls
-        did_rows = DidRows(Arrivals(did_total, first_ms=first_local_ms, days=days, seed=f"{seed} did"))
+        did_rows = DidRows(arrivals(did_total, first_local_ms, "did"))
         flash_total = calls // 10 if flash_calls is None else flash_calls
-        flash_rows = FlashRows(Arrivals(flash_total, first_ms=first_local_ms, days=days, seed=f"{seed} flash"))
+        flash_rows = FlashRows(arrivals(flash_total, first_local_ms, "flash"))
         self.call_rows = call_rows
+        self._has_media = media is not None
         self.flash_rows = flash_rows
-        self.call_timeline = Timeline(call_rows.arrivals, call_rows.row, call_rows.call_id)
-        self.did_timeline = Timeline(did_rows.arrivals, did_rows.row, did_rows.did_id)
-        self.flash_timeline = Timeline(flash_rows.arrivals, flash_rows.row, flash_rows.flash_id)
+        self.call_timeline = Timeline(call_rows.arrivals, call_rows.row, call_rows.call_id, _call_end, now_ms)
+        self.did_timeline = Timeline(did_rows.arrivals, did_rows.row, did_rows.did_id, _did_end, now_ms)
+        self.flash_timeline = Timeline(flash_rows.arrivals, flash_rows.row, flash_rows.flash_id, _flash_end, now_ms)
         self._numbers = count(1)
 
     @property
@@ -123,14 +145,37 @@ class CallHistory:
             LookupError: there is no such call.
         """
         rows = [dict(added.row) for added in self.call_timeline.added() if added.row_id == call_id]
-        rows = rows or [
-            self.call_rows.row(rank)
-            for rank in self.call_rows.ranks_of_call(call_id)
-            if self.call_rows.call_id(rank) == call_id
-        ]
+        rows = rows or [self.call_timeline.row(rank) for rank in self._ranks_of_call(call_id)]
         if not rows:
-            raise LookupError(f"there is no call {call_id!r}: take one of call_ids(), or what add_call() returned")
+            raise _no_call(call_id)
         return rows[-1]
+
+    def change_call(self, call_id: str, **vendor_fields: Any) -> None:
+        """Change a call, as a gateway that fills a value in later does; all of its legs, if it has several.
+
+        Args:
+            call_id: of the seeded history, or added.
+            **vendor_fields: the vendor's keys, as for `add_call`.
+
+        Raises:
+            LookupError: there is no such call.
+            ValueError: as for `add_call`, or a key by which a call is found: `callId`, `startTime`, `endTime`.
+        """
+        fixed = sorted({"callId", "startTime", "endTime"} & vendor_fields.keys())
+        if fixed:
+            raise ValueError(f"{fixed[0]} is what a call is found by: add another with add_call()")
+        fields = _written(vendor_fields, _CALL_KEYS, epoch_ms)
+        added = [one for one in self.call_timeline.added() if one.row_id == call_id]
+        for one in added:
+            self.call_timeline.change_added(one, fields)
+        ranks = self._ranks_of_call(call_id)
+        for rank in ranks:
+            self.call_timeline.change(rank, fields)
+        if not added and not ranks:
+            raise _no_call(call_id)
+
+    def _ranks_of_call(self, call_id: str) -> list[int]:
+        return [rank for rank in self.call_rows.ranks_of_call(call_id) if self.call_rows.call_id(rank) == call_id]
 
     @property
     def added_ids(self) -> list[RowId]:
@@ -156,6 +201,8 @@ class CallHistory:
         number = next(self._numbers)
         row = self._model_call(number, vendor_fields)
         row.update(vendor_fields)
+        if self._has_media and "recordUrl" not in vendor_fields:
+            row["recordUrl"] = self.call_rows.address_of("record", row["callId"])
         end = row.get("endTime") or row["startTime"]
         self.call_timeline.add(row, row_id=row["callId"], start_ms=row["startTime"], end_ms=end)
         return str(row["callId"])
@@ -255,6 +302,11 @@ _CALL_MODEL: Row = {
     "startTime": 704,
     "taskId": "",
     "totalCustomerPrice": 0,
+    "lineIp": "43.134.225.234",
+    "mediaIp": "",
+    "termSipCode": 200,
+    "hangupCause": "NORMAL_CLEARING",
+    "mos": 4.35,
 }
 
 _DID_MODEL: Row = {
@@ -294,6 +346,22 @@ _FLASH_MODEL: Row = {
 _CALL_KEYS = {*_CALL_MODEL, "callId"}
 _DID_KEYS = {*_DID_MODEL, "id", "startTime", "endTime"}
 _FLASH_KEYS = {*_FLASH_MODEL, "id", "gmtCreate"}
+
+
+def _call_end(row: Row) -> int:
+    return int(row.get("endTime") or row["startTime"])
+
+
+def _did_end(row: Row) -> int:
+    return local_ms(row["endTime"])
+
+
+def _flash_end(row: Row) -> int:
+    return local_ms(row["gmtCreate"])
+
+
+def _no_call(call_id: str) -> LookupError:
+    return LookupError(f"there is no call {call_id!r}: take one of call_ids(), or what add_call() returned")
 
 
 def _number(name: str, number: object, least: int | None = None) -> int:

@@ -42,14 +42,47 @@ class Timeline:
         arrivals: when the rows of the history start.
         row: computes a row of the history from its rank.
         row_id: computes the id of a row of the history from its rank.
+        end_of: reads the epoch milliseconds at which a row's call was over.
+        now_ms: the epoch milliseconds up to which the history has come; None if it is all there.
+
+    Attributes:
+        changes: how often a row was changed.
     """
 
-    def __init__(self, arrivals: Arrivals, row: Callable[[int], Row], row_id: Callable[[int], RowId]) -> None:
+    def __init__(
+        self,
+        arrivals: Arrivals,
+        row: Callable[[int], Row],
+        row_id: Callable[[int], RowId],
+        end_of: Callable[[Row], int],
+        now_ms: Callable[[], int] | None = None,
+    ) -> None:
         self.arrivals = arrivals
-        self.row = row
         self.row_id = row_id
+        self.end_of = end_of
+        self._now_ms = now_ms
+        self.changes = 0
+        self._computed = row
+        self._changed: dict[int, Row] = {}
         self._added: list[AddedRow] = []
         self._lock = Lock()
+
+    def row(self, rank: int) -> Row:
+        """Return a row of the history, with what was changed in it."""
+        row, changed = self._computed(rank), self._changed.get(rank)
+        return row if changed is None else row | changed
+
+    def change(self, rank: int, fields: Row) -> None:
+        """Change a row of the history, which the next request shows."""
+        with self._lock:
+            self._changed[rank] = self._changed.get(rank, {}) | fields
+            self.changes += 1
+
+    def change_added(self, added: AddedRow, fields: Row) -> None:
+        """Change a row that was added."""
+        with self._lock:
+            added.row.update(fields)
+            self.changes += 1
 
     def add(self, row: Row, *, row_id: RowId, start_ms: int, end_ms: int) -> None:
         """Add one more row, which the next request finds."""
@@ -66,6 +99,8 @@ class Timeline:
 
     def ranks(self, from_ms: int | None = None, until_ms: int | None = None) -> range:
         """Return the ranks of the history's rows that start in [from_ms, until_ms)."""
+        if self._now_ms is not None:
+            until_ms = self._now_ms() if until_ms is None else min(until_ms, self._now_ms())
         first = 0 if from_ms is None else self.arrivals.rank_at(from_ms)
         last = self.arrivals.total if until_ms is None else self.arrivals.rank_at(until_ms)
         return range(first, max(first, last))

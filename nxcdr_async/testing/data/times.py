@@ -5,7 +5,9 @@ from datetime import datetime, timedelta
 from nxcdr_async._util.moments import EPOCH
 from nxcdr_async.records.converter import UTC_PLUS_8
 
-HALF_DAY_MS = 12 * 3_600_000
+HOUR_MS = 3_600_000
+HALF_DAY_MS = 12 * HOUR_MS
+DAY_MS = 24 * HOUR_MS
 
 _MILLISECOND = timedelta(milliseconds=1)
 

@@ -7,13 +7,14 @@ from datetime import datetime, time, timedelta
 from functools import lru_cache
 from itertools import chain
 from typing import Any
+from zlib import crc32
 
 from attrs import evolve
 
 from nxcdr_async.records.converter import UTC_PLUS_8
 from nxcdr_async.testing.data.call_rows import LONGEST_CALL_MS, Row
 from nxcdr_async.testing.data.history import CallHistory
-from nxcdr_async.testing.data.timeline import AddedRow, Listing, Timeline
+from nxcdr_async.testing.data.timeline import AddedRow, Listing, RowId, Timeline
 from nxcdr_async.testing.data.times import epoch_ms, local_ms, offset_text
 from nxcdr_async.testing.emulator.replies import RefusedError
 from nxcdr_async.testing.emulator.requests import CallQuestion, DidQuestion, FlashQuestion
@@ -35,7 +36,10 @@ class Catalog:
         self._switches = switches
         self._now_ms = now_ms
         self._results: OrderedDict[Any, list[int]] = OrderedDict()
-        self._end_ms = lru_cache(_KEPT_ENDS)(lambda rank: _end_of(history.call_timeline.row(rank)))
+        self._ends = {
+            timeline: lru_cache(_KEPT_ENDS)(_end_and_lot_of(timeline))
+            for timeline in (history.call_timeline, history.did_timeline, history.flash_timeline)
+        }
 
     def calls(self, question: CallQuestion) -> list[Row]:
         """Return one page of cdr/page."""
@@ -48,10 +52,9 @@ class Catalog:
         ranks, added = self._calls_between(question, from_ms, until_ms)
         if question.is_filtered:
             added = [one for one in added if question.admits(one.row)]
-        if self._switches.publish_delay is not None:
-            ranks, added = self._published(ranks, added, self._switches.publish_delay)
+        ranks, added = self._published(timeline, ranks, added)
         listing = Listing(timeline, ranks, added, self._switches.order)
-        return self._page(listing, question.page, question.size, self._switches.page_overlap)
+        return self._as_shown(self._page(listing, question.page, question.size, self._switches.page_overlap))
 
     def call_bounds(self, question: CallQuestion) -> tuple[int, int]:
         """Return the half-open range of epoch milliseconds that a request of cdr/page is for."""
@@ -64,14 +67,13 @@ class Catalog:
         """Return the calls of one order."""
         timeline = self._history.call_timeline
         if self._switches.ignore_filters:
-            return self._with_extra_keys(Listing(timeline, timeline.ranks(), timeline.added()).rows(0, _LIST_LIMIT))
+            listing = Listing(timeline, *self._published(timeline, timeline.ranks(), timeline.added()))
+            return self._with_extra_keys(self._as_shown(listing.rows(0, _LIST_LIMIT)))
         ranks: Sequence[int] = self._history.call_rows.ranks_of_order(order_id)
-        added = timeline.added()
-        if self._switches.publish_delay is not None:
-            ranks, added = self._published(ranks, added, self._switches.publish_delay)
+        ranks, added = self._published(timeline, ranks, timeline.added())
         rows = chain(map(timeline.row, ranks), (dict(one.row) for one in added))
         found = [row for row in rows if row.get("orderId") == order_id]
-        return self._with_extra_keys(found)
+        return self._with_extra_keys(self._as_shown(found))
 
     def did_calls(self, question: DidQuestion) -> dict[str, Any]:
         """Return the `data` of did/cdr: one page with its totals."""
@@ -88,6 +90,7 @@ class Catalog:
         if question.is_filtered:
             ranks = self._filtered(timeline, candidates, question.filters, question.admits)
             added = [one for one in added if question.admits(one.row)]
+        ranks, added = self._published(timeline, ranks, added)
         listing = Listing(timeline, ranks, added, self._switches.order)
         size = self._switches.capped(question.size)
         return {
@@ -107,8 +110,8 @@ class Catalog:
             max(start_ms, self._oldest_ms(question.start_ms)),
             question.end_ms + 1000 if self._switches.end_inclusive else question.end_ms,
         )
-        ranks, added = timeline.ranks(from_ms, until_ms), timeline.added(from_ms, until_ms)
-        listing = Listing(timeline, ranks, added, self._switches.order)
+        found = self._published(timeline, timeline.ranks(from_ms, until_ms), timeline.added(from_ms, until_ms))
+        listing = Listing(timeline, *found, self._switches.flash_order)
         return self._with_extra_keys(listing.rows(0, self._switches.capped(_LIST_LIMIT)))
 
     def flash_call(self, request_id: str) -> Row | None:
@@ -201,7 +204,7 @@ class Catalog:
 
     def _filtered(self, timeline: Timeline, candidates: range, filters: Any, admits: Admits) -> list[int]:
         """Return the candidates that pass, each looked at once and remembered for the pages to come."""
-        key = (id(timeline), candidates.start, candidates.stop, filters)
+        key = (id(timeline), timeline.changes, candidates.start, candidates.stop, filters)
         found = self._results.pop(key, None)
         if found is None:
             found = [rank for rank in candidates if admits(timeline.row(rank))]
@@ -211,18 +214,57 @@ class Catalog:
         return found
 
     def _published(
-        self, ranks: Sequence[int], added: list[AddedRow], delay: float
+        self, timeline: Timeline, ranks: Sequence[int], added: list[AddedRow]
     ) -> tuple[Sequence[int], list[AddedRow]]:
         """Leave out the calls that ended too recently to be published."""
-        newest_end = self._now_ms() - int(delay * 1000)
-        sure = self._history.call_timeline.arrivals.rank_at(newest_end - LONGEST_CALL_MS)
-        split = bisect_left(ranks, sure)
-        late = [rank for rank in ranks[split:] if self._end_ms(rank) <= newest_end]
-        return [*ranks[:split], *late], [one for one in added if one.end_ms <= newest_end]
+        delay = self._switches.publish_delay
+        if delay is None:
+            return ranks, added
+        newest_end, ends = self._now_ms() - int(delay * 1000), self._ends[timeline]
+        latest_ms = max((int(seconds * 1000) for _, seconds in self._switches.late_calls), default=0)
+        split = bisect_left(ranks, timeline.arrivals.rank_at(newest_end - latest_ms - LONGEST_CALL_MS))
+
+        def is_out(end_ms: int, lot: float) -> bool:
+            return end_ms <= newest_end and end_ms + self._lateness_ms(lot) <= newest_end
+
+        late = [rank for rank in ranks[split:] if is_out(*ends(rank))]
+        shown = [one for one in added if is_out(one.end_ms, _lot_of(one.row_id))]
+        return [*ranks[:split], *late], shown
+
+    def _lateness_ms(self, lot: float) -> int:
+        for share, seconds in self._switches.late_calls:
+            if lot < share:
+                return int(seconds * 1000)
+            lot -= share
+        return 0
+
+    def _as_shown(self, rows: list[Row]) -> list[Row]:
+        """Return rows of calls without what is filled in later."""
+        price, url = self._switches.price_delay, self._switches.record_url_delay
+        later = (("totalCustomerPrice", price, 0), ("recordUrl", url, None), ("leaveMsgUrl", url, None))
+        end_of, now_ms = self._history.call_timeline.end_of, self._now_ms()
+        for key, delay, before in later:
+            if delay is not None:
+                for row in rows:
+                    if key in row and now_ms < end_of(row) + delay * 1000:
+                        row[key] = before
+        return rows
 
 
 def _end_of(row: Row) -> int:
     return int(row["endTime"])
+
+
+def _end_and_lot_of(timeline: Timeline) -> Callable[[int], tuple[int, float]]:
+    def look(rank: int) -> tuple[int, float]:
+        return timeline.end_of(timeline.row(rank)), _lot_of(timeline.row_id(rank))
+
+    return look
+
+
+def _lot_of(row_id: RowId) -> float:
+    """Return a number from 0 to 1 for a row, the same each time."""
+    return crc32(str(row_id).encode()) / 2**32
 
 
 def _common(one: range, other: range) -> range:

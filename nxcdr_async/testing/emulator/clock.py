@@ -1,5 +1,6 @@
 """The emulator's own clock, which a test can move."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import formatdate
 from math import isfinite
@@ -15,17 +16,21 @@ from nxcdr_async.testing.emulator.switches import Switches
 class EmulatorClock:
     """The emulator's clock: the real time plus an offset, which may be changed from any thread.
 
+    Args:
+        real: returns the real time in epoch seconds; a test may give a time of its own.
+
     Attributes:
         offset: seconds it is ahead of the real time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, real: Callable[[], float] = wall) -> None:
         self.offset = 0.0
+        self._real = real
         self._lock = Lock()
 
     def now(self) -> float:
         """Return the emulator's time in epoch seconds."""
-        return wall() + self.offset
+        return self._real() + self.offset
 
     def now_ms(self) -> int:
         """Return the emulator's time in epoch milliseconds."""
@@ -51,7 +56,7 @@ class EmulatorClock:
         """
         if moment.tzinfo is None:
             raise ValueError("a time without a zone means nothing here: use an aware datetime")
-        self.offset = moment.astimezone(UTC).timestamp() - wall()
+        self.offset = moment.astimezone(UTC).timestamp() - self._real()
 
     def reset(self) -> None:
         """Go back to the real time."""

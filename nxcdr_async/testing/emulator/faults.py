@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, get_args
 from attrs import define, evolve, field, setters, validators
 
 from nxcdr_async._util.validation import is_whole
-from nxcdr_async.testing.emulator.replies import EmulatedReply, RefusedError, Style, refusal, web_page
-from nxcdr_async.testing.emulator.switches import FAULT_KINDS, EndpointName, FaultKind, Switches, one_of
+from nxcdr_async.testing.emulator.replies import EmulatedReply, Language, RefusedError, Style, refusal, web_page
+from nxcdr_async.testing.emulator.switches import EVERY_KIND, EndpointName, FaultKind, Switches, one_of
 
 if TYPE_CHECKING:
     from attrs import Attribute
@@ -32,7 +32,7 @@ class ScriptedFault:
         page: only requests of that page; None for any.
     """
 
-    kind: FaultKind = field(validator=one_of(FAULT_KINDS))
+    kind: FaultKind = field(validator=one_of(EVERY_KIND))
     times: int | None = field(
         validator=_check_times,
         on_setattr=setters.NO_OP,  # it counts down to zero
@@ -102,14 +102,14 @@ _BARE: dict[FaultKind, EmulatedReply] = {
 }
 
 
-def refused_by(kind: FaultKind, style: Style, now: float) -> EmulatedReply | None:
+def refused_by(kind: FaultKind, style: Style, now: float, language: Language) -> EmulatedReply | None:
     """Return the reply of a fault that needs no genuine one, at a time by the emulator's clock; None for others."""
     if kind in _BARE:
         return _BARE[kind]
     if kind == "429-retry-after-date":
         return web_page(429, "429 Too Many Requests", {"Retry-After": formatdate(now + _PAUSE, usegmt=True)})
     if kind in {"88", "99", "1004"}:
-        return refusal(style, RefusedError(int(kind)))
+        return refusal(style, RefusedError(int(kind)), language)
     return None
 
 

@@ -11,7 +11,18 @@ encode = msgspec.json.Encoder(decimal_format="number").encode
 """Write JSON as the vendor does: compact, not escaped, money as numbers."""
 
 Style = Literal["call center", "did", "flash", "flash call"]
+Language = Literal["zh", "en"]
 
+_ENGLISH = {
+    0: "success",
+    88: "Request failed",
+    99: "System error",
+    1001: "Missing common parameters",
+    1002: "Parameter error",
+    1003: "Invalid signature",
+    1004: "Authentication failed (timestamp expired)",
+    1005: "no permission",
+}
 _EXPLANATIONS = {
     0: "请求成功",
     88: "请求失败",
@@ -25,12 +36,12 @@ _EXPLANATIONS = {
 
 
 class RefusedError(Exception):
-    """The emulator refuses a request with a result code; `explanation` goes under `msg` or `message`."""
+    """The emulator refuses a request with a result code, and words of its own if `explanation` is given."""
 
     def __init__(self, code: int, explanation: str | None = None) -> None:
         self.code = code
-        self.explanation = _EXPLANATIONS.get(code, "请求失败") if explanation is None else explanation
-        super().__init__(f"{code} {self.explanation}")
+        self.explanation = explanation
+        super().__init__(f"{code} {explanation or _ENGLISH.get(code, '')}")
 
 
 @define
@@ -49,7 +60,14 @@ class EmulatedReply:
     headers: dict[str, str] = field(factory=dict)
 
 
-def answer(style: Style, data: Any) -> EmulatedReply:
+def explanation_of(code: int, language: Language) -> str:
+    """Return the usual explanation of a result code."""
+    if language == "en":
+        return _ENGLISH.get(code, _ENGLISH[88])
+    return _EXPLANATIONS.get(code, _EXPLANATIONS[88])
+
+
+def answer(style: Style, data: Any, language: Language = "zh") -> EmulatedReply:
     """Return a success; `data` is what goes under `data`, `cdrs` for the flash list, `cdr` for one flash call."""
     if style == "flash":
         return EmulatedReply(encode({"cdrs": data, "code": "0"}), 0)
@@ -57,14 +75,14 @@ def answer(style: Style, data: Any) -> EmulatedReply:
         return EmulatedReply(encode({"cdr": data, "code": "0"}), 0)
     if style == "did":
         return EmulatedReply(
-            encode({"code": 0, "data": data, "message": _EXPLANATIONS[0], "requestId": token_hex(16)}), 0
+            encode({"code": 0, "data": data, "message": explanation_of(0, language), "requestId": token_hex(16)}), 0
         )
     return EmulatedReply(encode({"reqId": token_hex(16), "code": 0, "msg": "success", "data": data}), 0)
 
 
-def refusal(style: Style, refused: RefusedError) -> EmulatedReply:
+def refusal(style: Style, refused: RefusedError, language: Language = "zh") -> EmulatedReply:
     """Return a failure the way each API words it: HTTP 200 with a code."""
-    code, explanation = refused.code, refused.explanation
+    code, explanation = refused.code, refused.explanation or explanation_of(refused.code, language)
     payload: Mapping[str, Any]
     if style in {"flash", "flash call"}:
         payload = {"code": str(code)}

@@ -19,6 +19,7 @@ from nxcdr_async.testing.emulator.catalog import Catalog
 from nxcdr_async.testing.emulator.clock import DateHeader, EmulatorClock
 from nxcdr_async.testing.emulator.faults import FaultPlan, refused_by, spoiled
 from nxcdr_async.testing.emulator.log import GatewayLog, SeenRequest, without_secrets
+from nxcdr_async.testing.emulator.recordings import PATH as RECORDINGS, RecordingServer
 from nxcdr_async.testing.emulator.replies import EmulatedReply, RefusedError, Style, answer, refusal, web_page
 from nxcdr_async.testing.emulator.requests import (
     CallQuestion,
@@ -109,6 +110,8 @@ class GatewayServer(Uncopied):
         for route in ROUTES:
             method = "POST" if route.is_signed else "GET"
             application.router.add_route(method, route.path, self._handler(route))
+        recordings = RecordingServer(self._history, self._switches, self._clock, self._log, self._faults, self._closing)
+        application.router.add_get(RECORDINGS, recordings.handle)
         application.on_response_prepare.append(self._date_it)
         return application
 
@@ -150,9 +153,10 @@ class GatewayServer(Uncopied):
             return await self._hang(request)
         if fault == "close":
             return _closed(request)
-        reply = refused_by(fault, route.style, self._clock.now()) if fault else None
+        reply = refused_by(fault, route.style, self._clock.now(), self._switches.language) if fault else None
         if reply is None:
-            reply = in_charset(self._genuine(route, request, body, parameters), self._switches)
+            genuine = self._genuine(route, request, body, parameters, is_empty=fault == "no-rows")
+            reply = in_charset(genuine, self._switches)
         if fault:
             reply = spoiled(fault, reply)
         await self._wait_out_latency()
@@ -187,7 +191,10 @@ class GatewayServer(Uncopied):
         self._latest.append(now)
         return False
 
-    def _genuine(self, route: ApiRoute, request: web.Request, body: bytes, parameters: dict[str, Any]) -> EmulatedReply:
+    def _genuine(
+        self, route: ApiRoute, request: web.Request, body: bytes, parameters: dict[str, Any], *, is_empty: bool
+    ) -> EmulatedReply:
+        language = self._switches.language
         try:
             if route.is_signed:
                 self._verifier.check_signed(
@@ -199,9 +206,12 @@ class GatewayServer(Uncopied):
                 )
             else:
                 self._verifier.check_flash(parameters)
-            return answer(route.style, with_row_faults(self._answers[route.name](parameters), self._switches))
+            data = self._answers[route.name](parameters)
+            if is_empty:
+                data = _without_rows(data)
+            return answer(route.style, with_row_faults(data, self._switches), language)
         except RefusedError as refused:
-            return refusal(route.style, refused)
+            return refusal(route.style, refused, language)
 
     def _call_page(self, parameters: dict[str, Any]) -> Any:
         question = CallQuestion.from_parameters(parameters)
@@ -234,6 +244,13 @@ def _parameters(request: web.Request, body: bytes) -> dict[str, Any]:
         return msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.MsgspecError:
         return {}
+
+
+def _without_rows(data: Any) -> Any:
+    """Return the data of a reply as if nothing had been found."""
+    if not isinstance(data, dict):
+        return []
+    return {**data, "totalRow": 0, "totalPage": 0, "list": []} if "list" in data else None
 
 
 async def _sent(reply: EmulatedReply, fault: FaultKind | None, request: web.Request) -> web.StreamResponse:

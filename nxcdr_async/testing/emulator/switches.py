@@ -27,6 +27,7 @@ FaultKind = Literal[
     "wrong-content-type",
     "gzip",
     "chunked",
+    "no-rows",
 ]
 """Ways a reply can go wrong, or just be unusual.
 
@@ -35,13 +36,16 @@ date two seconds later by the emulator's clock. "88", "99" and "1004" are HTTP 2
 without a body, "truncated" ends well in the middle of the JSON, "html" is HTTP 200 with a web page. "close" ends the
 connection before a byte of the reply, "reset" in the middle of a body of known length, "cut-chunked" before the last
 chunk of one in chunks. "hang" never answers, "stall" falls silent in the middle of the body. "wrong-content-type",
-"gzip" and "chunked" carry the genuine reply, unusually packed.
+"gzip" and "chunked" carry the genuine reply, unusually packed. "no-rows" is a success that tells of no rows though
+there are some, as of a gateway that is short of breath.
 
 A connection that is refused is no reply; `gateway.stop()` makes one.
 """
 
-FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
-"""All of them."""
+EVERY_KIND: tuple[FaultKind, ...] = get_args(FaultKind)
+
+FAULT_KINDS: tuple[FaultKind, ...] = tuple(kind for kind in EVERY_KIND if kind != "no-rows")
+"""All but "no-rows", which a client cannot know from the truth where it is told twice."""
 
 RowFaultKind = Literal["tab", "bad-utf8", "nan", "broken"]
 """Ways a single row can go wrong, while the rest of its reply is right; it has a further key `remark` for it.
@@ -54,7 +58,7 @@ ROW_FAULT_KINDS: tuple[RowFaultKind, ...] = get_args(RowFaultKind)
 """All of them."""
 
 Order = Literal["ascending", "descending", "shuffled"]
-EndpointName = Literal["calls", "order", "did", "flash", "flash_call"]
+EndpointName = Literal["calls", "order", "did", "flash", "flash_call", "recording"]
 
 DateMode = Literal["running", "frozen", "absent"]
 
@@ -124,6 +128,21 @@ def _check_span(_switches: object, attribute: "Attribute[Any]", seconds: object)
         raise ValueError(f"{attribute.name} is {seconds!r}: give seconds, more than 0, or None")
 
 
+def _check_delay(_switches: object, attribute: "Attribute[Any]", seconds: object) -> None:
+    if seconds is not None and not (is_number(seconds) and seconds >= 0):
+        raise ValueError(f"{attribute.name} is {seconds!r}: give seconds, at least 0, or None")
+
+
+def _check_late(_switches: object, attribute: "Attribute[Any]", late: object) -> None:
+    if not (
+        isinstance(late, tuple | list)
+        and all(isinstance(part, tuple | list) and len(part) == 2 and all(map(is_number, part)) for part in late)  # noqa: PLR2004 - a share and seconds
+        and all(share >= 0 and seconds >= 0 for share, seconds in late)
+        and sum(share for share, _ in late) <= 1
+    ):
+        raise ValueError(f"{attribute.name} is {late!r}: give shares up to 1 with seconds, such as ((0.02, 3600.0),)")
+
+
 def _check_legs(_switches: object, attribute: "Attribute[Any]", legs: object) -> None:
     if not (is_whole(legs) and legs >= 1):
         raise ValueError(f"{attribute.name} is {legs!r}: give a whole number, at least 1")
@@ -144,14 +163,21 @@ class Switches:
         row_faults: the kinds of faults of rows to choose from.
         charset: what the bodies are written in; a character that it lacks is escaped.
         declared_charset: what the header says of it; None for the truth.
-        order: order of cdr/page, did/cdr and the flash list: by start time, or none ("shuffled"), but the same on every
-            page.
+        order: order of cdr/page and did/cdr: by start time, the newest first ("descending", as in the vendor's sample)
+            or the earliest, or none ("shuffled"), but the same on every page.
+        flash_order: order of the flash list, whose documentation tells to go on from its last row: the earliest first.
         start_inclusive: whether a row at exactly `startTime` belongs to the range.
         end_inclusive: whether a row at exactly `endTime` belongs to the range.
         compare_whole_seconds: whether a row's milliseconds are dropped before it is compared with the range.
         filter_by: which time of a call the range of cdr/page is about, its "start" or its "end".
-        publish_delay: seconds after its end before a call of the call center shows up, by the emulator's clock; None
-            shows everything at once, even calls in its future.
+        publish_delay: seconds after its end before a call shows up (a flash call: after it was made), by the emulator's
+            clock; None shows everything at once, even calls in its future.
+        late_calls: shares of the calls, chosen by their ids, and the seconds that these show up later still: one in
+            fifty by an hour is ((0.02, 3600.0),). Counts only with `publish_delay`.
+        price_delay: seconds after a call's end before its price is in its row, which is 0 until then, by the emulator's
+            clock; None for at once.
+        record_url_delay: seconds after a call's end before the addresses of its recording and message are in its row;
+            None for at once.
         repeat_last_page: whether a page beyond the last answers the last page again instead of nothing.
         ignore_page: whether the page number is ignored, so that each page is page 1.
         ignore_range: whether the range of cdr/page and the flash list, and the date of did/cdr, are ignored.
@@ -176,6 +202,12 @@ class Switches:
             that begins earlier is refused, and so is a day of did/cdr that ended earlier. None for no such limit.
         retention_code: the result code of that refusal; None answers with what is younger, and with nothing of what is
             not.
+        recording_redirect: whether the address of a recording answers with a redirect (302) to its file.
+        recording_delay: seconds after a call's end before the file is there (404 until then); None for at once.
+        recording_retention: seconds after a call's end that the file is kept (404 then); None for ever.
+        recording_rate: bytes a second that a file comes with; None as fast as can be.
+        recording_ranges: whether a part of a file can be asked for (`Range`).
+        language: of the explanations beside result codes: Chinese ("zh") or English ("en").
         redirect_to: URL every request is redirected to (302); None for none.
         extra_keys: keys merged into each row.
         legs: how many calls of cdr/page, one after the other, share a call id, as the legs of a transfer may; 1 gives
@@ -189,7 +221,7 @@ class Switches:
     fault_rate: float = 0.0
     faults: list[FaultKind] = field(
         factory=lambda: ["429", "503", "99"],
-        validator=validators.deep_iterable(one_of(FAULT_KINDS)),
+        validator=validators.deep_iterable(one_of(EVERY_KIND)),
         on_setattr=_checked,
     )
     row_fault_rate: float = field(default=0.0, validator=_check_share, on_setattr=_checked)
@@ -200,12 +232,16 @@ class Switches:
     )
     charset: str = field(default="utf-8", validator=_check_charset, on_setattr=_checked)
     declared_charset: str | None = field(default=None, validator=_check_declared, on_setattr=_checked)
-    order: Order = field(default="ascending", validator=one_of(get_args(Order)), on_setattr=_checked)
+    order: Order = field(default="descending", validator=one_of(get_args(Order)), on_setattr=_checked)
+    flash_order: Order = field(default="ascending", validator=one_of(get_args(Order)), on_setattr=_checked)
     start_inclusive: bool = True
     end_inclusive: bool = True
     compare_whole_seconds: bool = False
     filter_by: Literal["start", "end"] = field(default="start", validator=one_of(("start", "end")), on_setattr=_checked)
     publish_delay: float | None = None
+    late_calls: tuple[tuple[float, float], ...] = field(default=(), validator=_check_late, on_setattr=_checked)
+    price_delay: float | None = field(default=None, validator=_check_delay, on_setattr=_checked)
+    record_url_delay: float | None = field(default=None, validator=_check_delay, on_setattr=_checked)
     repeat_last_page: bool = False
     ignore_page: bool = False
     ignore_range: bool = False
@@ -226,6 +262,12 @@ class Switches:
     max_span_code: int = field(default=1002, validator=_check_code, on_setattr=_checked)
     retention: float | None = field(default=None, validator=_check_span, on_setattr=_checked)
     retention_code: int | None = field(default=41000, validator=_check_code, on_setattr=_checked)
+    recording_redirect: bool = False
+    recording_delay: float | None = field(default=None, validator=_check_delay, on_setattr=_checked)
+    recording_retention: float | None = field(default=None, validator=_check_span, on_setattr=_checked)
+    recording_rate: float | None = field(default=None, validator=_check_span, on_setattr=_checked)
+    recording_ranges: bool = True
+    language: Literal["zh", "en"] = field(default="zh", validator=one_of(("zh", "en")), on_setattr=_checked)
     redirect_to: str | None = None
     extra_keys: dict[str, Any] = field(factory=dict)
     legs: int = field(default=1, validator=_check_legs, on_setattr=_checked)

@@ -7,7 +7,7 @@ from nxcdr_async.records.arrow import CALLS, DID_CALLS, Table
 from tests.sinks.postgresql.calls import ORIGIN, SECOND, WHOLE, answer, execute, keyed_rows, opened, put
 
 DO_NOTHING = "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$"
-KEEPS = "a trigger or rule of {} in .* keeps 1 rows from being {}: drop it"
+KEEPS = "a trigger or rule of {} in .* keeps 1 row from being {}: drop it"
 
 
 @pytest.mark.parametrize("table", [CALLS, DID_CALLS])

@@ -76,6 +76,7 @@ def given_up_after(seconds: float) -> Iterator[None]:
 @pytest.fixture
 async def story(postgresql_database: str, small_windows: None) -> "Iterator[Story]":  # noqa: ARG001 - set for all it does
     with Gateway(calls=CALLS_THERE, days=2) as gateway:
+        gateway.switches.order = "ascending"  # newest first, so few calls are one window, stored at once
         async with CdrSession(
             gateway=gateway.url, credentials=gateway.credentials, flash_app=gateway.flash_app
         ) as session:
