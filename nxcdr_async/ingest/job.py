@@ -164,7 +164,7 @@ class Job:
                 yield meter
             except BaseException as ended:
                 meter.report_end(ended)
-                await self._note_failure(meter, ended)
+                await self._note_failure(meter, ended)  # noqa: ASYNC102 - it shields itself; a write ends by itself
                 raise
 
     def _first_moment(self, since: date) -> int:

@@ -1,6 +1,6 @@
 """The files behind the addresses of recordings: whole, in ranges, late, expired, cut off, slow."""
 
-from asyncio import Event
+import asyncio
 from collections.abc import Iterator
 
 from aiohttp import web
@@ -32,7 +32,7 @@ class RecordingServer:
     clock: EmulatorClock
     log: GatewayLog
     faults: FaultPlan
-    closing: Event
+    closing: asyncio.Event
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
